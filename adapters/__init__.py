@@ -1,0 +1,1 @@
+"""Every way in and out: the hook, the command line, files."""

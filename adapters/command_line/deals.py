@@ -1,0 +1,126 @@
+"""`dealgate evaluate` and `dealgate submit`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from dealgate.adapters.command_line.failures import exit_codes, refuse
+from dealgate.adapters.command_line.terminal import MOST_ROWS, OUTCOMES, Totals, show
+from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
+from dealgate.rules.deal import Deal, Problem
+
+if TYPE_CHECKING:
+    from dealgate.adapters.gate import Gate
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON or JSON Lines, one deal a line; - is standard input.")]
+PolicyOption = Annotated[str | None, typer.Option("--policy", metavar="FILE", help="A policy file, or a shipped policy by name (default: prime-auto).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print decisions as JSON, one a line, and nothing else.")]
+DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEALGATE_DB", help="The database.")]
+
+Decide = Callable[[Deal], Mapping[str, Any]]
+
+
+def evaluate(files: Files, policy: PolicyOption = None, as_json: JsonOption = False) -> None:
+    """Hold deals against a policy. Stores nothing."""
+    from dealgate.adapters.gate import Gate  # noqa: PLC0415
+
+    with exit_codes(), ExitStack() as stack:
+        gate = Gate(policy=policy)
+        sources, count = _checked(stack, files)
+        _run(sources, count, lambda deal: gate.decide(deal).document(), as_json=as_json)
+
+
+def submit(
+    files: Files,
+    db: DatabaseOption = "sqlite:///dealgate.db",
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+    actor: Annotated[str | None, typer.Option(help="Who submits; recorded with the submission.")] = None,
+) -> None:
+    """Hold deals against a policy and store submission, decision and findings: all deals of the call, or none."""
+    from dealgate.adapters.database import open_database, ready_database  # noqa: PLC0415
+    from dealgate.adapters.gate import Gate  # noqa: PLC0415
+
+    with exit_codes(), ExitStack() as stack:
+        engine = open_database(db)
+        stack.callback(engine.dispose)
+        gate = Gate(engine, policy)
+        sources, count = _checked(stack, files)
+        if ready_database(engine):
+            print(f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr)
+        printed = _Output(as_json)
+        with engine.begin() as connection:
+            for deal in _deals(sources, count, as_json=as_json):
+                printed.keep(gate.submit(deal, session=connection, actor=actor).decision)
+        printed.finish()
+
+
+def _checked(stack: ExitStack, files: list[str]) -> tuple[list[DealFile], int]:
+    """Open and read every file before anything is done with any of them."""
+    sources, problems, count = [], list[FileProblem](), 0
+    for name in files:
+        try:
+            source = stack.enter_context(open_deals(name))
+        except OSError as error:
+            problems.append(FileProblem(name, None, Problem("(file)", repr(name), f"cannot be read: {error.strerror}", "Give a readable file.")))
+            continue
+        found, wrong = source.check()
+        sources.append(source)
+        count += found
+        problems += wrong
+    if problems:
+        refuse(problems)
+    return sources, count
+
+
+def _deals(sources: list[DealFile], count: int, *, as_json: bool) -> Iterator[Deal]:
+    deals = (deal for source in sources for deal in source.deals())
+    if count > MOST_ROWS and not as_json:
+        return iter(track(deals, "Deals", total=count, console=Console(stderr=True), transient=True))
+    return deals
+
+
+def _run(sources: list[DealFile], count: int, decide: Decide, *, as_json: bool) -> None:
+    output = _Output(as_json, at_once=True)
+    for deal in _deals(sources, count, as_json=as_json):
+        output.keep(decide(deal))
+    output.finish()
+
+
+class _Output:
+    """Decisions on their way to standard output. What is being stored is printed only once it is."""
+
+    def __init__(self, as_json: bool, *, at_once: bool = False) -> None:
+        self.as_json = as_json
+        self.at_once = at_once
+        self.lines: list[str] = []
+        self.totals = Totals()
+        self.shown: list[Mapping[str, Any]] = []
+
+    def keep(self, decision: Mapping[str, Any]) -> None:
+        if self.as_json:
+            line = json.dumps(decision, ensure_ascii=False)
+            print(line) if self.at_once else self.lines.append(line)
+            return
+        self.totals.add(decision)
+        self.shown.append(decision)
+        if len(self.shown) >= 2 * MOST_ROWS:
+            self._keep_most_severe()
+
+    def _keep_most_severe(self) -> None:
+        if self.totals.outcomes.total() > MOST_ROWS:
+            self.shown = sorted(self.shown, key=lambda decision: OUTCOMES.index(decision["outcome"]))[:MOST_ROWS]
+
+    def finish(self) -> None:
+        if self.as_json:
+            for line in self.lines:
+                print(line)
+            return
+        self._keep_most_severe()
+        show(Console(width=None if sys.stdout.isatty() else 150), self.shown, self.totals)

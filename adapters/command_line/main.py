@@ -1,0 +1,32 @@
+"""The `dealgate` command."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from dealgate.adapters.command_line import databases, deals, decisions, policies
+
+app = typer.Typer(
+    help="The gate a vehicle loan passes at deal submission.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.command()(deals.evaluate)
+app.command()(deals.submit)
+app.add_typer(decisions.app, name="decision")
+app.add_typer(policies.app, name="policy")
+app.add_typer(databases.app, name="db")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dealgate {version('dealgate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def dealgate(_: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """The gate a vehicle loan passes at deal submission."""
+
+
+def run() -> None:
+    app()

@@ -1,0 +1,86 @@
+"""Opening a database the safe way and bringing it up to date."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+
+from dealgate.migrations.revisions import HEAD, current_revision
+
+
+class DatabaseError(RuntimeError):
+    """A database that cannot take submissions as it is; the message says what to do."""
+
+
+def open_database(url: str) -> Engine:
+    """An engine for a URL such as `sqlite:///dealgate.db` or `postgresql+psycopg://user@host/name`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30})
+    guard_sqlite(engine)
+    return engine
+
+
+def guard_sqlite(engine: Engine) -> None:
+    """Make SQLite keep what it acknowledged, refuse broken references, and queue for the write lock instead of failing at it."""
+
+    @event.listens_for(engine, "connect")
+    def settings(connection: Any, _record: Any) -> None:
+        # Transactions are begun below; the driver's own habit begins them too late and as readers.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def stored(url: str) -> Iterator[Connection]:
+    """A connection for reading what is stored. Raises `DatabaseError` where nothing can be."""
+    engine = open_database(url)
+    if engine.dialect.name == "sqlite" and engine.url.database and not Path(engine.url.database).exists():
+        raise DatabaseError(f"there is no database at {engine.url.database}")
+    try:
+        with engine.connect() as connection:
+            if current_revision(connection) != HEAD:
+                raise _wrong_revision(engine, current_revision(connection))
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def upgrade_database(engine: Engine) -> str:
+    """Apply all migrations in one transaction; returns the revision reached."""
+    from dealgate.migrations.running import upgrade  # noqa: PLC0415  Alembic is loaded only where it is used
+
+    with engine.begin() as connection:
+        upgrade(connection)
+    return HEAD
+
+
+def ready_database(engine: Engine) -> bool:
+    """Make sure that submissions can be stored. An empty SQLite file is set up; returns whether that was done.
+
+    Raises `DatabaseError` for a database at another revision.
+    """
+    with engine.connect() as connection:
+        revision = current_revision(connection)
+        empty = revision is None and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
+    if empty:
+        upgrade_database(engine)
+        return True
+    if revision != HEAD:
+        raise _wrong_revision(engine, revision)
+    return False
+
+
+def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:
+    found = "has no dealgate tables" if revision is None else f"is at revision {revision}"
+    shown = engine.url.render_as_string(hide_password=True)
+    return DatabaseError(f"the database {found}, this dealgate needs revision {HEAD}. Run: dealgate db upgrade --db {shown}")

@@ -1,0 +1,94 @@
+"""Deals from files: one JSON document, or JSON Lines with one deal a line; `-` is standard input."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, NamedTuple
+
+from dealgate.rules.deal import Deal, DealError, Problem
+
+LONGEST_LINE = 4_000_000
+"""Bytes of one deal document; a longer one is not a deal."""
+
+
+class FileProblem(NamedTuple):
+    """What is wrong with a deal, and where it stands."""
+
+    file: str
+    line: int | None
+    problem: Problem
+
+    def __str__(self) -> str:
+        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.problem}"
+
+
+class DealFile:
+    """A file of deals that can be read through more than once: first to check it, then to use it."""
+
+    def __init__(self, name: str, stream: IO[bytes]) -> None:
+        self.name = name
+        self._stream = stream
+        self._whole = self._is_one_document()
+
+    def __iter__(self) -> Iterator[tuple[int | None, bytes]]:
+        """The documents with their line; no line for a file that is one document."""
+        self._stream.seek(0)
+        if self._whole:
+            yield None, self._stream.read(LONGEST_LINE + 1)
+            return
+        for number, line in enumerate(iter(lambda: self._stream.readline(LONGEST_LINE + 1), b""), start=1):
+            if line.strip():
+                yield number, line
+
+    def _is_one_document(self) -> bool:
+        """A first line that is not a document by itself begins a document of several lines."""
+        self._stream.seek(0)
+        first = next((line for line in iter(lambda: self._stream.readline(LONGEST_LINE + 1), b"") if line.strip()), b"")
+        rest = next((line for line in self._stream if line.strip()), b"")
+        text = first.strip()
+        return not rest or not (text.startswith(b"{") and text.endswith(b"}"))
+
+    def check(self) -> tuple[int, list[FileProblem]]:
+        """How many deals there are, and every problem in them."""
+        count, problems = 0, []
+        for line, text in self:
+            count += 1
+            try:
+                read_deal(text)
+            except DealError as error:
+                problems.extend(FileProblem(self.name, line, problem) for problem in error.problems)
+        if not count:
+            problems.append(FileProblem(self.name, None, Problem("(document)", "an empty file", "there is no deal in it", "Give a JSON deal document.")))
+        return count, problems
+
+    def deals(self) -> Iterator[Deal]:
+        for _, text in self:
+            yield read_deal(text)
+
+
+def read_deal(text: bytes) -> Deal:
+    """Raises `DealError`."""
+    if len(text) > LONGEST_LINE:
+        raise DealError([Problem("(document)", f"over {LONGEST_LINE:,} bytes", "too long for a deal", "Send one deal a line.")])
+    return Deal.from_json(text)
+
+
+@contextmanager
+def open_deals(name: str) -> Iterator[DealFile]:
+    """Open a file of deals. Raises `OSError`."""
+    if name == "-":
+        with SpooledTemporaryFile(max_size=16_000_000) as kept:
+            while block := sys.stdin.buffer.read(1_000_000):
+                kept.write(block)
+            yield DealFile("(standard input)", kept)  # type: ignore[arg-type]
+        return
+    with Path(name).open("rb") as stream:
+        if stream.seekable():
+            yield DealFile(name, stream)
+            return
+        with SpooledTemporaryFile(max_size=16_000_000) as kept:
+            while block := stream.read(1_000_000):
+                kept.write(block)
+            yield DealFile(name, kept)  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""The hook at deal submission: one call evaluates a deal and stores submission, decision and findings together."""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, NamedTuple
+from uuid import uuid4
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine, Transaction
+from sqlalchemy.orm import Session, SessionTransaction
+
+from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
+from dealgate.models import Recorded, find_by_key, record_policy, record_submission
+from dealgate.rules.deal import Deal
+from dealgate.rules.decision import Decision, Evaluation
+from dealgate.rules.policy import Outcome, Policy
+
+log = logging.getLogger("dealgate")
+
+
+class Verdict(NamedTuple):
+    """What the gate says to its host. `decision` is the stored document; `replayed` tells of an earlier, equal submission."""
+
+    decision_id: str
+    outcome: Outcome
+    decision: Mapping[str, Any]
+    replayed: bool
+
+
+class Gate:
+    """Holds deals against one policy version.
+
+    `database` is an engine, connection or session. With an engine, each `submit` is a transaction of its own unless a
+    `session` is handed in. With a session or connection the caller commits. A policy whose examples do not hold is refused
+    with `PolicyError`.
+    """
+
+    def __init__(self, database: Engine | Connection | Session | None = None, policy: Policy | PolicyDocument | str | None = None) -> None:
+        self.database = database
+        document = PolicyDocument(policy.canonical, policy) if isinstance(policy, Policy) else policy
+        self.document = document if isinstance(document, PolicyDocument) else load_policy(document)
+        self.compiled = check_policy(self.document)
+        self._lock = Lock()
+        self._policy_recorded_in: WeakSet[Transaction | SessionTransaction] = WeakSet()
+
+    @property
+    def policy(self) -> Policy:
+        return self.document.policy
+
+    def evaluate(self, deal: Deal | Mapping[str, Any]) -> Evaluation:
+        """Evaluate without storing anything. Raises `DealError` for a bad document."""
+        deal = deal if isinstance(deal, Deal) else Deal.read(deal)
+        with self._lock:
+            evaluation = self.compiled.evaluate(deal)
+        if not evaluation.engine["agreed"]:
+            log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
+        return evaluation
+
+    def decide(self, deal: Deal | Mapping[str, Any]) -> Decision:
+        """A decision as a first submission would get it now; nothing is stored."""
+        deal = deal if isinstance(deal, Deal) else Deal.read(deal)
+        return Decision(str(uuid4()), deal.deal_id, 1, datetime.now(UTC), self.evaluate(deal))
+
+    def submit(
+        self,
+        deal: Deal | Mapping[str, Any],
+        *,
+        session: Session | Connection | None = None,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Verdict:
+        """Evaluate a deal and store everything in one transaction.
+
+        A submission with a key that was used before returns the first decision. Raises `DealError` for a bad document,
+        `IdempotencyConflictError` for a key used with another deal, and what SQLAlchemy raises when the database fails:
+        then nothing is stored, and the deal has not passed.
+        """
+        deal = deal if isinstance(deal, Deal) else Deal.read(deal)
+        target = session if session is not None else self.database
+        if target is None:
+            raise ValueError("a gate without a database cannot store: give it an engine, or hand submit() a session")
+        if isinstance(target, Engine):
+            with target.begin() as connection:
+                return _verdict(self._store(connection, deal, actor, idempotency_key))
+        return _verdict(self._store(target, deal, actor, idempotency_key))
+
+    def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
+        if key is not None and (found := find_by_key(session, key, deal)):
+            return found
+        evaluation = self.evaluate(deal)
+        now = datetime.now(UTC)
+        self._record_policy(session, now)
+        return record_submission(
+            session, deal, evaluation, decision_id=str(uuid4()), now=now, actor=actor, idempotency_key=key
+        )
+
+    def _record_policy(self, session: Session | Connection, now: datetime) -> None:
+        """Once a transaction is enough; a savepoint may be rolled back alone, so it counts as one of its own."""
+        transaction = session.get_nested_transaction() or session.get_transaction()
+        if transaction is None or transaction not in self._policy_recorded_in:
+            record_policy(session, self.policy, self.document.text, now)
+            if transaction is not None:
+                self._policy_recorded_in.add(transaction)
+
+
+def _verdict(recorded: Recorded) -> Verdict:
+    return Verdict(recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.replayed)

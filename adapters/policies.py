@@ -1,0 +1,85 @@
+"""Policy documents from files and from the shelf, checked together with their examples."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dealgate.rules.deal import PartialDeal
+from dealgate.rules.document import Place, PolicyError, Problem
+from dealgate.rules.evaluation import CompiledPolicy
+from dealgate.rules.policy import Example, Policy
+from dealgate.rules.conjunctions import TangledRuleError
+
+SHIPPED = ("prime-auto", "subprime-auto", "recreational")
+DEFAULT = SHIPPED[0]
+
+
+class PolicyDocument(NamedTuple):
+    """A policy as it was written and as it was read."""
+
+    text: str
+    policy: Policy
+
+
+def load_policy(name: str | None = None) -> PolicyDocument:
+    """Read a policy file, or a shipped policy by its name. Raises `PolicyError`, also for a file that cannot be read."""
+    name = name or DEFAULT
+    if name in SHIPPED:
+        shipped = files("dealgate.rules") / "policies" / f"{name.replace('-', '_')}.yaml"
+        return _read(shipped.read_bytes(), f"{name}.yaml")
+    try:
+        return _read(Path(name).read_bytes(), name)
+    except OSError as error:
+        message = f"the policy cannot be read: {error.strerror or error}"
+        raise PolicyError([Problem(name, Place(1, 1), message, f"Give a file, or one of the shipped policies: {', '.join(SHIPPED)}.")]) from None
+
+
+def _read(data: bytes, file: str) -> PolicyDocument:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PolicyError([Problem(file, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
+    return PolicyDocument(text, Policy.from_text(text, file))
+
+
+def check_policy(document: PolicyDocument) -> CompiledPolicy:
+    """Compile a policy and run its examples. Raises `PolicyError` with every example that does not hold."""
+    policy = document.policy
+    compiled = CompiledPolicy(policy)
+    try:
+        problems = [_example_problem(policy, example, words) for example in policy.examples for words in broken_expectations(compiled, example)]
+    except TangledRuleError as error:
+        problems = [Problem(policy.file, Place(1, 1), str(error))]
+    if problems:
+        raise PolicyError(problems)
+    return compiled
+
+
+def broken_expectations(compiled: CompiledPolicy, example: Example) -> list[str]:
+    """What an example expects and does not get, in words."""
+    evaluation = compiled.evaluate(PartialDeal.read(example.deal))
+    expect = example.expect
+    found: list[str] = []
+    if not evaluation.engine["agreed"]:
+        found.append(evaluation.findings[-1].explanation)
+    if "outcome" in expect and expect["outcome"] != evaluation.outcome:
+        found.append(f"the outcome is {evaluation.outcome}, expected {expect['outcome']}")
+    by_result: dict[str, list[str]] = {}
+    for finding in evaluation.findings:
+        by_result.setdefault(finding.result, []).append(finding.rule)
+    for result in ("pass", "violated", "mitigated", "not_applicable", "not_evaluable"):
+        if result in expect and sorted(expect[result]) != sorted(by_result.get(result, [])):
+            found.append(f"{result.replace('_', ' ')}: {_listed(by_result.get(result, []))}, expected {_listed(expect[result])}")
+    for name, value in expect.get("measures", {}).items():
+        got = evaluation.measures[name]["value"]
+        if got != value:
+            found.append(f"{name} is {'unknown' if got is None else got}, expected {'unknown' if value is None else value}")
+    return found
+
+
+def _listed(rules: list[str]) -> str:
+    return ", ".join(rules) or "none"
+
+
+def _example_problem(policy: Policy, example: Example, words: str) -> Problem:
+    return Problem(policy.file, Place(example.line or 1, example.column or 1), f"the example {example.name!r} does not hold: {words}")

@@ -1,0 +1,196 @@
+"""The tables. Every name carries the prefix `dealgate_`, so that they stand beside a host's own tables in one database.
+
+Money is integer cents. A percent is the two integers it is the ratio of. A rate is in ten-thousandths of a percent.
+"""
+
+from datetime import date, datetime
+
+from sqlalchemy import ForeignKey, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from dealgate.models.types import Cents, Document, Exact, Moment, RowNumber, Sha256, Words
+
+PREFIX = "dealgate_"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: Moment}
+
+
+class PolicyVersion(Base):
+    """A policy document as it was given, and the content that decides, identified by the content's hash."""
+
+    __tablename__ = PREFIX + "policy_version"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+
+    sha256: Mapped[Sha256] = mapped_column(primary_key=True)
+    name: Mapped[Words]
+    version: Mapped[Words]
+    title: Mapped[Words]
+    effective_from: Mapped[date]
+    effective_to: Mapped[date | None]
+    document: Mapped[Document]
+    content: Mapped[Document]
+    recorded_at: Mapped[datetime]
+
+
+class Deal(Base):
+    """The head of a deal: how often it was submitted and what came of it last. All else about it is append-only."""
+
+    __tablename__ = PREFIX + "deal"
+
+    deal_id: Mapped[Words] = mapped_column(primary_key=True)
+    submissions: Mapped[int]
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    decision_id: Mapped[str | None] = mapped_column(String(36))
+
+
+class Submission(Base):
+    """One attempt to book a deal: the document as read, and its fields as columns."""
+
+    __tablename__ = PREFIX + "submission"
+    __table_args__ = (UniqueConstraint("deal_id", "submission"),)
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"))
+    submission: Mapped[int]
+    received_at: Mapped[datetime]
+    actor: Mapped[Words | None]
+    idempotency_key: Mapped[Words | None] = mapped_column(unique=True)
+    document: Mapped[Document]
+    document_sha256: Mapped[Sha256]
+
+    submitted_on: Mapped[date]
+    channel: Mapped[str | None] = mapped_column(String(20))
+    dealer_id: Mapped[Words | None]
+    state: Mapped[str | None] = mapped_column(String(2))
+    tier: Mapped[Words | None]
+    credit_score: Mapped[int | None]
+    monthly_income_cents: Mapped[Cents | None]
+    monthly_debt_cents: Mapped[Cents | None]
+    first_time_buyer: Mapped[bool | None]
+    covered_borrower: Mapped[bool | None]
+    vin: Mapped[str | None] = mapped_column(String(17))
+    condition: Mapped[str] = mapped_column(String(20))
+    model_year: Mapped[int | None]
+    mileage: Mapped[int | None]
+    cash_price_cents: Mapped[Cents]
+    sales_tax_cents: Mapped[Cents]
+    title_and_registration_cents: Mapped[Cents]
+    doc_fee_cents: Mapped[Cents]
+    cash_down_cents: Mapped[Cents]
+    rebate_cents: Mapped[Cents]
+    prepaid_finance_charge_cents: Mapped[Cents]
+    term_months: Mapped[int]
+    apr_ten_thousandths: Mapped[int | None]
+    monthly_payment_cents: Mapped[Cents | None]
+
+
+class TradeIn(Base):
+    """One vehicle traded in."""
+
+    __tablename__ = PREFIX + "trade_in"
+
+    submission_id: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}submission.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(20))
+    allowance_cents: Mapped[Cents | None]
+    acv_cents: Mapped[Cents | None]
+    payoff_cents: Mapped[Cents | None]
+    lienholder: Mapped[Words | None]
+    payoff_good_through: Mapped[date | None]
+    per_diem_cents: Mapped[Cents | None]
+
+
+class Product(Base):
+    """One product sold with the vehicle."""
+
+    __tablename__ = PREFIX + "product"
+
+    submission_id: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}submission.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[Words]
+    price_cents: Mapped[Cents]
+
+
+class BookValue(Base):
+    """One value of the vehicle, on one basis."""
+
+    __tablename__ = PREFIX + "book_value"
+
+    submission_id: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}submission.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    basis: Mapped[Words]
+    amount_cents: Mapped[Cents]
+    as_of: Mapped[date | None]
+
+
+class Decision(Base):
+    """Everything that was concluded about one submission. The document is the record; the columns are for queries."""
+
+    __tablename__ = PREFIX + "decision"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    decision_id: Mapped[str] = mapped_column(String(36), unique=True)
+    submission_id: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}submission.id"), unique=True)
+    deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)
+    submission: Mapped[int]
+    policy_sha256: Mapped[Sha256] = mapped_column(ForeignKey(f"{PREFIX}policy_version.sha256"), index=True)
+    decided_at: Mapped[datetime] = mapped_column(index=True)
+    outcome: Mapped[str] = mapped_column(String(20), index=True)
+    engine_agreed: Mapped[bool]
+    document: Mapped[Document]
+
+    products_total_cents: Mapped[Cents | None]
+    trade_allowance_cents: Mapped[Cents | None]
+    trade_acv_cents: Mapped[Cents | None]
+    trade_payoff_cents: Mapped[Cents | None]
+    over_allowance_cents: Mapped[Cents | None]
+    contract_negative_equity_cents: Mapped[Cents | None]
+    economic_negative_equity_cents: Mapped[Cents | None]
+    hidden_negative_equity_cents: Mapped[Cents | None]
+    rolled_in_negative_equity_cents: Mapped[Cents | None]
+    amount_financed_cents: Mapped[Cents | None]
+    front_end_amount_cents: Mapped[Cents | None]
+    collateral_value_cents: Mapped[Cents | None]
+    total_ltv_numerator: Mapped[Exact | None]
+    total_ltv_denominator: Mapped[Exact | None]
+    front_end_ltv_numerator: Mapped[Exact | None]
+    front_end_ltv_denominator: Mapped[Exact | None]
+    negative_equity_to_value_numerator: Mapped[Exact | None]
+    negative_equity_to_value_denominator: Mapped[Exact | None]
+    monthly_payment_cents: Mapped[Cents | None]
+    payment_to_income_numerator: Mapped[Exact | None]
+    payment_to_income_denominator: Mapped[Exact | None]
+    debt_to_income_numerator: Mapped[Exact | None]
+    debt_to_income_denominator: Mapped[Exact | None]
+    vehicle_age: Mapped[Exact | None]
+
+
+class Finding(Base):
+    """A finding that a person may ask about: violated, mitigated or not evaluable. The decision's document holds all."""
+
+    __tablename__ = PREFIX + "finding"
+
+    decision: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}decision.id"), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(60), primary_key=True)
+    result: Mapped[str] = mapped_column(String(20))
+    severity: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[Words | None]
+    measure: Mapped[Document | None]
+    unit: Mapped[str | None] = mapped_column(String(20))
+    value_numerator: Mapped[Exact | None]
+    value_denominator: Mapped[Exact | None]
+    limit_numerator: Mapped[Exact | None]
+    limit_denominator: Mapped[Exact | None]
+    explanation: Mapped[Document]
+    used_consumer_report: Mapped[bool]

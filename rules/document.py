@@ -1,0 +1,259 @@
+"""A YAML document as nodes that know their place, and the problems found in it.
+
+Only what a policy needs: no anchors (a document must read the way it looks), no repeated keys, bounded size and depth.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeAlias
+
+import yaml
+
+MAX_CHARACTERS = 8_000_000
+MAX_DEPTH = 32
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Place(NamedTuple):
+    """Line and column, both from 1."""
+
+    line: int
+    column: int
+    width: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a policy document."""
+
+    file: str
+    place: Place
+    message: str
+    suggestion: str = ""
+    source_line: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.place.line}:{self.place.column}: error: {self.message}"
+        if self.source_line.strip():
+            shown = self.source_line.replace("\t", " ")
+            width = max(1, min(self.place.width, len(shown) - self.place.column + 1))
+            text += f"\n    {shown}\n    {' ' * (self.place.column - 1)}{'^' * width}"
+        if self.suggestion:
+            text += f"\n    {self.suggestion}"
+        return text
+
+
+class PolicyError(ValueError):
+    """A policy document that makes no sense, with every problem found in it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.place, problem.message)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    value: str
+    place: Place
+    raw: str
+    quoted: bool
+
+    def at(self, start: int, end: int) -> Place:
+        """Where characters `start` to `end` of the value stand in the file, through quotes, escapes and folding."""
+        position = _raw_offset(self.raw, self.value, start)
+        before = self.raw[:position]
+        line_start = before.rfind("\n") + 1
+        line = self.place.line + before.count("\n")
+        column = position - line_start + (1 if line_start else self.place.column)
+        return Place(line, column, max(1, end - start))
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    items: tuple["Node", ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    entries: Mapping[str, "Node"]
+    keys: Mapping[str, Scalar]
+    place: Place
+
+
+Node: TypeAlias = Scalar | List | Table
+
+
+def _raw_offset(raw: str, value: str, offset: int) -> int:
+    """Walk a scalar as written beside its value: white space matches white space, an escape its character."""
+    position = 1 if raw[:1] in {'"', "'"} else _block_start(raw)
+    for character in value[:offset]:
+        if character.isspace():
+            while position < len(raw) and raw[position].isspace():
+                position += 1
+        else:
+            while position < len(raw) and raw[position].isspace():
+                position += 1
+            position += 2 if raw[position : position + 2] in {'\\"', "\\\\", "''"} and raw[:1] in {'"', "'"} else 1
+    while position < len(raw) and raw[position].isspace() and offset < len(value) and not value[offset].isspace():
+        position += 1
+    return min(position, max(0, len(raw) - 1))
+
+
+def _block_start(raw: str) -> int:
+    return raw.find("\n") + 1 if raw[:1] in {"|", ">"} else 0
+
+
+def _failure(message: str, place: Place, suggestion: str = "") -> PolicyError:
+    return PolicyError([Problem("", place, message, suggestion)])
+
+
+def parse_yaml(text: str) -> Node:
+    """Turn YAML text into nodes. Raises `PolicyError` for what cannot be read at all."""
+    if len(text) > MAX_CHARACTERS:
+        raise _failure(f"the document has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read", Place(1, 1))
+    try:
+        return _compose(text, yaml.parse(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        raise _failure(f"not YAML: {error.problem or error.context}", place) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _failure(f"not YAML: a character that YAML does not allow ({error.reason})", Place(line, 1)) from None
+
+
+def _compose(text: str, events: Iterator[Any]) -> Node:
+    """Build nodes from parser events with a stack of our own: no recursion, so no depth can harm."""
+    root: Node | None = None
+    stack: list[tuple[Place, bool, list[Node]]] = []
+    for event in events:
+        place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.DocumentStartEvent) and root is not None:
+            raise _failure("a second document begins here; one file is one policy version", place)
+        if getattr(event, "anchor", None):
+            raise _failure("anchors and aliases are not read in a policy", place, "Write the value out where it is used.")
+        node: Node
+        if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+            if len(stack) == MAX_DEPTH:
+                raise _failure(f"nested deeper than {MAX_DEPTH} levels", place)
+            stack.append((place, isinstance(event, yaml.MappingStartEvent), []))
+            continue
+        if isinstance(event, yaml.ScalarEvent):
+            raw = text[event.start_mark.index : event.end_mark.index]
+            node = Scalar(event.value, place, raw, quoted=event.style is not None)
+        elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
+            begun, is_table, children = stack.pop()
+            node = _table(begun, children) if is_table else List(tuple(children), begun)
+        else:
+            continue
+        if stack:
+            stack[-1][2].append(node)
+        else:
+            root = node
+    return root if root is not None else Scalar("", Place(1, 1), "", quoted=False)
+
+
+def _table(place: Place, children: Sequence[Node]) -> Table:
+    entries: dict[str, Node] = {}
+    keys: dict[str, Scalar] = {}
+    for key, value in zip(children[::2], children[1::2], strict=True):
+        if not isinstance(key, Scalar):
+            raise _failure("a key must be a plain word", key.place)
+        if key.value in entries:
+            message = f"{key.value!r} stands here a second time (first on line {keys[key.value].place.line})"
+            raise _failure(message, key.at(0, len(key.value)), "Keep one of the two.")
+        entries[key.value], keys[key.value] = value, key
+    return Table(entries, keys, place)
+
+
+def plain(node: Node) -> Any:
+    """The node as plain data; only whole numbers, true, false and null are more than the text that was written."""
+    if isinstance(node, Table):
+        return {key: plain(value) for key, value in node.entries.items()}
+    if isinstance(node, List):
+        return [plain(item) for item in node.items]
+    if not node.quoted:
+        if len(node.value) <= 18 and node.value.removeprefix("-").isdecimal() and node.value.isascii():
+            return int(node.value)
+        return {"true": True, "false": False, "null": None, "~": None, "": None}.get(node.value, node.value)
+    return node.value
+
+
+def locate(node: Node, path: str) -> Place:
+    """The place of `trade_ins[0].payoff` below a node, or of the nearest thing above it that exists."""
+    place = node.place
+    for step in path.replace("[", ".[").split("."):
+        if isinstance(node, Table) and step in node.entries:
+            place, node = node.keys[step].place, node.entries[step]
+        elif isinstance(node, List) and step.startswith("[") and int(step[1:-1]) < len(node.items):
+            node = node.items[int(step[1:-1])]
+            place = node.place
+        else:
+            break
+    return place
+
+
+class Report:
+    """Collects problems while a document is read, so that all of them are told at once."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self._lines = text.splitlines()
+
+    def add(self, place: Place, message: str, suggestion: str = "") -> None:
+        source = self._lines[place.line - 1] if place.line <= len(self._lines) else ""
+        if len(source) <= 400:  # a generated one-line document would bury its own message
+            self.problems.append(Problem(self.file, place, message, suggestion, source))
+        else:
+            self.problems.append(Problem(self.file, place, message, suggestion))
+
+    def adopt(self, error: PolicyError) -> None:
+        for problem in error.problems:
+            self.add(problem.place, problem.message, problem.suggestion)
+
+    def table(self, node: Node, what: str, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict[str, Node]:
+        """The entries of a mapping, with missing and unknown keys reported."""
+        if not isinstance(node, Table):
+            self.add(node.place, f"{what} must be a mapping of names to values")
+            return {}
+        known = [*required, *optional]
+        for key, scalar in node.keys.items():
+            if key not in known:
+                self.add(scalar.at(0, len(key)), f"{what} has no entry {key!r}", did_you_mean(key, known))
+        for key in required:
+            if key not in node.entries:
+                self.add(node.place, f"{what} lacks the entry {key!r}")
+        return {key: value for key, value in node.entries.items() if key in known}
+
+    def list(self, node: Node, what: str) -> tuple[Node, ...]:
+        if isinstance(node, List):
+            return node.items
+        self.add(node.place, f"{what} must be a list")
+        return ()
+
+    def text(self, node: Node, what: str) -> str:
+        if isinstance(node, Scalar) and (node.value or node.quoted):
+            return node.value
+        self.add(node.place, f"{what} must be a text")
+        return ""
+
+    def word(self, node: Node, what: str, words: Iterable[str]) -> str:
+        """One of a fixed set of words, or the empty string with the problem reported."""
+        value = self.text(node, what)
+        words = list(words)
+        if value and value not in words:
+            self.add(node.place, f"{what} cannot be {value!r}", did_you_mean(value, words))
+            return ""
+        return value
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return "Known here: " + ", ".join(known) + "." if len(known) <= 12 else ""

@@ -1,0 +1,232 @@
+"""durable_rules, used the one way that is exact and safe. No other module touches it.
+
+What each habit here is for (all of it was measured on 2.0.28, see docs/explanation/engine.md):
+
+- Every ruleset has a sentinel rule that always matches: `delete_state` after a deal that matched nothing crashes the
+  process. The sentinel's firing also proves that a ruleset was alive; without it, silence would read as a pass.
+- Each evaluation asserts one fact under a fresh session id and deletes that session: sessions are never freed otherwise.
+- `assert_fact`, never `post`: an event is consumed by the first rule that matches.
+- Only integers go in. Names are ours. No `$or` (an action runs once for each true branch), no `$nex` (endless loop), no
+  comparison of two properties (a missing right-hand property makes it true, whatever the operator).
+- A ruleset is kept small enough that its true first conditions cannot fill the engine's stack of 64, nor its facts the
+  engine's 255 properties: larger policies are spread over several rulesets.
+- The C module is driven directly: no `Host`, so no timer threads and no closures that swallow errors.
+- After any error the ruleset is thrown away whole, sessions included, and built anew for the next deal.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+from weakref import finalize
+
+from dealgate.rules.conjunctions import LARGEST_MARGIN, Atoms, Conjunction, Literal, RuleConjunctions, compile_margins, policy_conjunctions, property_name
+from dealgate.rules.expressions import Violated
+from dealgate.rules.fields import Facts
+from dealgate.rules.policy import Policy
+from dealgate.rules.reference import Reckoning, Result
+
+STACK = 60
+"""First conditions that may be true at once in one ruleset; the engine's stack holds 64 (MAX_STACK_SIZE in its events.c)."""
+
+PROPERTIES = 200
+"""Properties in one fact; the engine refuses more than 255."""
+
+RULES = 250
+"""Engine rules in one ruleset; the engine's table of first conditions has 512 places and no check."""
+
+SENTINEL = "sentinel"
+
+
+class EngineError(RuntimeError):
+    """The engine could not be used, or said something it must never say."""
+
+
+class _Library(Protocol):
+    """The functions of the C module that are used here."""
+
+    def create_ruleset(self, name: str, definition: str) -> int: ...
+    def delete_ruleset(self, handle: int) -> None: ...
+    def assert_fact(self, handle: int, fact: str) -> tuple[int, int]: ...
+    def start_action_for_state(self, handle: int, state: int) -> tuple[str, str] | None: ...
+    def complete_and_start_action(self, handle: int, state: int) -> str | None: ...
+    def delete_state(self, handle: int, sid: str) -> None: ...
+
+
+def load_library() -> _Library:
+    """The C module. Raises `EngineError` with the command that mends a missing or unloadable one."""
+    try:
+        import durable_rules_engine  # noqa: PLC0415  a broken build must not keep the package from being imported
+    except ImportError as error:
+        raise EngineError(
+            f"durable_rules cannot be loaded ({error}). Build it for this Python with:\n"
+            "  CC='cc -O2 -DPyEval_CallObject=PyObject_CallObject' pip install --force-reinstall --no-binary :all: durable-rules"
+        ) from error
+    library: _Library = durable_rules_engine
+    return library
+
+
+def fnv_1a(name: str) -> int:
+    """The 32-bit hash by which the engine tells property names apart."""
+    value = 0x811C9DC5
+    for byte in name.encode():
+        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+@dataclass
+class _Shard:
+    """The definition of one ruleset and the properties its facts carry."""
+
+    definition: dict[str, Any] = field(default_factory=lambda: {SENTINEL: {"all": [{"m": {"always": 1}}]}})
+    meanings: dict[str, tuple[str, Result]] = field(default_factory=dict)
+    atoms: dict[int, str] = field(default_factory=dict)
+    unknowns: dict[str, str] = field(default_factory=dict)
+    first_conditions: dict[Literal | str, int] = field(default_factory=dict)
+
+    def stack(self) -> int:
+        """At most so many first conditions can be true at once: an atom is true or false, never both."""
+        most: dict[int | str, int] = {}
+        for first, ways in self.first_conditions.items():
+            key = first if isinstance(first, str) else first.atom
+            most[key] = max(most.get(key, 0), ways)
+        return 1 + sum(most.values())
+
+    def add(self, rule: RuleConjunctions, result: Result, way: Conjunction, atoms: Atoms) -> None:
+        literals = sorted(way)
+        first: Literal | str = literals[0] if literals else "always"
+        conditions = [atoms.condition(literal) for literal in literals] or [{"always": 1}]
+        if result == Result.PASS:
+            first = self.unknowns.setdefault(rule.rule, f"unknown_{len(self.unknowns)}")
+            conditions.insert(0, {first: 1})
+        self.first_conditions[first] = self.first_conditions.get(first, 0) + 1
+        self.atoms.update((literal.atom, property_name(literal.atom)) for literal in literals)
+        name = f"rule_{len(self.definition)}"
+        self.definition[name] = {"all": [{"m": conditions[0] if len(conditions) == 1 else {"$and": conditions}}]}
+        self.meanings[name] = (rule.rule, result)
+
+    def is_full(self) -> bool:
+        return self.stack() >= STACK or len(self.atoms) + len(self.unknowns) >= PROPERTIES - 64 or len(self.definition) >= RULES
+
+
+def _shards(rules: Iterable[RuleConjunctions], atoms: Atoms) -> Iterator[_Shard]:
+    shard = _Shard()
+    for rule in rules:
+        for result, ways in rule.ways.items():
+            for way in ways:
+                if shard.is_full():
+                    yield shard
+                    shard = _Shard()
+                shard.add(rule, result, way, atoms)
+    yield shard
+
+
+class _Ruleset:
+    """One ruleset alive in the C module."""
+
+    def __init__(self, library: _Library, shard: _Shard) -> None:
+        names = ["always", "sid", "id", *shard.atoms.values(), *shard.unknowns.values()]
+        if len({fnv_1a(name) for name in names}) < len(names):
+            raise EngineError("two properties share the hash by which the engine tells them apart")
+        self.library = library
+        self.shard = shard
+        self.handle = library.create_ruleset("dealgate", json.dumps(shard.definition))
+        finalize(self, library.delete_ruleset, self.handle)
+
+    def fire(self, sid: str, margins: list[int | None], unknown: Iterable[str]) -> list[tuple[str, Result]]:
+        """Assert one fact, run every action, delete the session. Raises `EngineError` or the module's own error."""
+        parts = [f'{{"sid":"{sid}","id":1,"always":1']
+        for atom, name in self.shard.atoms.items():
+            margin = margins[atom]
+            if margin is not None:
+                parts.append(f'"{name}":{margin}')
+        parts.extend(f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns)
+        code, state = self.library.assert_fact(self.handle, ",".join(parts) + "}")
+        if code:
+            raise EngineError(f"the engine answered {code} to a fact")
+        names = list(self._actions(state))
+        self.library.delete_state(self.handle, sid)
+        if SENTINEL not in names:
+            raise EngineError("the sentinel did not fire")
+        return [self.shard.meanings[name] for name in names if name != SENTINEL]
+
+    def _actions(self, state: int) -> Iterator[str]:
+        started = self.library.start_action_for_state(self.handle, state)
+        message = started[1] if started else None
+        for _ in range(len(self.shard.definition)):
+            if not message:
+                return
+            name = message[2 : message.index('"', 2)]
+            if name not in self.shard.definition:
+                raise EngineError("the engine fired a rule that it was not given")
+            yield name
+            message = self.library.complete_and_start_action(self.handle, state)
+        if message:
+            raise EngineError("the engine fired more often than it has rules")
+
+
+class Engine:
+    """One policy version in durable_rules. Not for concurrent use: callers hold a lock around `evaluate`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.library = load_library()
+        atoms, self.rules = policy_conjunctions(policy)
+        self.margins = compile_margins(policy, atoms)
+        self.reads_rules = {number: atom.rule for atom, number in atoms.numbers.items() if isinstance(atom, Violated)}
+        by_layer = [[rule for rule in self.rules if rule.layer == layer] for layer in range(len(policy.layers))]
+        self.layers = [(rules, tuple(_shards(rules, atoms))) for rules in by_layer]
+        self.rulesets: list[list[_Ruleset]] = []
+        self.sids = count(1)
+
+    def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+        """Every rule's result as the engine sees it. Any exception means that nothing can be concluded from the engine."""
+        if not self.rulesets:
+            self.rulesets = [[_Ruleset(self.library, shard) for shard in shards] for _, shards in self.layers]
+        try:
+            return self._run(facts, reckoning)
+        except BaseException:
+            self.rulesets = []
+            raise
+
+    def _run(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+        margins = [within_engine(margin) for margin in self.margins(facts, reckoning)]
+        results: dict[str, Result] = {}
+        sid = str(next(self.sids))
+        for (rules, _), rulesets in zip(self.layers, self.rulesets, strict=True):
+            for atom, name in self.reads_rules.items():
+                margins[atom] = _truth_of(results.get(name))
+            unknown = {rule.rule for rule in rules if any(margins[atom] is None for atom in rule.read)}
+            fired = [firing for ruleset in rulesets for firing in ruleset.fire(sid, margins, unknown)]
+            results.update(_results(rules, fired, unknown))
+        return results
+
+
+def within_engine(margin: int | None) -> int | None:
+    if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN:
+        return margin
+    return LARGEST_MARGIN if margin > 0 else -LARGEST_MARGIN
+
+
+def _truth_of(result: Result | None) -> int | None:
+    """What a later layer sees of a rule: a fact, or nothing where the rule could not be evaluated."""
+    if result is None or result == Result.NOT_EVALUABLE:
+        return None
+    return 1 if result in {Result.VIOLATED, Result.MITIGATED} else 0
+
+
+def _results(rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: set[str]) -> Mapping[str, Result]:
+    by_rule: dict[str, set[Result]] = {}
+    for rule, result in fired:
+        by_rule.setdefault(rule, set()).add(result)
+    return {rule.rule: _result(rule.rule, by_rule.get(rule.rule, set()), unknown) for rule in rules}
+
+
+def _result(rule: str, fired: set[Result], unknown: set[str]) -> Result:
+    if not fired:
+        return Result.NOT_EVALUABLE if rule in unknown else Result.PASS
+    if fired == {Result.VIOLATED, Result.MITIGATED}:
+        return Result.MITIGATED
+    if len(fired) > 1:
+        raise EngineError(f"the engine fired contradicting results for rule {rule}")
+    return fired.pop()

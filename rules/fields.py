@@ -1,0 +1,127 @@
+"""What a rule can see of a deal: the names, their units, where they stand in the document."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dealgate.rules.deal import PartialDeal
+
+
+class Unit(StrEnum):
+    MONEY = "money"
+    PERCENT = "percent"
+    COUNT = "count"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOfDeal:
+    """One fact of a deal. `path` is what an error or a request for information names."""
+
+    name: str
+    unit: Unit
+    path: str
+    read: Callable[[PartialDeal], Any]
+    words: tuple[str, ...] = ()
+    consumer_report: bool = False
+    zero_when_absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOfDeal:
+    """A list in a deal whose items a formula can add up."""
+
+    name: str
+    items: Mapping[str, FieldOfDeal]
+
+
+def _plain(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
+    return FieldOfDeal(name, unit, name, lambda part: getattr(part, name), words)
+
+
+def _part_of_structure(name: str) -> FieldOfDeal:
+    return FieldOfDeal(name, Unit.MONEY, name, lambda deal: getattr(deal, name), zero_when_absent=True)
+
+
+def _applicant(name: str, unit: Unit, *, consumer_report: bool = False) -> FieldOfDeal:
+    return FieldOfDeal(name, unit, f"applicant.{name}", lambda deal: getattr(deal.applicant, name), (), consumer_report)
+
+
+def _vehicle(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
+    return FieldOfDeal(name, unit, f"vehicle.{name}", lambda deal: getattr(deal.vehicle, name), words)
+
+
+FIELDS: Mapping[str, FieldOfDeal] = {
+    field.name: field
+    for field in (
+        _plain("submitted_on", Unit.DATE),
+        _plain("channel", Unit.TEXT, ("indirect", "direct")),
+        _plain("dealer_id", Unit.TEXT),
+        _plain("state", Unit.TEXT),
+        _applicant("tier", Unit.TEXT, consumer_report=True),
+        _applicant("credit_score", Unit.COUNT, consumer_report=True),
+        _applicant("monthly_income", Unit.MONEY),
+        _applicant("monthly_debt", Unit.MONEY),
+        _applicant("first_time_buyer", Unit.BOOLEAN),
+        _applicant("covered_borrower", Unit.BOOLEAN),
+        _vehicle("condition", Unit.TEXT, ("new", "used")),
+        _vehicle("model_year", Unit.COUNT),
+        _vehicle("mileage", Unit.COUNT),
+        _plain("cash_price", Unit.MONEY),
+        _part_of_structure("sales_tax"),
+        _part_of_structure("title_and_registration"),
+        _part_of_structure("doc_fee"),
+        _part_of_structure("cash_down"),
+        _part_of_structure("rebate"),
+        _part_of_structure("prepaid_finance_charge"),
+        _plain("term_months", Unit.COUNT),
+        _plain("apr_percent", Unit.PERCENT),
+        # The measure `monthly_payment` is what rules read: as given, else computed.
+        FieldOfDeal("given_monthly_payment", Unit.MONEY, "monthly_payment", lambda deal: deal.monthly_payment),
+    )
+}
+
+LISTS: Mapping[str, ListOfDeal] = {
+    "products": ListOfDeal("products", {"kind": _plain("kind", Unit.TEXT), "price": _plain("price", Unit.MONEY)}),
+    "trade_ins": ListOfDeal(
+        "trade_ins",
+        {
+            "kind": _plain("kind", Unit.TEXT, ("loan", "lease", "none")),
+            "allowance": _plain("allowance", Unit.MONEY),
+            "acv": _plain("acv", Unit.MONEY),
+            # A trade of kind `none` owes nothing: its payoff is zero, stated or not.
+            "payoff": FieldOfDeal("payoff", Unit.MONEY, "payoff", lambda trade: 0 if trade.kind == "none" else trade.payoff),
+            "per_diem": _plain("per_diem", Unit.MONEY),
+        },
+    ),
+}
+
+BASIS_NAMES: Mapping[str, str] = {
+    "invoice": "a dealer invoice",
+    "msrp": "an MSRP",
+    "jdpower_clean_trade": "a J.D. Power clean trade value",
+    "jdpower_clean_retail": "a J.D. Power clean retail value",
+    "kbb_trade_in": "a KBB trade-in value",
+    "blackbook_average": "a Black Book average value",
+}
+
+
+def basis_name(basis: str) -> str:
+    """How a sentence names a book value; a lender's own basis is read as it is written."""
+    return BASIS_NAMES.get(basis) or f"a value on the basis {basis.replace('_', ' ')}"
+
+
+Facts = Mapping[str, Any]
+"""What the evaluators read: a value or None (unknown) for each field, a tuple of item facts for each list, `values` by basis."""
+
+
+def facts_of(deal: PartialDeal) -> Facts:
+    """Lay a deal out as the facts a policy can see."""
+    facts: dict[str, Any] = {name: field.read(deal) for name, field in FIELDS.items()}
+    for name, part in LISTS.items():
+        facts[name] = tuple({item: field.read(entry) for item, field in part.items.items()} for entry in getattr(deal, name))
+    facts["values"] = {value.basis: value.amount for value in deal.vehicle.values}
+    return facts

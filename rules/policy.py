@@ -1,0 +1,245 @@
+"""One policy version: the lender's limits and rules, checked, ordered and identified by the hash of its content."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Self
+
+from dealgate.rules.expressions import Expression, LimitName, MeasureName, Violated, walk
+from dealgate.rules.fields import Unit
+from dealgate.rules.writing import expression_text
+
+
+class Outcome(StrEnum):
+    """What follows for the whole submission, least severe first."""
+
+    PASS = "pass"
+    FLAG = "flag"
+    REFER = "refer"
+    DECLINE = "decline"
+
+    @property
+    def severity(self) -> int:
+        return list(Outcome).index(self)
+
+    @classmethod
+    def most_severe(cls, outcomes: Iterable["Outcome"]) -> "Outcome":
+        return max(outcomes, key=lambda outcome: outcome.severity, default=cls.PASS)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number computed from a deal."""
+
+    name: str
+    unit: Unit
+    formula: Expression
+    title: str
+    meaning: str = ""
+    source: str = ""
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a limit's table. `origin` says where it stands, for evidence."""
+
+    when: Expression | None
+    limit: Expression
+    origin: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number the policy sets, often by tier: a decision table."""
+
+    name: str
+    unit: Unit
+    hit_policy: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    when: Expression
+    to: Outcome
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`require` is the promise; its breach, where the rule applies, is the finding."""
+
+    id: str
+    title: str
+    applies: Expression | None
+    require: Expression
+    otherwise: Outcome
+    reason: str
+    mitigated_by: Mitigation | None
+
+    def expressions(self) -> tuple[Expression, ...]:
+        mitigation = (self.mitigated_by.when,) if self.mitigated_by else ()
+        return (*((self.applies,) if self.applies else ()), self.require, *mitigation)
+
+    def rests_on(self) -> tuple[str, ...]:
+        """The rules whose results this rule reads, in the order it names them."""
+        names = [node.rule for expression in self.expressions() for node in walk(expression) if isinstance(node, Violated)]
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A deal the document states together with what must come of it."""
+
+    name: str
+    deal: Mapping[str, Any]
+    expect: Mapping[str, Any]
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A checked policy version. Read one with `read_policy` or `Policy.from_text`."""
+
+    name: str
+    version: str
+    title: str
+    effective_from: date
+    effective_to: date | None
+    on_unknown: Outcome
+    collateral_value: Mapping[str, tuple[str, ...]]
+    measures: Mapping[str, Measure]
+    limits: Mapping[str, Limit]
+    rules: tuple[Rule, ...]
+    examples: tuple[Example, ...]
+    file: str = ""
+
+    @classmethod
+    def from_text(cls, text: str, file: str = "policy") -> Self:
+        """Read a policy document. Raises `PolicyError` with every problem found."""
+        from dealgate.rules.reading import read_policy  # noqa: PLC0415  the reader builds this class
+
+        policy = read_policy(text, file)
+        assert isinstance(policy, cls)
+        return policy
+
+    @cached_property
+    def definitions(self) -> tuple[Measure | Limit, ...]:
+        """Measures and limits, each after everything it reads."""
+        return tuple(in_order({**self.measures, **self.limits}, definition_reads))
+
+    @cached_property
+    def layers(self) -> tuple[tuple[Rule, ...], ...]:
+        """Rules by depth: a rule stands in the first layer after all rules it reads with `violated()`."""
+        depth: dict[str, int] = {}
+        for rule in in_order({rule.id: rule for rule in self.rules}, Rule.rests_on):
+            depth[rule.id] = 1 + max((depth[name] for name in rule.rests_on()), default=-1)
+        layers: list[list[Rule]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+        for rule in self.rules:
+            layers[depth[rule.id]].append(rule)
+        return tuple(map(tuple, layers))
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Everything that can bear on a decision, shipped measures included, in one spelling. It is itself a policy document."""
+        content: dict[str, Any] = {
+            "policy": self.name,
+            "version": self.version,
+            "title": self.title,
+            "effective_from": self.effective_from.isoformat(),
+            "on_unknown": self.on_unknown.value,
+            "collateral_value": {condition: list(bases) for condition, bases in self.collateral_value.items()},
+            "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
+            "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
+            "rules": [_rule_content(rule) for rule in self.rules],
+            "examples": [{"name": example.name, "deal": example.deal, "expect": example.expect} for example in self.examples],
+        }
+        if self.effective_to:
+            content["effective_to"] = self.effective_to.isoformat()
+        return content
+
+    @cached_property
+    def canonical(self) -> str:
+        """The content as JSON with sorted names and no spare characters: what the hash is over."""
+        return json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+
+def definition_reads(definition: Measure | Limit) -> list[str]:
+    """The measures and limits a definition names."""
+    if isinstance(definition, Measure):
+        expressions: list[Expression | None] = [definition.formula]
+    else:
+        expressions = [part for row in definition.rows for part in (row.when, row.limit)]
+    return [
+        node.name for expression in expressions for node in walk(expression) if isinstance(node, MeasureName | LimitName)
+    ]
+
+
+class CycleError(ValueError):
+    """Definitions that rest on themselves; `names` runs once around."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        super().__init__(" -> ".join(names))
+
+
+def in_order(things: Mapping[str, Any], reads: Any) -> list[Any]:
+    """Sort named things so that each comes after what it reads. Raises `CycleError`."""
+    ordered: dict[str, Any] = {}
+    for start in things:
+        path: list[tuple[str, list[str]]] = [(start, list(reads(things[start])))] if start not in ordered else []
+        while path:
+            name, waiting = path[-1]
+            needed = next((other for other in waiting if other not in ordered and other in things), None)
+            if needed is None:
+                ordered[name] = things[name]
+                path.pop()
+                continue
+            names = [step for step, _ in path]
+            if needed in names:
+                raise CycleError([*names[names.index(needed) :], needed])
+            path.append((needed, list(reads(things[needed]))))
+    return list(ordered.values())
+
+
+def _measure_content(measure: Measure) -> dict[str, str]:
+    content = {
+        "unit": measure.unit.value,
+        "formula": expression_text(measure.formula),
+        "title": measure.title,
+        "meaning": measure.meaning,
+        "source": measure.source,
+        "reading": measure.reading,
+    }
+    return {key: value for key, value in content.items() if value}
+
+
+def _limit_content(limit: Limit) -> dict[str, Any]:
+    rows = [
+        {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {}) for row in limit.rows
+    ]
+    return {"unit": limit.unit.value, "hit_policy": limit.hit_policy, "rows": rows}
+
+
+def _rule_content(rule: Rule) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "id": rule.id,
+        "title": rule.title,
+        "require": expression_text(rule.require),
+        "otherwise": rule.otherwise.value,
+        "reason": rule.reason,
+    }
+    if rule.applies:
+        content["applies"] = expression_text(rule.applies)
+    if rule.mitigated_by:
+        content["mitigated_by"] = {"when": expression_text(rule.mitigated_by.when), "to": rule.mitigated_by.to.value}
+    return content

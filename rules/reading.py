@@ -1,0 +1,328 @@
+"""From the text of a policy document to a `Policy`, or to every problem in it."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+
+from dealgate.rules.checking import FUNCTIONS, NUMERIC, Scope, read_expression
+from dealgate.rules.deal import DealError, PartialDeal
+from dealgate.rules.document import (
+    List,
+    Node,
+    Place,
+    PolicyError,
+    Report,
+    Scalar,
+    Table,
+    did_you_mean,
+    locate,
+    parse_yaml,
+    plain,
+)
+from dealgate.rules.expressions import Expression, Truth
+from dealgate.rules.fields import FIELDS, LISTS, Unit
+from dealgate.rules.parsing import ExpressionError
+from dealgate.rules.policy import (
+    CycleError,
+    Example,
+    Limit,
+    Measure,
+    Mitigation,
+    Outcome,
+    Policy,
+    Row,
+    Rule,
+    definition_reads,
+    in_order,
+)
+
+ENGINE_FAILURE = "ENGINE-FAILURE"
+ENGINE_DISAGREEMENT = "ENGINE-DISAGREEMENT"
+RESERVED_RULES = {ENGINE_FAILURE, ENGINE_DISAGREEMENT}
+
+RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
+
+HEAD = ("policy", "version", "title", "effective_from", "rules")
+BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "examples")
+
+
+def read_policy(text: str, file: str = "policy") -> Policy:
+    """Read and check one policy document. Raises `PolicyError` with every problem found."""
+    report = Report(file, text)
+    try:
+        root = parse_yaml(text)
+    except PolicyError as error:
+        report.adopt(error)
+        raise PolicyError(report.problems) from None
+    policy = _Reader(report, shipped_measures()).policy(root)
+    if policy is None:
+        raise PolicyError(report.problems)
+    return policy
+
+
+@cache
+def shipped_measures() -> Mapping[str, Measure]:
+    """The catalogue in measures.yaml."""
+    text = (files("dealgate.rules") / "measures.yaml").read_text(encoding="utf-8")
+    report = Report("measures.yaml", text)
+    measures = _Reader(report, {}).measures(parse_yaml(text))
+    if report.problems:
+        raise PolicyError(report.problems)
+    return measures
+
+
+class _Reader:
+    def __init__(self, report: Report, shipped: Mapping[str, Measure]) -> None:
+        self.report = report
+        self.shipped = shipped
+        self.scope = Scope({name: measure.unit for name, measure in shipped.items()})
+
+    def policy(self, root: Node) -> Policy | None:
+        entries = self.report.table(root, "a policy", HEAD, BODY)
+        limit_nodes = self._tables(entries.get("limits"), "limits")
+        self._declare(entries.get("measures"), limit_nodes, entries.get("rules"))
+        measures = {**self.shipped, **self.measures(entries.get("measures"))}
+        limits = {name: limit for name, node in limit_nodes.items() if (limit := self._limit(name, node))}
+        self._refuse_cycles(entries, {**measures, **limits})
+        rules = self._rules(entries.get("rules"))
+        effective_from = self._date(entries.get("effective_from"), "effective_from")
+        effective_to = self._date(entries.get("effective_to"), "effective_to")
+        if effective_from and effective_to and effective_to <= effective_from:
+            self.report.add(entries["effective_to"].place, "effective_to must be later than effective_from (it is exclusive)")
+        head = {key: self._head(entries.get(key), key) for key in ("policy", "version", "title")}
+        policy = Policy(
+            name=head["policy"],
+            version=head["version"],
+            title=head["title"],
+            effective_from=effective_from or date.min,
+            effective_to=effective_to,
+            on_unknown=self._on_unknown(entries.get("on_unknown")),
+            collateral_value=self._collateral_value(entries.get("collateral_value")),
+            measures=measures,
+            limits=limits,
+            rules=rules,
+            examples=self._examples(entries.get("examples"), measures),
+            file=self.report.file,
+        )
+        return None if self.report.problems else policy
+
+    # Names come first, so that every expression can be checked against all of them.
+
+    def _tables(self, node: Node | None, what: str) -> dict[str, Node]:
+        if node is None:
+            return {}
+        if not isinstance(node, Table):
+            self.report.add(node.place, f"{what} must be a mapping of names to values")
+            return {}
+        return dict(node.entries)
+
+    def _declare(self, measures: Node | None, limits: Mapping[str, Node], rules: Node | None) -> None:
+        units = {name: measure.unit for name, measure in self.shipped.items()}
+        limit_units: dict[str, Unit] = {}
+        for name, node in self._tables(measures, "measures").items():
+            units[name] = self._unit(node)
+        for name, node in limits.items():
+            if name in units:
+                self.report.add(node.place, f"{name!r} is both a limit and a measure", "Give the limit a name of its own.")
+            limit_units[name] = self._unit(node)
+        for name, node in [*self._tables(measures, "measures").items(), *limits.items()]:
+            if name in FIELDS or name in LISTS or name in FUNCTIONS or name in {"and", "or", "not", "in", "true", "false"}:
+                self.report.add(node.place, f"{name!r} already has a meaning in the language", "Choose another name.")
+            elif not NAME.fullmatch(name):
+                self.report.add(node.place, f"{name!r} is not a name", "Use lower-case letters, digits and underscores.")
+        ids = [
+            entry.value
+            for rule in (rules.items if isinstance(rules, List) else ())
+            if isinstance(rule, Table) and isinstance(entry := rule.entries.get("id"), Scalar)
+        ]
+        self.scope = Scope(units, limit_units)
+        self.rule_scope = Scope(units, limit_units, frozenset(ids))
+
+    def _unit(self, node: Node) -> Unit:
+        """The declared unit, for name resolution; mistakes are reported where the entry itself is read."""
+        unit = node.entries.get("unit") if isinstance(node, Table) else None
+        value = unit.value if isinstance(unit, Scalar) else ""
+        return Unit(value) if value in {unit.value for unit in NUMERIC} else Unit.MONEY
+
+    # Parts of the document
+
+    def _head(self, node: Node | None, what: str) -> str:
+        if node is None:
+            return ""
+        text = self.report.text(node, what)
+        if len(text) > 200 or any(ord(character) < 32 for character in text):
+            self.report.add(node.place, f"{what} is one line of at most 200 characters")
+        return text
+
+    def _date(self, node: Node | None, what: str) -> date | None:
+        if node is None:
+            return None
+        text = self.report.text(node, what)
+        try:
+            if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+                raise ValueError
+            return date.fromisoformat(text)
+        except ValueError:
+            self.report.add(node.place, f"{what} must be a day, written as 2026-11-01")
+            return None
+
+    def _on_unknown(self, node: Node | None) -> Outcome:
+        if node is None:
+            return Outcome.REFER
+        word = self.report.word(node, "on_unknown", [Outcome.REFER.value, Outcome.DECLINE.value])
+        return Outcome(word) if word else Outcome.REFER
+
+    def _collateral_value(self, node: Node | None) -> dict[str, tuple[str, ...]]:
+        if node is None:
+            return {"new": (), "used": ()}
+        entries = self.report.table(node, "collateral_value", (), ("new", "used"))
+        lists = {key: tuple(self.report.text(item, "a basis") for item in self.report.list(value, key)) for key, value in entries.items()}
+        for key, bases in lists.items():
+            if len(set(bases)) < len(bases):
+                self.report.add(entries[key].place, f"the list for {key} vehicles names a basis twice")
+        return {"new": lists.get("new", ()), "used": lists.get("used", ())}
+
+    def measures(self, node: Node | None) -> dict[str, Measure]:
+        if not self.shipped and node is not None:
+            self._declare(node, {}, None)
+        found = {}
+        for name, entry in self._tables(node, "measures").items():
+            parts = self.report.table(entry, f"measure {name}", ("unit", "formula"), ("title", "meaning", "source", "reading"))
+            unit = self.report.word(parts["unit"], "the unit of a measure", [u.value for u in Unit if u in NUMERIC]) if "unit" in parts else ""
+            formula = self._expression(parts.get("formula"), self.scope, Unit(unit) if unit else None)
+            shipped = self.shipped.get(name)
+            if shipped and unit and shipped.unit != unit:
+                self.report.add(parts["unit"].place, f"{name} is a shipped measure in {shipped.unit}; a policy may change its formula, not its unit")
+            if formula is None or not unit:
+                continue
+            words = {key: self.report.text(parts[key], key) for key in ("title", "meaning", "source", "reading") if key in parts}
+            if shipped:
+                words = {"title": shipped.title, "meaning": shipped.meaning, "reading": shipped.reading} | words
+            found[name] = Measure(name, Unit(unit), formula, **({"title": name.replace("_", " ").capitalize()} | words))
+        return found
+
+    def _limit(self, name: str, node: Node) -> Limit | None:
+        parts = self.report.table(node, f"limit {name}", ("unit", "rows"), ("hit_policy",))
+        unit = self.report.word(parts["unit"], "the unit of a limit", [u.value for u in Unit if u in NUMERIC]) if "unit" in parts else ""
+        hit_policy = self.report.word(parts["hit_policy"], "hit_policy", ["first"]) if "hit_policy" in parts else "first"
+        rows = [self._row(name, row, Unit(unit) if unit else None) for row in self.report.list(parts["rows"], "rows")] if "rows" in parts else []
+        if "rows" in parts and not rows:
+            self.report.add(parts["rows"].place, f"limit {name} has no row")
+        for row, following in zip(rows, self.report.list(parts["rows"], "rows")[1:] if rows else [], strict=False):
+            if row and row.when is None:
+                self.report.add(following.place, "this row can never match: the row above it matches every deal")
+        if rows and rows[-1] and rows[-1].when is not None:
+            self.report.add(node.place, f"limit {name} has a gap: a deal that matches no row has no limit", "End with a row without 'when'.")
+        if not unit or not hit_policy or not rows or None in rows:
+            return None
+        return Limit(name, Unit(unit), hit_policy, tuple(row for row in rows if row))
+
+    def _row(self, name: str, node: Node, unit: Unit | None) -> Row | None:
+        parts = self.report.table(node, f"a row of {name}", ("limit",), ("when",))
+        when = self._expression(parts["when"], self.scope, Unit.BOOLEAN) if "when" in parts else None
+        limit = self._expression(parts.get("limit"), self.scope, unit)
+        if limit is None or ("when" in parts and when is None):
+            return None
+        return Row(when, limit, f"{self.report.file}:{node.place.line}")
+
+    def _rules(self, node: Node | None) -> tuple[Rule, ...]:
+        if node is None:
+            return ()
+        items = self.report.list(node, "rules")
+        if not items:
+            self.report.add(node.place, "a policy has at least one rule")
+        found: dict[str, Rule] = {}
+        for item in items:
+            rule = self._rule(item)
+            if rule and rule.id in found:
+                place = locate(item, "id")
+                self.report.add(place, f"the id {rule.id!r} is taken by an earlier rule", "Ids are what findings are known by: choose another.")
+            elif rule:
+                found[rule.id] = rule
+        try:
+            in_order(found, Rule.rests_on)
+        except CycleError as error:
+            self.report.add(node.place, f"rules rest on each other in a circle: {error}")
+        return tuple(found.values())
+
+    def _rule(self, node: Node) -> Rule | None:
+        parts = self.report.table(node, "a rule", ("id", "title", "require", "otherwise", "reason"), ("applies", "mitigated_by"))
+        before = len(self.report.problems)
+        texts = {key: self._head(parts.get(key), key) for key in ("id", "title", "reason")}
+        if texts["id"] and (not RULE_ID.fullmatch(texts["id"]) or texts["id"] in RESERVED_RULES):
+            self.report.add(parts["id"].place, f"{texts['id']!r} cannot be a rule id", "Use letters, digits, '-', '_' and '.', for example LTV-TOTAL.")
+        applies = self._expression(parts["applies"], self.rule_scope, Unit.BOOLEAN) if "applies" in parts else None
+        require = self._expression(parts.get("require"), self.rule_scope, Unit.BOOLEAN)
+        outcomes = [outcome.value for outcome in Outcome if outcome != Outcome.PASS]
+        otherwise = self.report.word(parts["otherwise"], "otherwise", outcomes) if "otherwise" in parts else ""
+        mitigation = self._mitigation(parts["mitigated_by"], otherwise) if "mitigated_by" in parts else None
+        if require is None or not otherwise or not all(texts.values()) or len(self.report.problems) > before:
+            return None
+        if isinstance(require, Truth):
+            self.report.add(parts["require"].place, "this requirement does not depend on the deal")
+        return Rule(texts["id"], texts["title"], applies, require, Outcome(otherwise), texts["reason"], mitigation)
+
+    def _mitigation(self, node: Node, otherwise: str) -> Mitigation | None:
+        parts = self.report.table(node, "mitigated_by", ("when", "to"))
+        when = self._expression(parts.get("when"), self.rule_scope, Unit.BOOLEAN)
+        to = self.report.word(parts["to"], "to", [outcome.value for outcome in Outcome]) if "to" in parts else ""
+        if to and otherwise and Outcome(to).severity >= Outcome(otherwise).severity:
+            self.report.add(parts["to"].place, f"a mitigation to {to!r} does not soften {otherwise!r}")
+        return Mitigation(when, Outcome(to)) if when is not None and to else None
+
+    def _refuse_cycles(self, entries: Mapping[str, Node], definitions: Mapping[str, Measure | Limit]) -> None:
+        try:
+            in_order(definitions, definition_reads)
+        except CycleError as error:
+            sections = [entries[key] for key in ("measures", "limits") if key in entries]
+            place = next((node.keys[name].place for node in sections if isinstance(node, Table) for name in error.names if name in node.keys), Place(1, 1))
+            self.report.add(place, f"definitions rest on each other in a circle: {error}")
+
+    def _examples(self, node: Node | None, measures: Mapping[str, Measure]) -> tuple[Example, ...]:
+        if node is None:
+            return ()
+        ids = sorted(self.rule_scope.rules or ())
+        return tuple(self._example(item, ids, measures) for item in self.report.list(node, "examples"))
+
+    def _example(self, node: Node, ids: list[str], measures: Mapping[str, Measure]) -> Example:
+        parts = self.report.table(node, "an example", ("name", "deal", "expect"))
+        name = self.report.text(parts["name"], "name") if "name" in parts else ""
+        deal = plain(parts["deal"]) if "deal" in parts else {}
+        try:
+            PartialDeal.read(deal)
+        except DealError as error:
+            for problem in error.problems:
+                self.report.add(locate(parts["deal"], problem.field), f"{problem.field}: {problem.message}", problem.remedy)
+        expect_node = parts.get("expect")
+        if expect_node:
+            self._check_expectations(expect_node, ids, measures)
+        expect = plain(expect_node) if isinstance(expect_node, Table) else {}
+        return Example(name, deal, expect, node.place.line, node.place.column)
+
+    def _check_expectations(self, node: Node, ids: list[str], measures: Mapping[str, Measure]) -> None:
+        results = ("pass", "violated", "mitigated", "not_applicable", "not_evaluable")
+        expect = self.report.table(node, "expect", (), ("outcome", "measures", *results))
+        if "outcome" in expect:
+            self.report.word(expect["outcome"], "outcome", [outcome.value for outcome in Outcome])
+        for result in results:
+            for item in self.report.list(expect[result], result) if result in expect else ():
+                self.report.word(item, "a rule in expect", ids)
+        named = expect.get("measures")
+        for name, scalar in named.keys.items() if isinstance(named, Table) else ():
+            if name not in measures:
+                self.report.add(scalar.place, f"no measure is called {name!r}", did_you_mean(name, measures))
+
+    def _expression(self, node: Node | None, scope: Scope, wanted: Unit | None) -> Expression | None:
+        if node is None:
+            return None
+        if not isinstance(node, Scalar):
+            self.report.add(node.place, "an expression is needed here", "Put quotes around it if it holds brackets, braces or a colon.")
+            return None
+        try:
+            return read_expression(node.value, scope, wanted)
+        except ExpressionError as error:
+            self.report.add(node.at(error.start, error.end), error.message, error.suggestion)
+            return None

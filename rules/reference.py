@@ -1,0 +1,121 @@
+"""The reference evaluator: the policy as one Python function in exact integers, written from the typed tree."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from dealgate.rules.compiling import Compiler, Slot, Source, any_unknown
+from dealgate.rules.fields import Facts, Unit
+from dealgate.rules.policy import Limit, Measure, Policy, Rule
+
+
+class Result(StrEnum):
+    """What became of one rule on one submission."""
+
+    PASS = "pass"
+    VIOLATED = "violated"
+    MITIGATED = "mitigated"
+    NOT_APPLICABLE = "not_applicable"
+    NOT_EVALUABLE = "not_evaluable"
+
+
+class Value(NamedTuple):
+    """An exact number; the numerator is None when it is unknown. `row` is the table row a limit came from, from 0, else -1."""
+
+    numerator: int | None
+    denominator: int = 1
+    row: int = -1
+
+
+class Reckoning(NamedTuple):
+    """What the reference concludes: measures, limits and results in the order of the policy's definitions and rules."""
+
+    measures: dict[str, Value]
+    limits: dict[str, Value]
+    results: dict[str, Result]
+
+
+RuleCodes = tuple(Result)
+
+
+def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
+    """Write and build the policy's function; the work is done once, each deal then costs microseconds."""
+    source = Source("facts")
+    compiler = Compiler(source, policy.collateral_value)
+    for definition in policy.definitions:
+        slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
+        compiler.names[definition.name] = slot
+    codes = {rule.id: _rule(compiler, rule) for layer in policy.layers for rule in layer}
+    measures = "".join(f"({compiler.names[name].numerator}, {compiler.names[name].denominator}), " for name in policy.measures)
+    limits = "".join(f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), " for name in policy.limits)
+    results = "".join(f"{codes[rule.id]}, " for rule in policy.rules)
+    function = source.build("reference", f"({measures}), ({limits}), ({results})")
+    measure_names, limit_names, rule_ids = tuple(policy.measures), tuple(policy.limits), tuple(rule.id for rule in policy.rules)
+
+    def reference(facts: Facts) -> Reckoning:
+        measure_values, limit_values, result_codes = function(facts)
+        return Reckoning(
+            {name: Value(*value) for name, value in zip(measure_names, measure_values, strict=True)},
+            {name: Value(*value) for name, value in zip(limit_names, limit_values, strict=True)},
+            {name: RuleCodes[code] for name, code in zip(rule_ids, result_codes, strict=True)},
+        )
+
+    return reference
+
+
+def _whole_cents(source: Source, slot: Slot, unit: Unit) -> Slot:
+    """An amount of money is whole cents: what is shown is what is compared."""
+    if unit != Unit.MONEY or slot.denominator == "1":
+        return slot
+    return source.assign(f"half_up({slot.numerator}, {slot.denominator})", slot)
+
+
+def _measure(compiler: Compiler, measure: Measure) -> Slot:
+    return _whole_cents(compiler.source, compiler.write(measure.formula), measure.unit)
+
+
+def _limit(compiler: Compiler, limit: Limit) -> Slot:
+    """Hit policy `first`: the first true row gives the limit; an unknown row above it makes the limit unknown."""
+    source = compiler.source
+    conditions = [compiler.write(row.when) if row.when else None for row in limit.rows]
+    slots = [_whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
+    top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
+    unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
+    keyword = "if"
+    for index, (condition, slot) in enumerate(zip(conditions, slots, strict=True)):
+        found = f"{top} = {slot.numerator}; {bottom} = {slot.denominator}; {row_name} = {index}"
+        if condition is None:
+            source.add(f"else: {found}" if index else found)
+            break
+        source.add(f"{keyword} {condition.numerator}: {found}")
+        keyword = "elif"
+        if condition.nullable:
+            source.add(f"elif {condition.numerator} is None: {unknown}")
+    else:
+        source.add(f"else: {unknown}")
+    integral = {slot.denominator for slot in slots} == {"1"}
+    return Slot(top, "1" if integral else bottom)
+
+
+def _rule(compiler: Compiler, rule: Rule) -> str:
+    source = compiler.source
+    code = {result: str(index) for index, result in enumerate(RuleCodes)}
+    applies = compiler.write(rule.applies) if rule.applies else None
+    require = compiler.write(rule.require)
+    when = compiler.write(rule.mitigated_by.when) if rule.mitigated_by else None
+    name = source.name()
+    broken = code[Result.VIOLATED]
+    if when:
+        broken = f"({code[Result.MITIGATED]} if {when.numerator} is True else {broken})"
+    judged = f"{code[Result.PASS]} if {require.numerator} else {broken}"
+    if require.nullable:
+        judged = f"{code[Result.NOT_EVALUABLE]} if {any_unknown(require)} else {judged}"
+    if applies:
+        judged = f"{code[Result.NOT_APPLICABLE]} if not {applies.numerator} else {judged}"
+        if applies.nullable:
+            judged = f"{code[Result.NOT_EVALUABLE]} if {any_unknown(applies)} else {judged}"
+    source.add(f"{name} = {judged}")
+    truth = source.name()
+    source.add(f"{truth} = None if {name} == {code[Result.NOT_EVALUABLE]} else {name} in ({code[Result.VIOLATED]}, {code[Result.MITIGATED]})")
+    compiler.names[f"rule {rule.id}"] = Slot(truth)
+    return name

@@ -1,0 +1,248 @@
+"""Reading the typed tree beside a reckoning: what a part of an expression came to, and what is missing where it is unknown.
+
+Evidence only: nothing here decides. The walk is written apart from the compiled reference, so tests hold one against the other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from dealgate.rules.amounts import half_up
+from dealgate.rules.compiling import RATE_DENOMINATOR
+from dealgate.rules.expressions import (
+    All,
+    Arithmetic,
+    BookValueOn,
+    Comparison,
+    Expression,
+    Extreme,
+    FieldName,
+    FirstKnown,
+    ItemName,
+    LevelPayment,
+    LimitName,
+    ListedValue,
+    ListSum,
+    MeasureName,
+    Membership,
+    Missing,
+    Not,
+    Number,
+    Text,
+    Truth,
+    Violated,
+    Year,
+    parts,
+)
+from dealgate.rules.expressions import Any as AnyOf
+from dealgate.rules.fields import FIELDS, Facts, Unit
+from dealgate.rules.payment import level_payment
+from dealgate.rules.policy import Policy
+from dealgate.rules.reference import Reckoning, Result, Value
+
+COMPARE = {
+    "<=": lambda left, right: left <= right,
+    "<": lambda left, right: left < right,
+    ">=": lambda left, right: left >= right,
+    ">": lambda left, right: left > right,
+    "==": lambda left, right: left == right,
+    "!=": lambda left, right: left != right,
+}
+
+
+class Trace:
+    """One deal under one policy, open to questions."""
+
+    def __init__(self, policy: Policy, facts: Facts, reckoning: Reckoning) -> None:
+        self.policy = policy
+        self.facts = facts
+        self.reckoning = reckoning
+        self._item: Mapping[str, Any] = {}
+
+    def value(self, expression: Expression) -> Any:
+        """A Fraction (cents for money), text, date or truth; None when unknown."""
+        match expression:
+            case Number():
+                return Fraction(expression.numerator, expression.denominator)
+            case Text(value) | Truth(value):
+                return value
+            case FieldName(name, unit):
+                return _scaled(self.facts[name], unit)
+            case ItemName(name, unit):
+                return _scaled(self._item[name], unit)
+            case MeasureName(name):
+                return fraction(self.reckoning.measures[name])
+            case LimitName(name):
+                return fraction(self.reckoning.limits[name])
+            case BookValueOn(basis):
+                return _scaled(self.facts["values"].get(basis), Unit.MONEY)
+            case ListedValue():
+                basis = self.listed_basis()
+                return None if basis is None else Fraction(self.facts["values"][basis])
+            case FirstKnown(operands):
+                return next((value for value in map(self.value, operands) if value is not None), None)
+            case ListSum():
+                return self._sum(expression)
+            case Missing(operand):
+                return self.value(operand) is None
+            case Violated(rule):
+                result = self.reckoning.results[rule]
+                return None if result == Result.NOT_EVALUABLE else result in {Result.VIOLATED, Result.MITIGATED}
+            case All(operands):
+                return _kleene(map(self.value, operands), decisive=False)
+            case AnyOf(operands):
+                return _kleene(map(self.value, operands), decisive=True)
+            case _:
+                return self._operation(expression)
+
+    def _operation(self, expression: Expression) -> Any:
+        values = [self.value(part) for part in parts(expression)]
+        if None in values:
+            return None
+        match expression:
+            case Arithmetic(operator):
+                return _arithmetic(operator, *values)
+            case Extreme(name):
+                return min(values) if name == "min" else max(values)
+            case Year():
+                return Fraction(values[0].year)
+            case LevelPayment():
+                amount, rate, months = values
+                cents = level_payment(amount.numerator, amount.denominator, rate.numerator, rate.denominator, int(months))
+                return None if cents is None else Fraction(cents)
+            case Comparison(operator):
+                return COMPARE[operator](*values)
+            case Membership():
+                return values[0] in values[1:]
+            case Not():
+                return not values[0]
+        raise TypeError(f"{type(expression).__name__} has no value")
+
+    def _sum(self, node: ListSum) -> Fraction | None:
+        total = Fraction(0)
+        for item in self._items(node):
+            where = True if node.where is None else self.value(node.where)
+            value = self.value(node.value) if where else Fraction(0)
+            if where is None or value is None:
+                return None
+            total += value
+        return total
+
+    def _items(self, node: ListSum) -> Iterator[Mapping[str, Any]]:
+        for item in self.facts[node.list]:
+            self._item = item
+            yield item
+        self._item = {}
+
+    def listed_basis(self) -> str | None:
+        """The basis that gave the collateral value."""
+        bases = self.policy.collateral_value.get(self.facts["condition"], ())
+        return next((basis for basis in bases if basis in self.facts["values"]), None)
+
+    # What is missing
+
+    def missing(self, expression: Expression | None) -> list[str]:
+        """The fields of the deal that leave an unknown expression unknown, in reading order, without repeats."""
+        return [] if expression is None else list(dict.fromkeys(self._missing(expression)))
+
+    def _missing(self, expression: Expression) -> Iterable[str]:
+        if not isinstance(expression, ListSum) and self.value(expression) is not None:
+            return ()
+        match expression:
+            case FieldName(name):
+                return [FIELDS[name].path]
+            case MeasureName(name):
+                return self.missing(self.policy.measures[name].formula)
+            case LimitName(name):
+                return self._missing_for_limit(name)
+            case Violated(rule):
+                return self.missing_for_rule(rule)
+            case BookValueOn(basis):
+                return [f"vehicle.values[{basis}]"]
+            case ListedValue():
+                return self._missing_value()
+            case ListSum():
+                return self._missing_items(expression)
+            case _:
+                found = [name for part in parts(expression) for name in self._missing(part)]
+                return found or self._not_positive(expression)
+
+    def _missing_value(self) -> list[str]:
+        condition = self.facts["condition"]
+        if condition is None:
+            return ["vehicle.condition"]
+        return [f"vehicle.values[{' | '.join(self.policy.collateral_value[condition]) or condition}]"]
+
+    def _missing_items(self, node: ListSum) -> list[str]:
+        names = []
+        for index, _ in enumerate(self._items(node)):
+            for part in (node.where, node.value):
+                names += [f"{node.list}[{index}].{leaf.name}" for leaf in _leaves(part) if self._item.get(leaf.name) is None]
+        return names
+
+    def _missing_for_limit(self, name: str) -> list[str]:
+        for row in self.policy.limits[name].rows:
+            matches = True if row.when is None else self.value(row.when)
+            if matches is None:
+                return self.missing(row.when)
+            if matches:
+                return self.missing(row.limit)
+        return []
+
+    def missing_for_rule(self, name: str) -> list[str]:
+        rule = next(rule for rule in self.policy.rules if rule.id == name)
+        if rule.applies is not None and self.value(rule.applies) is None:
+            return self.missing(rule.applies)
+        return self.missing(rule.require)
+
+    def _not_positive(self, expression: Expression) -> list[str]:
+        """All operands are known, yet there is no result: a divisor or an amount is not above zero."""
+        if isinstance(expression, Arithmetic):
+            names = [node for node in (expression.right,) if isinstance(node, FieldName | MeasureName)]
+        elif isinstance(expression, LevelPayment):
+            names = [node for node in (expression.amount,) if isinstance(node, FieldName | MeasureName)]
+        else:
+            names = []
+        return [f"{FIELDS[node.name].path if isinstance(node, FieldName) else node.name} (above zero)" for node in names]
+
+
+def fraction(value: Value) -> Fraction | None:
+    return None if value.numerator is None else Fraction(value.numerator, value.denominator)
+
+
+def whole_cents(value: Fraction) -> int:
+    return half_up(value.numerator, value.denominator)
+
+
+def _scaled(value: Any, unit: Unit) -> Fraction | str | bool | date | None:
+    if value is None or unit in {Unit.TEXT, Unit.BOOLEAN, Unit.DATE}:
+        known: str | bool | date | None = value
+        return known
+    return Fraction(value, RATE_DENOMINATOR if unit == Unit.PERCENT else 1)
+
+
+def _arithmetic(operator: str, left: Fraction, right: Fraction) -> Fraction | None:
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+    return left / right if right > 0 else None
+
+
+def _kleene(values: Iterable[bool | None], *, decisive: bool) -> bool | None:
+    seen = list(values)
+    if decisive in seen:
+        return decisive
+    return None if None in seen else not decisive
+
+
+def _leaves(expression: Expression | None) -> Iterator[ItemName]:
+    if isinstance(expression, ItemName):
+        yield expression
+    elif expression is not None:
+        for part in parts(expression):
+            yield from _leaves(part)

@@ -1,0 +1,43 @@
+"""A gate for vehicle loans: holds every submitted deal against the lender's written policy, says why, keeps the record.
+
+    from dealgate import Gate
+    gate = Gate(engine, policy="policy.yaml")
+    verdict = gate.submit(deal, actor="los")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dealgate.rules.deal import Deal, DealError
+from dealgate.rules.decision import Decision, Evaluation, Finding
+from dealgate.rules.document import PolicyError
+from dealgate.rules.evaluation import CompiledPolicy, evaluate
+from dealgate.rules.policy import Outcome, Policy
+from dealgate.rules.reference import Result
+
+if TYPE_CHECKING:
+    from dealgate.adapters.gate import Gate, Verdict
+
+__all__ = [
+    "CompiledPolicy",
+    "Deal",
+    "DealError",
+    "Decision",
+    "Evaluation",
+    "Finding",
+    "Gate",
+    "Outcome",
+    "Policy",
+    "PolicyError",
+    "Result",
+    "Verdict",
+    "evaluate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The gate brings SQLAlchemy with it; whoever only evaluates does not wait for that."""
+    if name in {"Gate", "Verdict"}:
+        from dealgate.adapters import gate  # noqa: PLC0415
+
+        return getattr(gate, name)
+    raise AttributeError(f"module 'dealgate' has no attribute {name!r}")
