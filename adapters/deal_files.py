@@ -12,6 +12,9 @@ from dealgate.rules.deal import Deal, DealError, Problem
 LONGEST_LINE = 4_000_000
 """Bytes of one deal document; a longer one is not a deal."""
 
+KEPT = 10_000
+"""Deals of one file that are kept from checking to using; a larger file is read twice instead."""
+
 
 class FileProblem(NamedTuple):
     """What is wrong with a deal, and where it stands."""
@@ -31,6 +34,7 @@ class DealFile:
         self.name = name
         self._stream = stream
         self._whole = self._is_one_document()
+        self._kept: list[Deal] | None = None
 
     def __iter__(self) -> Iterator[tuple[int | None, bytes]]:
         """The documents with their line; no line for a file that is one document."""
@@ -52,18 +56,25 @@ class DealFile:
 
     def check(self) -> tuple[int, list[FileProblem]]:
         """How many deals there are, and every problem in them."""
-        count, problems = 0, []
+        count, problems, kept = 0, list[FileProblem](), list[Deal]()
         for line, text in self:
             count += 1
             try:
-                read_deal(text)
+                deal = read_deal(text)
+                if count <= KEPT:
+                    kept.append(deal)
             except DealError as error:
                 problems.extend(FileProblem(self.name, line, problem) for problem in error.problems)
         if not count:
             problems.append(FileProblem(self.name, None, Problem("(document)", "an empty file", "there is no deal in it", "Give a JSON deal document.")))
+        self._kept = kept if count <= KEPT else None
         return count, problems
 
     def deals(self) -> Iterator[Deal]:
+        """The deals; a file small enough to be kept in memory is read only once."""
+        if self._kept is not None:
+            yield from self._kept
+            return
         for _, text in self:
             yield read_deal(text)
 

@@ -14,18 +14,19 @@ from sqlalchemy.orm import Session, SessionTransaction
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
 from dealgate.models import Recorded, find_by_key, record_policy, record_submission
 from dealgate.rules.deal import Deal
-from dealgate.rules.decision import Decision, Evaluation
+from dealgate.rules.decision import Evaluation
 from dealgate.rules.policy import Outcome, Policy
 
 log = logging.getLogger("dealgate")
 
 
 class Verdict(NamedTuple):
-    """What the gate says to its host. `decision` is the stored document; `replayed` tells of an earlier, equal submission."""
+    """What the gate says to its host. `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission."""
 
     decision_id: str
     outcome: Outcome
     decision: Mapping[str, Any]
+    text: str
     replayed: bool
 
 
@@ -57,11 +58,6 @@ class Gate:
         if not evaluation.engine["agreed"]:
             log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
         return evaluation
-
-    def decide(self, deal: Deal | Mapping[str, Any]) -> Decision:
-        """A decision as a first submission would get it now; nothing is stored."""
-        deal = deal if isinstance(deal, Deal) else Deal.read(deal)
-        return Decision(str(uuid4()), deal.deal_id, 1, datetime.now(UTC), self.evaluate(deal))
 
     def submit(
         self,
@@ -106,4 +102,4 @@ class Gate:
 
 
 def _verdict(recorded: Recorded) -> Verdict:
-    return Verdict(recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.replayed)
+    return Verdict(recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.text, recorded.replayed)

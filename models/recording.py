@@ -65,10 +65,11 @@ class PolicyConflictError(ValueError):
 
 
 class Recorded(NamedTuple):
-    """A stored decision. `replayed` tells that an earlier submission with the same key had already made it."""
+    """A stored decision, as values and as the text that is stored. `replayed` tells that an earlier submission with the same key had already made it."""
 
     decision_id: str
     decision: Mapping[str, Any]
+    text: str
     replayed: bool = False
 
 
@@ -108,7 +109,7 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         return None
     if found.document_sha256 != _sha256(canonical_json(deal.document())):
         raise IdempotencyConflictError(f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission")
-    return Recorded(found.decision_id, json.loads(found.document), replayed=True)
+    return Recorded(found.decision_id, json.loads(found.document), found.document, replayed=True)
 
 
 def record_submission(
@@ -153,6 +154,7 @@ def _record(session: Writable, deal: Deal, evaluation: Evaluation, decision_id: 
         raise _AlreadyRecordedError(found)
     submission_id = _insert_submission(session, deal, {**head, "submission": number})
     document = Decision(decision_id, deal.deal_id, number, head["received_at"], evaluation).document()
+    text = canonical_json(document)
     row = {
         "decision_id": decision_id,
         "submission_id": submission_id,
@@ -162,13 +164,13 @@ def _record(session: Writable, deal: Deal, evaluation: Evaluation, decision_id: 
         "decided_at": head["received_at"],
         "outcome": evaluation.outcome.value,
         "engine_agreed": evaluation.engine["agreed"],
-        "document": canonical_json(document),
+        "document": text,
     }
     decision: int = session.execute(INSERT_DECISION, row | measure_columns(evaluation)).scalar_one()
     findings = [_finding_row(decision, finding) for finding in evaluation.findings if finding.result in TOLD]
     if findings:
         session.execute(INSERT_FINDING, findings)
-    return Recorded(decision_id, document)
+    return Recorded(decision_id, document, text)
 
 
 def _dialect(session: Writable) -> str:

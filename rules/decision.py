@@ -15,16 +15,14 @@ INCOMPLETE = "Credit application incomplete"
 """Regulation B, form C-1: the reason that fits a rule which could not be judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestsOn:
+class RestsOn(NamedTuple):
     """Another rule's result that a layered rule read."""
 
     rule: str
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One rule's result on one submission.
 
     `value`, `limit`, `margin` and `excess` are decimal strings (counts are integers). `margin` is the room left, negative
@@ -139,6 +137,6 @@ def moment(time: datetime) -> str:
 
 def principal_reasons(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     """At most four reasons, most severe first, in the policy's words, without repeats."""
-    adverse = [finding for finding in findings if finding.reason and finding.severity != Outcome.PASS]
+    adverse = [finding for finding in findings if finding.reason and finding.severity is not Outcome.PASS]
     adverse.sort(key=lambda finding: (-finding.severity.severity, finding.result == Result.NOT_EVALUABLE))
     return tuple(dict.fromkeys(finding.reason for finding in adverse if finding.reason))[:MOST_REASONS]

@@ -143,7 +143,7 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
             continue
         if isinstance(event, yaml.ScalarEvent):
             raw = text[event.start_mark.index : event.end_mark.index]
-            node = Scalar(event.value, place, raw, quoted=event.style is not None)
+            node = Scalar(event.value, place, raw, quoted=bool(event.style))
         elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
             begun, is_table, children = stack.pop()
             node = _table(begun, children) if is_table else List(tuple(children), begun)

@@ -1,5 +1,6 @@
 """Why a rule came out as it did, from data: the comparison at its heart, the distance, and one sentence a dealer understands."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.fields import FIELDS, Unit, basis_name
 from dealgate.rules.policy import Measure, Outcome, Policy, Row, Rule
-from dealgate.rules.reference import Result
+from dealgate.rules.reference import Result, Value
 from dealgate.rules.tracing import Trace
 from dealgate.rules.writing import expression_text
 
@@ -31,20 +32,20 @@ ALLOWS = {"<=": "allows", "<": "allows less than", ">=": "requires at least", ">
 OVER = {"<=": "over", "<": "over", ">=": "short", ">": "short", "==": "off", "!=": "off"}
 
 
-class Ratio(NamedTuple):
-    """An exact number, the denominator positive."""
-
-    numerator: int
-    denominator: int = 1
+Ratio = tuple[int, int]
+"""An exact number: numerator and positive denominator."""
 
 
-class Distance(NamedTuple):
-    """A number, what it is held against, and the room between them: negative when the comparison fails, None for `!=`."""
+class Told(NamedTuple):
+    """What a comparison came to, exact and in words. `room` is negative when the comparison fails."""
 
     value: Ratio
     limit: Ratio
-    room: Ratio | None
-    room_unit: Unit
+    value_text: str | int
+    limit_text: str | int
+    room_text: str | int | None
+    excess_text: str | int | None
+    sentence: str
 
 
 def is_share_of_money(measure: Measure) -> bool:
@@ -56,116 +57,136 @@ def is_share_of_money(measure: Measure) -> bool:
     return formula.right.unit == Unit.MONEY and all(node.operator in {"+", "-"} for node in inner)
 
 
-def plain_amount(value: Ratio, unit: Unit) -> str | int:
-    """For programs: "139.89", "2000.00", 72. Room is rounded down, so that what breaks a limit never shows as kept."""
-    if unit == Unit.PERCENT:
-        return percent(*value)
-    whole = value.numerator // value.denominator
-    return hundredths(whole) if unit == Unit.MONEY else whole
+SHOWN: Mapping[Unit, Callable[[Ratio], str | int]] = {
+    Unit.MONEY: lambda value: hundredths(value[0] // value[1]),
+    Unit.PERCENT: lambda value: percent(value[0], value[1]),
+    Unit.COUNT: lambda value: value[0] // value[1],
+}
+"""For programs: "2000.00", "139.89", 72. Money and counts are whole here; room is rounded down, excess therefore up."""
 
+IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
+    Unit.MONEY: lambda value: dollars(value[0] // value[1]),
+    Unit.PERCENT: lambda value: percent(value[0], value[1]) + " %",
+    Unit.COUNT: lambda value: f"{value[0] // value[1]:,}",
+}
 
-def amount_in_words(value: Ratio, unit: Unit) -> str:
-    if unit == Unit.PERCENT:
-        return f"{percent(*value)} %"
-    whole = value.numerator // value.denominator
-    return dollars(whole) if unit == Unit.MONEY else f"{whole:,}"
+TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
+
+SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "model_year": "model year {}"}
+
+ROOM_IN_WORDS = {**IN_WORDS, Unit.PERCENT: lambda value: percent(value[0], value[1]) + " points"}
 
 
 class Heart:
     """The comparison a finding is about, with everything about it that no deal can change."""
 
     def __init__(self, comparison: Comparison, policy: Policy) -> None:
-        self.comparison = comparison
-        self.unit = comparison.left.unit
-        self.measure = _name(comparison.left)
-        self.subject = _label(comparison.left, policy)
         left, right = comparison.left, comparison.right
         measured = policy.measures[left.name] if isinstance(left, MeasureName) else None
+        self.comparison = comparison
+        self.unit = left.unit
+        self.measure = _name(left)
+        self.subject = _label(left, policy)
+        self.left, self.right = _reader(left), _reader(right)
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
+        self.room_unit = Unit.MONEY if self.share else self.unit
         self.reading = measured.reading if measured and self.share else ""
+        self.limit_name = right.name if isinstance(right, LimitName) else None
         self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
         self.who = "the policy" if isinstance(right, Number | LimitName) else f"the policy ({expression_text(right)})"
         self.fields_of_row = [_fields_tested([row] if row.when else self.rows) for row in self.rows]
+        self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
 
-    def distance(self, trace: Trace) -> Distance | None:
+    def tell(self, trace: Trace, result: Result) -> Told | None:
         """None when one side is unknown."""
-        value, limit = _ratio(self.comparison.left, trace), _ratio(self.comparison.right, trace)
+        value, limit = self.left(trace), self.right(trace)
         if value is None or limit is None:
             return None
+        shown, in_words = SHOWN[self.unit], IN_WORDS[self.unit]
         operator = self.comparison.operator
-        gap = limit.numerator * value.denominator - value.numerator * limit.denominator
-        room = {"<": gap, ">": -gap, "=": -abs(gap)}.get(operator[0])
-        if room is None:
-            return Distance(value, limit, None, self.unit)
-        if self.share:
-            return Distance(value, limit, Ratio(room, limit.denominator), Unit.MONEY)
-        return Distance(value, limit, Ratio(room, limit.denominator * value.denominator), self.unit)
+        sentence = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
+        room = self._room(value, limit)
+        if room is None or result is Result.NOT_APPLICABLE:
+            return Told(value, limit, shown(value), shown(limit), None, None, sentence)
+        room_text = SHOWN[self.room_unit](room)
+        if result is Result.PASS:
+            sentence += self._to_spare(room)
+            return Told(value, limit, shown(value), shown(limit), room_text, None, sentence)
+        excess = (-room[0], room[1]) if self.room_unit == Unit.PERCENT else (-(room[0] // room[1]), 1)
+        sentence += f" {ROOM_IN_WORDS[self.room_unit](excess)} {OVER[operator]}."
+        if excess[0] and in_words(value) == in_words(limit):
+            sentence += " The difference is too small to show at two places."
+        return Told(value, limit, shown(value), shown(limit), room_text, SHOWN[self.room_unit](excess), sentence)
+
+    def _room(self, value: Ratio, limit: Ratio) -> Ratio | None:
+        """How far inside its limit a value is; of a share of money, in money; None for `!=`."""
+        gap = limit[0] * value[1] - value[0] * limit[1]
+        match self.comparison.operator:
+            case "<=" | "<":
+                room = gap
+            case ">=" | ">":
+                room = -gap
+            case "==":
+                room = -abs(gap)
+            case _:
+                return None
+        return room, limit[1] if self.share else limit[1] * value[1]
+
+    def _to_spare(self, room: Ratio) -> str:
+        if room[0] > 0:
+            return f" {ROOM_IN_WORDS[self.room_unit](room)} to spare."
+        return "" if self.comparison.operator == "==" else " Exactly at the limit."
 
     def row(self, trace: Trace) -> Row | None:
         """The table row that gave the limit."""
-        index = self._row_index(trace)
+        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
         return self.rows[index] if index >= 0 else None
-
-    def _row_index(self, trace: Trace) -> int:
-        limit = self.comparison.right
-        return trace.reckoning.limits[limit.name].row if isinstance(limit, LimitName) else -1
-
-    def sentence(self, found: Distance, result: Result, trace: Trace) -> str:
-        value, limit = amount_in_words(found.value, self.unit), amount_in_words(found.limit, self.unit)
-        operator = self.comparison.operator
-        text = f"{self.subject} is {value}{self._spelled_out(found.value, trace)}; {self._who(trace)} {ALLOWS[operator]} {limit}."
-        if found.room is None:
-            return text
-        if result == Result.PASS:
-            if found.room.numerator > 0:
-                return f"{text} {_room_in_words(found.room, found.room_unit)} to spare."
-            return text if operator == "==" else f"{text} Exactly at the limit."
-        text += f" {_room_in_words(Ratio(-found.room.numerator, found.room.denominator), found.room_unit)} {OVER[operator]}."
-        return f"{text} The difference is too small to show at two places." if value == limit and found.room.numerator else text
 
     def _spelled_out(self, value: Ratio, trace: Trace) -> str:
         """The amounts behind a ratio: "($37,769.69 financed on a J.D. Power clean trade value of $27,000.00)"."""
         if not self.reading:
             return ""
-        bottom = dollars(value.denominator)
-        reading = self.reading.replace("{numerator}", dollars(value.numerator)).replace("{denominator}", bottom)
+        bottom = dollars(value[1])
+        reading = self.reading.replace("{numerator}", dollars(value[0])).replace("{denominator}", bottom)
         if "{collateral}" in reading:
-            reading = reading.replace("{collateral}", f"{_collateral(trace)} of {bottom}")
+            basis = trace.listed_basis() if self.collateral_is_listed else None
+            reading = reading.replace("{collateral}", f"{basis_name(basis) if basis else 'a collateral value'} of {bottom}")
         return f" ({reading})"
 
     def _who(self, trace: Trace) -> str:
         """On whose account the limit holds: "tier B", "tier A on a new vehicle", else "the policy"."""
-        index = self._row_index(trace)
-        if index < 0:
+        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
+        if index < 0 or not self.fields_of_row[index]:
             return self.who
-        named = [f"{name.replace('_', ' ')} {trace.facts[name]}" for name in self.fields_of_row[index] if name != "condition" and trace.facts[name] is not None]
+        named = [_with_value(name, trace.facts[name]) for name in self.fields_of_row[index] if name != "condition" and trace.facts[name] is not None]
         condition = f" on a {trace.facts['condition']} vehicle" if "condition" in self.fields_of_row[index] else ""
         return (", ".join(named) or self.who) + condition
 
 
-def _ratio(expression: Expression, trace: Trace) -> Ratio | None:
-    """Names and numbers are read off; anything else is worked out."""
+def _with_value(name: str, value: str | int) -> str:
+    shown = f"{value:,}" if isinstance(value, int) and value > 9_999 else str(value)
+    return SPOKEN.get(name, f"{name.replace('_', ' ')} {{}}").format(shown)
+
+
+def _reader(expression: Expression) -> Callable[[Trace], Ratio | None]:
+    """How to get at one side of a comparison: names and numbers are read off, anything else is worked out."""
     match expression:
         case MeasureName(name):
-            value = trace.reckoning.measures[name]
+            return lambda trace: _known(trace.reckoning.measures[name])
         case LimitName(name):
-            value = trace.reckoning.limits[name]
+            return lambda trace: _known(trace.reckoning.limits[name])
         case FieldName(name, unit):
-            fact = trace.facts[name]
-            return None if fact is None else Ratio(fact, RATE_DENOMINATOR if unit == Unit.PERCENT else 1)
+            scale = RATE_DENOMINATOR if unit == Unit.PERCENT else 1
+            return lambda trace: None if trace.facts[name] is None else (trace.facts[name], scale)
         case Number(_, numerator, denominator):
-            return Ratio(numerator, denominator)
+            number = (numerator, denominator)
+            return lambda trace: number
         case _:
-            worked_out = trace.value(expression)
-            return None if worked_out is None else Ratio(worked_out.numerator, worked_out.denominator)
-    return None if value.numerator is None else Ratio(value.numerator, value.denominator)
+            return lambda trace: None if (value := trace.value(expression)) is None else (value.numerator, value.denominator)
 
 
-def _room_in_words(room: Ratio, unit: Unit) -> str:
-    """A distance in full: what is over by less than a cent is over by a cent."""
-    if unit == Unit.PERCENT:
-        return f"{percent(*room)} points"
-    return amount_in_words(Ratio(-(-room.numerator // room.denominator)), unit)
+def _known(value: Value) -> Ratio | None:
+    return None if value[0] is None else (value[0], value[1])
 
 
 def _name(expression: Expression) -> str:
@@ -175,15 +196,11 @@ def _name(expression: Expression) -> str:
 def _label(expression: Expression, policy: Policy) -> str:
     if isinstance(expression, MeasureName):
         return policy.measures[expression.name].title
+    if isinstance(expression, FieldName) and expression.name in TITLES:
+        return TITLES[expression.name]
     if isinstance(expression, FieldName | LimitName):
         return expression.name.replace("_", " ").capitalize()
     return expression_text(expression)
-
-
-def _collateral(trace: Trace) -> str:
-    basis = trace.listed_basis()
-    listed = isinstance(trace.policy.measures["collateral_value"].formula, ListedValue)
-    return basis_name(basis) if basis and listed else "a collateral value"
 
 
 def _fields_tested(rows: list[Row] | tuple[Row, ...]) -> tuple[str, ...]:
@@ -222,31 +239,30 @@ class Explainer:
 
     def finding(self, result: Result, trace: Trace) -> Finding:
         heart = self._heart(trace)
-        found = heart.distance(trace) if heart else None
-        missing = tuple(trace.missing_for_rule(self.rule.id)) if result == Result.NOT_EVALUABLE else ()
+        told = heart.tell(trace, result) if heart else None
+        missing = tuple(trace.missing_for_rule(self.rule.id)) if result is Result.NOT_EVALUABLE else ()
         rests_on = tuple(RestsOn(name, trace.reckoning.results[name]) for name in self.rests_on)
-        broken = result in {Result.VIOLATED, Result.MITIGATED}
-        room = found.room if found and result != Result.NOT_APPLICABLE else None
+        broken = result is Result.VIOLATED or result is Result.MITIGATED
         row = heart.row(trace) if heart else None
         return Finding(
             rule=self.rule.id,
             title=self.rule.title,
             result=result,
             severity=self._severity(result),
-            explanation=self._sentence(result, heart, found, missing, rests_on, trace),
+            explanation=self._sentence(result, told, missing, rests_on),
             measure=heart.measure if heart else None,
-            value=plain_amount(found.value, heart.unit) if heart and found else None,
-            limit=plain_amount(found.limit, heart.unit) if heart and found else None,
+            value=told.value_text if told else None,
+            limit=told.limit_text if told else None,
             unit=heart.unit.value if heart else None,
-            margin=plain_amount(room, found.room_unit) if found and room else None,
-            excess=plain_amount(_up(room, found.room_unit), found.room_unit) if found and room and broken else None,
+            margin=told.room_text if told else None,
+            excess=told.excess_text if told and broken else None,
             limit_origin=row.origin if row else None,
-            reason=self.rule.reason if broken else INCOMPLETE if result == Result.NOT_EVALUABLE else None,
+            reason=self.rule.reason if broken else INCOMPLETE if result is Result.NOT_EVALUABLE else None,
             missing=missing,
             rests_on=rests_on,
             used_consumer_report=self.used_consumer_report,
-            exact_value=found.value if found else None,
-            exact_limit=found.limit if found else None,
+            exact_value=told.value if told else None,
+            exact_limit=told.limit if told else None,
         )
 
     def _heart(self, trace: Trace) -> Heart | None:
@@ -257,32 +273,24 @@ class Explainer:
         return next((heart for wanted in (False, None) for heart, truth in zip(self.hearts, truths, strict=True) if truth is wanted), self.hearts[0])
 
     def _severity(self, result: Result) -> Outcome:
-        if result == Result.VIOLATED:
+        if result is Result.VIOLATED:
             return self.rule.otherwise
-        if result == Result.MITIGATED and self.rule.mitigated_by:
+        if result is Result.MITIGATED and self.rule.mitigated_by:
             return self.rule.mitigated_by.to
-        return self.policy.on_unknown if result == Result.NOT_EVALUABLE else Outcome.PASS
+        return self.policy.on_unknown if result is Result.NOT_EVALUABLE else Outcome.PASS
 
-    def _sentence(self, result: Result, heart: Heart | None, found: Distance | None, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...], trace: Trace) -> str:
-        if result == Result.NOT_APPLICABLE:
+    def _sentence(self, result: Result, told: Told | None, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]) -> str:
+        if result is Result.NOT_APPLICABLE:
             return self.condition
-        if result == Result.NOT_EVALUABLE:
-            unknown, verb, it = (" and ".join(missing) or "a needed value", "are" if len(missing) > 1 else "is", "them" if len(missing) > 1 else "it")
-            return f"Cannot be judged: {unknown} {verb} unknown. Supply {it} and submit the deal again."
-        if heart and found:
-            sentence = heart.sentence(found, result, trace)
-        else:
-            sentence = f"{self.requirement}: {'holds' if result == Result.PASS else 'does not hold'}."
+        if result is Result.NOT_EVALUABLE:
+            are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
+            return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
+        sentence = told.sentence if told else f"{self.requirement}: {'holds' if result is Result.PASS else 'does not hold'}."
         if rests_on:
             sentence += " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
-        if result == Result.MITIGATED and self.rule.mitigated_by:
+        if result is Result.MITIGATED and self.rule.mitigated_by:
             sentence += f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
         return sentence
-
-
-def _up(room: Ratio, unit: Unit) -> Ratio:
-    """The excess: what is over by less than a cent is over by a cent."""
-    return Ratio(-room.numerator, room.denominator) if unit == Unit.PERCENT else Ratio(-(room.numerator // room.denominator))
 
 
 def used_consumer_report(policy: Policy, rule: Rule) -> bool:

@@ -22,9 +22,13 @@ class Outcome(StrEnum):
     REFER = "refer"
     DECLINE = "decline"
 
-    @property
-    def severity(self) -> int:
-        return list(Outcome).index(self)
+    severity: int
+
+    def __new__(cls, word: str) -> "Outcome":
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.severity = len(cls.__members__)
+        return member
 
     @classmethod
     def most_severe(cls, outcomes: Iterable["Outcome"]) -> "Outcome":

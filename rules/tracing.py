@@ -162,6 +162,9 @@ class Trace:
                 return [f"vehicle.values[{basis}]"]
             case ListedValue():
                 return self._missing_value()
+            case FirstKnown(operands):
+                # The last operand is the way to work the value out; the ones before it are values a host may happen to have.
+                return self._missing(operands[-1])
             case ListSum():
                 return self._missing_items(expression)
             case _:

@@ -2,9 +2,11 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 from rich.console import Console
@@ -14,26 +16,27 @@ from dealgate.adapters.command_line.failures import exit_codes, refuse
 from dealgate.adapters.command_line.terminal import MOST_ROWS, OUTCOMES, Totals, show
 from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
 from dealgate.rules.deal import Deal, Problem
-
-if TYPE_CHECKING:
-    from dealgate.adapters.gate import Gate
+from dealgate.rules.decision import Decision
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON or JSON Lines, one deal a line; - is standard input.")]
 PolicyOption = Annotated[str | None, typer.Option("--policy", metavar="FILE", help="A policy file, or a shipped policy by name (default: prime-auto).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print decisions as JSON, one a line, and nothing else.")]
 DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEALGATE_DB", help="The database.")]
 
-Decide = Callable[[Deal], Mapping[str, Any]]
-
 
 def evaluate(files: Files, policy: PolicyOption = None, as_json: JsonOption = False) -> None:
     """Hold deals against a policy. Stores nothing."""
-    from dealgate.adapters.gate import Gate  # noqa: PLC0415
+    from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
 
     with exit_codes(), ExitStack() as stack:
-        gate = Gate(policy=policy)
+        compiled = check_policy(load_policy(policy))
         sources, count = _checked(stack, files)
-        _run(sources, count, lambda deal: gate.decide(deal).document(), as_json=as_json)
+        output = _Output(as_json, at_once=True)
+        for deal in _deals(sources, count, as_json=as_json):
+            # As a first submission would be decided now: the document has the shape of a stored decision.
+            decision = Decision(str(uuid4()), deal.deal_id, 1, datetime.now(UTC), compiled.evaluate(deal))
+            output.keep(decision.document())
+        output.finish()
 
 
 def submit(
@@ -57,7 +60,8 @@ def submit(
         printed = _Output(as_json)
         with engine.begin() as connection:
             for deal in _deals(sources, count, as_json=as_json):
-                printed.keep(gate.submit(deal, session=connection, actor=actor).decision)
+                verdict = gate.submit(deal, session=connection, actor=actor)
+                printed.keep(verdict.decision, verdict.text)
         printed.finish()
 
 
@@ -86,13 +90,6 @@ def _deals(sources: list[DealFile], count: int, *, as_json: bool) -> Iterator[De
     return deals
 
 
-def _run(sources: list[DealFile], count: int, decide: Decide, *, as_json: bool) -> None:
-    output = _Output(as_json, at_once=True)
-    for deal in _deals(sources, count, as_json=as_json):
-        output.keep(decide(deal))
-    output.finish()
-
-
 class _Output:
     """Decisions on their way to standard output. What is being stored is printed only once it is."""
 
@@ -103,9 +100,9 @@ class _Output:
         self.totals = Totals()
         self.shown: list[Mapping[str, Any]] = []
 
-    def keep(self, decision: Mapping[str, Any]) -> None:
+    def keep(self, decision: Mapping[str, Any], text: str | None = None) -> None:
         if self.as_json:
-            line = json.dumps(decision, ensure_ascii=False)
+            line = text or json.dumps(decision, ensure_ascii=False)
             print(line) if self.at_once else self.lines.append(line)
             return
         self.totals.add(decision)

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
+from pathlib import Path
 
 STEP = 25
 DEALS = 300
 
 HUNDREDTH = Decimal("0.01")
-"""A cent of a dollar, and a hundredth of a percent: every rate in the pool is one, but for the traces of a binary float in seven rows."""
+"""A cent; and the step of the rates in percent, seven of which carry traces of a binary float in the compiled file."""
 
 CONDITIONS = {"1": "new", "2": "used"}
 BASES = {"2": "msrp", "98": "reported_value"}
@@ -45,6 +46,7 @@ def deal(number: int, row: Row) -> dict[str, object]:
     income = monthly_income(row)
     payment = Decimal(row["reportingPeriodScheduledPaymentAmount"])
     score = {"credit_score": int(row["obligorCreditScore"])}
+    value = {"basis": BASES[row["vehicleValueSourceCode"]], "amount": hundredths(Decimal(row["vehicleValueAmount"]))}
     return {
         "deal_id": f"WOSAT-2020-A-{number:05d}",
         "submitted_on": first_of_month(row["originationDate"]),
@@ -53,7 +55,7 @@ def deal(number: int, row: Row) -> dict[str, object]:
         "vehicle": {
             "condition": CONDITIONS[row["vehicleNewUsedCode"]],
             "model_year": int(row["vehicleModelYear"]),
-            "values": [{"basis": BASES[row["vehicleValueSourceCode"]], "amount": hundredths(Decimal(row["vehicleValueAmount"]))}],
+            "values": [value],
         },
         "cash_price": hundredths(Decimal(row["originalLoanAmount"])),
         "term_months": int(row["originalLoanTerm"]),
@@ -75,7 +77,7 @@ def drawn(rows: Iterable[Row]) -> Iterator[dict[str, object]]:
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("Give the path of the pool's CSV: python draw.py world_omni_2020.csv > loans.jsonl")
-    with open(sys.argv[1], encoding="utf-8", newline="") as file:
+    with Path(sys.argv[1]).open(encoding="utf-8", newline="") as file:
         for document in drawn(csv.DictReader(file)):
             print(json.dumps(document))
 

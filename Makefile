@@ -1,0 +1,52 @@
+# make run    the main job on SQLite: sample deals and real loans through the gate
+# make test   every test
+# make lint   ruff, mypy, import-linter
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATABASE := sqlite:///dealgate.db
+
+# durable_rules is published as source only. The definition lets its last release build and load on CPython 3.13 and
+# with gcc 14; on older ones it changes nothing.
+ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
+
+.PHONY: run test lint lock clean
+
+run: $(READY)
+	@$(BIN)/dealgate db upgrade --db $(DATABASE)
+	@echo
+	@echo "Sample deals under the policy prime-auto (examples/README.md):"
+	@echo
+	@$(BIN)/dealgate submit examples/deals.jsonl --db $(DATABASE)
+	@echo
+	@echo "300 real loans from a public SEC filing under the policy securitised-pool (examples/real_loans/README.md):"
+	@echo
+	@$(BIN)/dealgate submit examples/real_loans/loans.jsonl --policy examples/real_loans/policy.yaml --db $(DATABASE)
+	@echo
+	@echo "Stored in dealgate.db. Next: $(BIN)/dealgate decision list, $(BIN)/dealgate evaluate DEAL.json"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dealgate needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	CC='$(ENGINE_CC)' $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Needs uv; writes the exact versions that development and CI use.
+lock:
+	uv pip compile pyproject.toml --extra postgresql --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --upgrade -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info dealgate.db dealgate.db-wal dealgate.db-shm
