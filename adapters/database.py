@@ -83,4 +83,6 @@ def ready_database(engine: Engine) -> bool:
 def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:
     found = "has no dealgate tables" if revision is None else f"is at revision {revision}"
     shown = engine.url.render_as_string(hide_password=True)
-    return DatabaseError(f"the database {found}, this dealgate needs revision {HEAD}. Run: dealgate db upgrade --db {shown}")
+    return DatabaseError(
+        f"the database {found}, this dealgate needs revision {HEAD}. Run: dealgate db upgrade --db {shown}"
+    )

@@ -66,7 +66,13 @@ class DealFile:
             except DealError as error:
                 problems.extend(FileProblem(self.name, line, problem) for problem in error.problems)
         if not count:
-            problems.append(FileProblem(self.name, None, Problem("(document)", "an empty file", "there is no deal in it", "Give a JSON deal document.")))
+            problems.append(
+                FileProblem(
+                    self.name,
+                    None,
+                    Problem("(document)", "an empty file", "there is no deal in it", "Give a JSON deal document."),
+                )
+            )
         self._kept = kept if count <= KEPT else None
         return count, problems
 
@@ -82,7 +88,9 @@ class DealFile:
 def read_deal(text: bytes) -> Deal:
     """Raises `DealError`."""
     if len(text) > LONGEST_LINE:
-        raise DealError([Problem("(document)", f"over {LONGEST_LINE:,} bytes", "too long for a deal", "Send one deal a line.")])
+        raise DealError(
+            [Problem("(document)", f"over {LONGEST_LINE:,} bytes", "too long for a deal", "Send one deal a line.")]
+        )
     return Deal.from_json(text)
 
 
@@ -93,7 +101,7 @@ def open_deals(name: str) -> Iterator[DealFile]:
         with SpooledTemporaryFile(max_size=16_000_000) as kept:
             while block := sys.stdin.buffer.read(1_000_000):
                 kept.write(block)
-            yield DealFile("(standard input)", kept)  # type: ignore[arg-type]
+            yield DealFile("(standard input)", kept)
         return
     with Path(name).open("rb") as stream:
         if stream.seekable():
@@ -102,4 +110,4 @@ def open_deals(name: str) -> Iterator[DealFile]:
         with SpooledTemporaryFile(max_size=16_000_000) as kept:
             while block := stream.read(1_000_000):
                 kept.write(block)
-            yield DealFile(name, kept)  # type: ignore[arg-type]
+            yield DealFile(name, kept)

@@ -21,7 +21,10 @@ log = logging.getLogger("dealgate")
 
 
 class Verdict(NamedTuple):
-    """What the gate says to its host. `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission."""
+    """What the gate says to its host.
+
+    `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission.
+    """
 
     decision_id: str
     outcome: Outcome
@@ -38,7 +41,9 @@ class Gate:
     with `PolicyError`.
     """
 
-    def __init__(self, database: Engine | Connection | Session | None = None, policy: Policy | PolicyDocument | str | None = None) -> None:
+    def __init__(
+        self, database: Engine | Connection | Session | None = None, policy: Policy | PolicyDocument | str | None = None
+    ) -> None:
         self.database = database
         document = PolicyDocument(policy.canonical, policy) if isinstance(policy, Policy) else policy
         self.document = document if isinstance(document, PolicyDocument) else load_policy(document)
@@ -102,4 +107,6 @@ class Gate:
 
 
 def _verdict(recorded: Recorded) -> Verdict:
-    return Verdict(recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.text, recorded.replayed)
+    return Verdict(
+        recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.text, recorded.replayed
+    )

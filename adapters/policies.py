@@ -2,13 +2,13 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from dealgate.rules.conjunctions import TangledRuleError
 from dealgate.rules.deal import PartialDeal
 from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.evaluation import CompiledPolicy
 from dealgate.rules.policy import Example, Policy
-from dealgate.rules.conjunctions import TangledRuleError
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
 DEFAULT = SHIPPED[0]
@@ -31,7 +31,9 @@ def load_policy(name: str | None = None) -> PolicyDocument:
         return _read(Path(name).read_bytes(), name)
     except OSError as error:
         message = f"the policy cannot be read: {error.strerror or error}"
-        raise PolicyError([Problem(name, Place(1, 1), message, f"Give a file, or one of the shipped policies: {', '.join(SHIPPED)}.")]) from None
+        raise PolicyError(
+            [Problem(name, Place(1, 1), message, f"Give a file, or one of the shipped policies: {', '.join(SHIPPED)}.")]
+        ) from None
 
 
 def _read(data: bytes, file: str) -> PolicyDocument:
@@ -47,7 +49,11 @@ def check_policy(document: PolicyDocument) -> CompiledPolicy:
     policy = document.policy
     compiled = CompiledPolicy(policy)
     try:
-        problems = [_example_problem(policy, example, words) for example in policy.examples for words in broken_expectations(compiled, example)]
+        problems = [
+            _example_problem(policy, example, words)
+            for example in policy.examples
+            for words in broken_expectations(compiled, example)
+        ]
     except TangledRuleError as error:
         problems = [Problem(policy.file, Place(1, 1), str(error))]
     if problems:
@@ -69,11 +75,15 @@ def broken_expectations(compiled: CompiledPolicy, example: Example) -> list[str]
         by_result.setdefault(finding.result, []).append(finding.rule)
     for result in ("pass", "violated", "mitigated", "not_applicable", "not_evaluable"):
         if result in expect and sorted(expect[result]) != sorted(by_result.get(result, [])):
-            found.append(f"{result.replace('_', ' ')}: {_listed(by_result.get(result, []))}, expected {_listed(expect[result])}")
+            found.append(
+                f"{result.replace('_', ' ')}: {_listed(by_result.get(result, []))}, expected {_listed(expect[result])}"
+            )
     for name, value in expect.get("measures", {}).items():
         got = evaluation.measures[name]["value"]
         if got != value:
-            found.append(f"{name} is {'unknown' if got is None else got}, expected {'unknown' if value is None else value}")
+            found.append(
+                f"{name} is {'unknown' if got is None else got}, expected {'unknown' if value is None else value}"
+            )
     return found
 
 
@@ -82,4 +92,8 @@ def _listed(rules: list[str]) -> str:
 
 
 def _example_problem(policy: Policy, example: Example, words: str) -> Problem:
-    return Problem(policy.file, Place(example.line or 1, example.column or 1), f"the example {example.name!r} does not hold: {words}")
+    return Problem(
+        policy.file,
+        Place(example.line or 1, example.column or 1),
+        f"the example {example.name!r} does not hold: {words}",
+    )

@@ -25,7 +25,14 @@ class Page(NamedTuple):
     before: int | None
 
 
-def list_decisions(session: Writable, *, deal_id: str | None = None, outcome: str | None = None, before: int | None = None, most: int = 50) -> Page:
+def list_decisions(
+    session: Writable,
+    *,
+    deal_id: str | None = None,
+    outcome: str | None = None,
+    before: int | None = None,
+    most: int = 50,
+) -> Page:
     """One page of decisions, by the order in which they were stored."""
     statement = select(DECISION.c.id, DECISION.c.document).order_by(DECISION.c.id.desc()).limit(most + 1)
     if deal_id is not None:

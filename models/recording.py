@@ -27,34 +27,53 @@ Writable = Session | Connection
 
 
 def _table(entity: type[tables.Base]) -> Table:
-    return cast(Table, entity.__table__)
+    return cast("Table", entity.__table__)
 
 
 # Statements are built once: building one costs more than running it.
 
 DEAL, SUBMISSION, DECISION, FINDING = map(_table, (tables.Deal, tables.Submission, tables.Decision, tables.Finding))
-VERSION, TRADE_IN, PRODUCT, BOOK_VALUE = map(_table, (tables.PolicyVersion, tables.TradeIn, tables.Product, tables.BookValue))
+VERSION, TRADE_IN, PRODUCT, BOOK_VALUE = map(
+    _table, (tables.PolicyVersion, tables.TradeIn, tables.Product, tables.BookValue)
+)
 
 
 def _next_submission_statement(insert_into: Callable[[Table], Any]) -> Any:
     """Count a submission on the deal's row, and hold that row until the transaction ends."""
-    statement = insert_into(DEAL).values(deal_id=bindparam("deal"), submissions=1, outcome=bindparam("outcome"), decision_id=bindparam("decision"))
-    head = {"submissions": DEAL.c.submissions + 1, "outcome": statement.excluded.outcome, "decision_id": statement.excluded.decision_id}
+    statement = insert_into(DEAL).values(
+        deal_id=bindparam("deal"), submissions=1, outcome=bindparam("outcome"), decision_id=bindparam("decision")
+    )
+    head = {
+        "submissions": DEAL.c.submissions + 1,
+        "outcome": statement.excluded.outcome,
+        "decision_id": statement.excluded.decision_id,
+    }
     return statement.on_conflict_do_update(index_elements=["deal_id"], set_=head).returning(DEAL.c.submissions)
 
 
-NEXT_SUBMISSION = {"sqlite": _next_submission_statement(sqlite.insert), "postgresql": _next_submission_statement(postgresql.insert)}
-INSERT_VERSION = {name: insert_into(VERSION).on_conflict_do_nothing() for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))}
+NEXT_SUBMISSION = {
+    "sqlite": _next_submission_statement(sqlite.insert),
+    "postgresql": _next_submission_statement(postgresql.insert),
+}
+INSERT_VERSION = {
+    name: insert_into(VERSION).on_conflict_do_nothing()
+    for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
 INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id)
 INSERT_DECISION = insert(DECISION).returning(DECISION.c.id)
-INSERT_FINDING, INSERT_TRADE_IN, INSERT_PRODUCT, INSERT_BOOK_VALUE = map(insert, (FINDING, TRADE_IN, PRODUCT, BOOK_VALUE))
+INSERT_FINDING, INSERT_TRADE_IN, INSERT_PRODUCT, INSERT_BOOK_VALUE = map(
+    insert, (FINDING, TRADE_IN, PRODUCT, BOOK_VALUE)
+)
 VERSION_BY_HASH = select(VERSION.c.sha256).where(VERSION.c.sha256 == bindparam("sha256"))
-VERSION_BY_NAME = select(VERSION.c.sha256).where(VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version"))
+VERSION_BY_NAME = select(VERSION.c.sha256).where(
+    VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version")
+)
 DECISION_BY_KEY = (
     select(DECISION.c.decision_id, DECISION.c.document, SUBMISSION.c.document_sha256)
     .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
     .where(SUBMISSION.c.idempotency_key == bindparam("key"))
 )
+
 
 class IdempotencyConflictError(ValueError):
     """An idempotency key came a second time with another deal."""
@@ -65,7 +84,10 @@ class PolicyConflictError(ValueError):
 
 
 class Recorded(NamedTuple):
-    """A stored decision, as values and as the text that is stored. `replayed` tells that an earlier submission with the same key had already made it."""
+    """A stored decision, as values and as the text that is stored.
+
+    `replayed` tells that an earlier submission with the same key had already made it.
+    """
 
     decision_id: str
     decision: Mapping[str, Any]
@@ -108,7 +130,9 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
     if found is None:
         return None
     if found.document_sha256 != _sha256(canonical_json(deal.document())):
-        raise IdempotencyConflictError(f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission")
+        raise IdempotencyConflictError(
+            f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
+        )
     return Recorded(found.decision_id, json.loads(found.document), found.document, replayed=True)
 
 
@@ -147,7 +171,9 @@ class _AlreadyRecordedError(Exception):
         self.recorded = recorded
 
 
-def _record(session: Writable, deal: Deal, evaluation: Evaluation, decision_id: str, head: Mapping[str, Any]) -> Recorded:
+def _record(
+    session: Writable, deal: Deal, evaluation: Evaluation, decision_id: str, head: Mapping[str, Any]
+) -> Recorded:
     counted = {"deal": deal.deal_id, "outcome": evaluation.outcome.value, "decision": decision_id}
     number: int = session.execute(NEXT_SUBMISSION[_dialect(session)], counted).scalar_one()
     if head["idempotency_key"] is not None and (found := find_by_key(session, head["idempotency_key"], deal)):
@@ -184,11 +210,19 @@ def _insert_submission(session: Writable, deal: Deal, head: Mapping[str, Any]) -
     parts: list[tuple[Any, list[dict[str, Any]]]] = [
         (INSERT_TRADE_IN, [_trade_in_columns(trade) for trade in deal.trade_ins]),
         (INSERT_PRODUCT, [{"kind": product.kind, "price_cents": product.price} for product in deal.products]),
-        (INSERT_BOOK_VALUE, [{"basis": value.basis, "amount_cents": value.amount, "as_of": value.as_of} for value in deal.vehicle.values]),
+        (
+            INSERT_BOOK_VALUE,
+            [
+                {"basis": value.basis, "amount_cents": value.amount, "as_of": value.as_of}
+                for value in deal.vehicle.values
+            ],
+        ),
     ]
     for statement, rows in parts:
         if rows:
-            numbered = [{"submission_id": submission_id, "position": position, **part} for position, part in enumerate(rows)]
+            numbered = [
+                {"submission_id": submission_id, "position": position, **part} for position, part in enumerate(rows)
+            ]
             session.execute(statement, numbered)
     return submission_id
 
@@ -250,9 +284,9 @@ def measure_columns(evaluation: Evaluation) -> dict[str, int | None]:
 
 def stored_ratio(value: ExactMeasure | tuple[int, int] | None) -> tuple[int | None, int | None]:
     """Both integers, in lowest terms if they would not fit otherwise; None where even that is too large for the column."""
-    if value is None or value[0] is None:
+    numerator, denominator = value or (None, 1)
+    if numerator is None:
         return None, None
-    numerator, denominator = value
     if max(abs(numerator), denominator) >= LARGEST_INTEGER:
         common = gcd(numerator, denominator)
         numerator, denominator = numerator // common, denominator // common

@@ -4,6 +4,7 @@ Money is integer cents. A percent is the two integers it is the ratio of. A rate
 """
 
 from datetime import date, datetime
+from typing import ClassVar
 
 from sqlalchemy import ForeignKey, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -23,7 +24,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: Moment}
+    type_annotation_map: ClassVar = {datetime: Moment}
 
 
 class PolicyVersion(Base):

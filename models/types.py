@@ -1,7 +1,7 @@
 """Column types with the units of the field."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
 from sqlalchemy.orm import mapped_column
@@ -24,7 +24,7 @@ class Moment(TypeDecorator[datetime]):
             raise ValueError(f"{value!r} has no time zone; give a moment such as datetime.now(UTC)")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -79,7 +79,9 @@ def read_expression(text: str, scope: Scope, wanted: Unit | None = None) -> Expr
     tree = parse(text)
     expression = _Checker(scope).read(tree)
     if wanted is not None and expression.unit != wanted:
-        raise ExpressionError(0, len(text), f"this is a {expression.unit}, where a {wanted} is needed", _unit_hint(expression, wanted))
+        raise ExpressionError(
+            0, len(text), f"this is a {expression.unit}, where a {wanted} is needed", _unit_hint(expression, wanted)
+        )
     return expression
 
 
@@ -140,7 +142,11 @@ class _Checker:
                 raise _mistake(token, "a percent has at most four decimal places")
             return Number(Unit.PERCENT, ratio.numerator, ratio.denominator)
         if value.denominator != 1 or "." in token:
-            raise _mistake(token, "a bare number is a count and has no decimal places", f"As a percent, write {(Decimal(token) * 100).normalize():f}%.")
+            raise _mistake(
+                token,
+                "a bare number is a count and has no decimal places",
+                f"As a percent, write {(Decimal(token) * 100).normalize():f}%.",
+            )
         return Number(Unit.COUNT, value.numerator)
 
     def _name(self, token: Token) -> Expression:
@@ -154,7 +160,11 @@ class _Checker:
         if name in FIELDS:
             return FieldName(name, FIELDS[name].unit)
         if name in LISTS:
-            raise _mistake(token, f"{name!r} is a list", f"Add it up, for example sum({name}, {next(reversed(LISTS[name].items))}).")
+            raise _mistake(
+                token,
+                f"{name!r} is a list",
+                f"Add it up, for example sum({name}, {list(LISTS[name].items)[-1]}).",
+            )
         known = [*(self.items.items if self.items else ()), *self.scope.limits, *self.scope.measures, *FIELDS]
         raise _mistake(token, f"unknown name {name!r}", did_you_mean(name, known))
 
@@ -201,7 +211,9 @@ class _Checker:
             if not isinstance(option, Number | Text):
                 raise _mistake(child, "a list after 'in' holds plain values only")
             if option.unit != operand.unit:
-                raise _mistake(child, f"a {option.unit} in a list for a {operand.unit}", _unit_hint(option, operand.unit))
+                raise _mistake(
+                    child, f"a {option.unit} in a list for a {operand.unit}", _unit_hint(option, operand.unit)
+                )
             self._check_word(operand, option, child)
             options.append(option)
         return Membership(operand, tuple(options))
@@ -240,7 +252,9 @@ class _Checker:
     def _numeric(self, node: Syntax | Token, wanted: Unit | None = None) -> Expression:
         expression = self.read(node)
         if wanted is not None and expression.unit != wanted:
-            raise _mistake(node, f"this is a {expression.unit}, where a {wanted} is needed", _unit_hint(expression, wanted))
+            raise _mistake(
+                node, f"this is a {expression.unit}, where a {wanted} is needed", _unit_hint(expression, wanted)
+            )
         if expression.unit not in NUMERIC:
             raise _mistake(node, f"this is a {expression.unit}, where a number is needed")
         return expression
@@ -252,7 +266,9 @@ class _Checker:
         assert isinstance(name_token, Token)
         function = FUNCTIONS.get(str(name_token))
         if function is None:
-            raise _mistake(name_token, f"unknown function {str(name_token)!r}", did_you_mean(str(name_token), FUNCTIONS))
+            raise _mistake(
+                name_token, f"unknown function {str(name_token)!r}", did_you_mean(str(name_token), FUNCTIONS)
+            )
         if not function.fewest <= len(arguments) <= function.most:
             raise _mistake(node, f"{name_token} takes {function.takes}", f"For example: {function.example}")
         return function.read(self, node, arguments)
@@ -328,7 +344,9 @@ class _Checker:
         amount, rate, months = arguments
         if self.items:
             raise _mistake(amount, "a payment cannot be computed for single items")
-        return LevelPayment(self._numeric(amount, Unit.MONEY), self._numeric(rate, Unit.PERCENT), self._numeric(months, Unit.COUNT))
+        return LevelPayment(
+            self._numeric(amount, Unit.MONEY), self._numeric(rate, Unit.PERCENT), self._numeric(months, Unit.COUNT)
+        )
 
     def _book_value(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
         return BookValueOn(self._literal(arguments[0], "the basis of a book value"))
@@ -349,14 +367,26 @@ class _Function:
 FUNCTIONS = {
     "min": _Function(_Checker._extreme, 2, 50, "two operands or more", "min($6,000, 20% * collateral_value)"),
     "max": _Function(_Checker._extreme, 2, 50, "two operands or more", "max($0, trade_payoff - trade_allowance)"),
-    "first_known": _Function(_Checker._first_known, 2, 50, "two operands or more", 'first_known(book_value("kbb_trade_in"), book_value("blackbook_average"))'),
-    "sum": _Function(_Checker._sum, 2, 3, "a list, a value and perhaps a condition", 'sum(products, price, kind == "gap")'),
+    "first_known": _Function(
+        _Checker._first_known,
+        2,
+        50,
+        "two operands or more",
+        'first_known(book_value("kbb_trade_in"), book_value("blackbook_average"))',
+    ),
+    "sum": _Function(
+        _Checker._sum, 2, 3, "a list, a value and perhaps a condition", 'sum(products, price, kind == "gap")'
+    ),
     "count": _Function(_Checker._count, 1, 2, "a list and perhaps a condition", "count(trade_ins, payoff > allowance)"),
     "violated": _Function(_Checker._violated, 1, 1, "the id of a rule", 'violated("LTV-TOTAL")'),
     "missing": _Function(_Checker._missing, 1, 1, "one name", "missing(credit_score)"),
     "year": _Function(_Checker._year, 1, 1, "one date", "year(submitted_on)"),
     "level_payment": _Function(
-        _Checker._level_payment, 3, 3, "an amount, a yearly rate and months", "level_payment(amount_financed, apr_percent, 72)"
+        _Checker._level_payment,
+        3,
+        3,
+        "an amount, a yearly rate and months",
+        "level_payment(amount_financed, apr_percent, 72)",
     ),
     "book_value": _Function(_Checker._book_value, 1, 1, "the name of a basis", 'book_value("kbb_trade_in")'),
     "listed_value": _Function(_Checker._listed_value, 0, 0, "no operand", "listed_value()"),

@@ -94,7 +94,7 @@ class Source:
         body = "\n".join([f"def {name}({self.parameters}):", *self.lines, f"    return {result}"])
         namespace: dict[str, Any] = {"half_up": half_up, "level_payment": level_payment, **self.constants}
         # The text is generated from the checked tree: its only literals are integers, its only names are ours.
-        exec(compile(body, f"<{name}>", "exec"), namespace)  # noqa: S102
+        exec(compile(body, f"<{name}>", "exec"), namespace)
         function: Callable[..., Any] = namespace[name]
         return function
 
@@ -204,7 +204,9 @@ class Compiler:
             if unknown:
                 self.source.add(f"if {unknown}: {top} = None; {bottom} = 1")
             first, second = times(best.numerator, slot.denominator), times(slot.numerator, best.denominator)
-            self.source.add(f"{'elif' if unknown else 'if'} {first} {comparison} {second}: {top} = {best.numerator}; {bottom} = {best.denominator}")
+            self.source.add(
+                f"{'elif' if unknown else 'if'} {first} {comparison} {second}: {top} = {best.numerator}; {bottom} = {best.denominator}"
+            )
             self.source.add(f"else: {top} = {slot.numerator}; {bottom} = {slot.denominator}")
             best = Slot(top, bottom, bool(unknown))
         return best
@@ -244,7 +246,9 @@ class Compiler:
         return Slot(total, "1" if value.denominator == "1" else bottom)
 
     def _level_payment(self, amount: Slot, rate: Slot, months: Slot) -> Slot:
-        arguments = ", ".join([amount.numerator, amount.denominator, rate.numerator, rate.denominator, months.numerator])
+        arguments = ", ".join(
+            [amount.numerator, amount.denominator, rate.numerator, rate.denominator, months.numerator]
+        )
         return self.source.assign(f"level_payment({arguments})", amount, rate, months)._replace(nullable=True)
 
     def _listed_value(self) -> Slot:
@@ -291,7 +295,9 @@ class Compiler:
         """Kleene's `and` (decided by a False) or `or` (decided by a True)."""
         name, unknown = self.source.name(), any_unknown(*slots)
         decided = " or ".join(f"{slot.numerator} is {decisive}" for slot in slots)
-        self.source.add(f"{name} = {decisive} if {decided} else {f'None if {unknown} else ' if unknown else ''}{not decisive}")
+        self.source.add(
+            f"{name} = {decisive} if {decided} else {f'None if {unknown} else ' if unknown else ''}{not decisive}"
+        )
         return Slot(name, nullable=bool(unknown))
 
 

@@ -54,7 +54,9 @@ class TangledRuleError(ValueError):
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
-        super().__init__(f"rule {rule} combines 'and' and 'or' in more than {MOST_ALTERNATIVES} ways: split it, and join the parts with violated()")
+        super().__init__(
+            f"rule {rule} combines 'and' and 'or' in more than {MOST_ALTERNATIVES} ways: split it, and join the parts with violated()"
+        )
 
 
 class Literal(NamedTuple):
@@ -168,11 +170,15 @@ def rule_conjunctions(rule: Rule, layer: int, atoms: Atoms) -> RuleConjunctions:
     ways = {
         Result.VIOLATED: write.all_of(applies, broken),
         Result.NOT_APPLICABLE: write.when(rule.applies, truth=False),
-        Result.PASS: {way for way in write.all_of(applies, write.when(rule.require, truth=True)) if len(way) < len(read)},
+        Result.PASS: {
+            way for way in write.all_of(applies, write.when(rule.require, truth=True)) if len(way) < len(read)
+        },
     }
     if rule.mitigated_by:
         ways[Result.MITIGATED] = write.all_of(applies, broken, write.when(rule.mitigated_by.when, truth=True))
-    return RuleConjunctions(rule.id, layer, read, {result: tuple(sorted(found, key=sorted)) for result, found in ways.items()})
+    return RuleConjunctions(
+        rule.id, layer, read, {result: tuple(sorted(found, key=sorted)) for result, found in ways.items()}
+    )
 
 
 def policy_conjunctions(policy: Policy) -> tuple[Atoms, list[RuleConjunctions]]:
@@ -185,7 +191,9 @@ def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning]
     """Write the function that yields every atom's margin; `violated()` is left None, the engine's own firings decide it."""
     source = Source("facts, measures, limits")
     compiler = Compiler(source, policy.collateral_value)
-    names = dict.fromkeys(node.name for atom in atoms.numbers for node in walk(atom) if isinstance(node, MeasureName | LimitName))
+    names = dict.fromkeys(
+        node.name for atom in atoms.numbers for node in walk(atom) if isinstance(node, MeasureName | LimitName)
+    )
     for name in names:
         top, bottom = source.name(), source.name()
         source.add(f"{top}, {bottom}, _ = {'measures' if name in policy.measures else 'limits'}[{name!r}]")

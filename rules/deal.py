@@ -60,7 +60,9 @@ def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: s
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         remedy = f'Write {what} as a decimal string such as "{example}".'
         if value is None:
-            _refuse("null", "null is not an amount", 'Leave the field out when there is none; it then counts as "0.00".')
+            _refuse(
+                "null", "null is not an amount", 'Leave the field out when there is none; it then counts as "0.00".'
+            )
         if isinstance(value, float):
             _refuse("float", "a binary float is not exact", remedy)
         _refuse("type", f"not {what}", remedy)
@@ -79,7 +81,11 @@ def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: s
         fraction = value.partition(".")[2]
         places = 2 if pattern is MONEY_PATTERN else 4
         if fraction.isascii() and fraction.isdigit() and len(fraction) > places and value.partition(".")[0].isdigit():
-            _refuse("places", f"more than {places} decimal places", f'Round it as the contract does, for example "{example}".')
+            _refuse(
+                "places",
+                f"more than {places} decimal places",
+                f'Round it as the contract does, for example "{example}".',
+            )
         _refuse("form", f"not {what}", f'Write it with digits and at most {places} places, for example "{example}".')
     return value
 
@@ -88,7 +94,9 @@ def _cents(value: object) -> int:
     whole, _, part = _decimal_text(value, MONEY_PATTERN, "an amount of money", "1500.00").partition(".")
     cents = int(whole) * 100 + int(part.ljust(2, "0"))
     if cents > MAX_CENTS:
-        _refuse("size", f"above the largest amount, {dollars(MAX_CENTS)}", "Check the unit: amounts are dollars and cents.")
+        _refuse(
+            "size", f"above the largest amount, {dollars(MAX_CENTS)}", "Check the unit: amounts are dollars and cents."
+        )
     return cents
 
 
@@ -190,7 +198,9 @@ class TradeIn(Part):
     @model_validator(mode="after")
     def _nothing_owed(self) -> Self:
         if self.kind == "none" and self.payoff:
-            _refuse("payoff", "a trade of kind 'none' owes nothing, yet has a payoff", "Use the kind 'loan' or 'lease'.")
+            _refuse(
+                "payoff", "a trade of kind 'none' owes nothing, yet has a payoff", "Use the kind 'loan' or 'lease'."
+            )
         return self
 
 
@@ -253,11 +263,15 @@ def parse_json(text: str | bytes) -> object:
     except DealError:
         raise
     except RecursionError:
-        raise DealError([Problem("(document)", "deeply nested JSON", "nested too deeply", "Send one deal, as documented.")]) from None
+        raise DealError(
+            [Problem("(document)", "deeply nested JSON", "nested too deeply", "Send one deal, as documented.")]
+        ) from None
     except ValueError as error:
         message = str(error).split(": line")[0]
         where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "the text"
-        raise DealError([Problem("(document)", where, f"not JSON: {message}", "Send one JSON object in UTF-8.")]) from None
+        raise DealError(
+            [Problem("(document)", where, f"not JSON: {message}", "Send one JSON object in UTF-8.")]
+        ) from None
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -311,7 +325,13 @@ _REMEDIES = {
 
 
 def _shown(value: object) -> str:
-    text = repr(str(value)) if isinstance(value, str | Decimal) else type(value).__name__ if isinstance(value, dict | list) else str(value)
+    text = (
+        repr(str(value))
+        if isinstance(value, str | Decimal)
+        else type(value).__name__
+        if isinstance(value, dict | list)
+        else str(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -325,9 +345,12 @@ def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
 
 def _fields_at(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {
-        "applicant": Applicant, "vehicle": model.model_fields["vehicle"].annotation or Vehicle, "values": BookValue,
-        "products": Product, "trade_ins": TradeIn,
-    }  # fmt: skip
+        "applicant": Applicant,
+        "vehicle": Vehicle,
+        "values": BookValue,
+        "products": Product,
+        "trade_ins": TradeIn,
+    }
     for step in location:
         model = parts.get(str(step), model)
     return list(model.model_fields)

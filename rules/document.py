@@ -134,7 +134,9 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
         if isinstance(event, yaml.DocumentStartEvent) and root is not None:
             raise _failure("a second document begins here; one file is one policy version", place)
         if getattr(event, "anchor", None):
-            raise _failure("anchors and aliases are not read in a policy", place, "Write the value out where it is used.")
+            raise _failure(
+                "anchors and aliases are not read in a policy", place, "Write the value out where it is used."
+            )
         node: Node
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             if len(stack) == MAX_DEPTH:
@@ -142,6 +144,8 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
             stack.append((place, isinstance(event, yaml.MappingStartEvent), []))
             continue
         if isinstance(event, yaml.ScalarEvent):
+            assert event.start_mark
+            assert event.end_mark
             raw = text[event.start_mark.index : event.end_mark.index]
             node = Scalar(event.value, place, raw, quoted=bool(event.style))
         elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
@@ -215,7 +219,9 @@ class Report:
         for problem in error.problems:
             self.add(problem.place, problem.message, problem.suggestion)
 
-    def table(self, node: Node, what: str, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict[str, Node]:
+    def table(
+        self, node: Node, what: str, required: Iterable[str] = (), optional: Iterable[str] = ()
+    ) -> dict[str, Node]:
         """The entries of a mapping, with missing and unknown keys reported."""
         if not isinstance(node, Table):
             self.add(node.place, f"{what} must be a mapping of names to values")

@@ -21,7 +21,16 @@ from itertools import count
 from typing import Any, Protocol
 from weakref import finalize
 
-from dealgate.rules.conjunctions import LARGEST_MARGIN, Atoms, Conjunction, Literal, RuleConjunctions, compile_margins, policy_conjunctions, property_name
+from dealgate.rules.conjunctions import (
+    LARGEST_MARGIN,
+    Atoms,
+    Conjunction,
+    Literal,
+    RuleConjunctions,
+    compile_margins,
+    policy_conjunctions,
+    property_name,
+)
 from dealgate.rules.expressions import Violated
 from dealgate.rules.fields import Facts
 from dealgate.rules.policy import Policy
@@ -107,7 +116,11 @@ class _Shard:
         self.meanings[name] = (rule.rule, result)
 
     def is_full(self) -> bool:
-        return self.stack() >= STACK or len(self.atoms) + len(self.unknowns) >= PROPERTIES - 64 or len(self.definition) >= RULES
+        return (
+            self.stack() >= STACK
+            or len(self.atoms) + len(self.unknowns) >= PROPERTIES - 64
+            or len(self.definition) >= RULES
+        )
 
 
 def _shards(rules: Iterable[RuleConjunctions], atoms: Atoms) -> Iterator[_Shard]:
@@ -215,7 +228,9 @@ def _truth_of(result: Result | None) -> int | None:
     return 1 if result in {Result.VIOLATED, Result.MITIGATED} else 0
 
 
-def _results(rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: set[str]) -> Mapping[str, Result]:
+def _results(
+    rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: set[str]
+) -> Mapping[str, Result]:
     by_rule: dict[str, set[Result]] = {}
     for rule, result in fired:
         by_rule.setdefault(rule, set()).add(result)

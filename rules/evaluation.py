@@ -44,9 +44,12 @@ class CompiledPolicy:
         facts = facts_of(deal)
         reckoning = self.reference(facts)
         trace = Trace(self.policy, facts, reckoning)
-        findings = [explainer.finding(reckoning.results[explainer.rule.id], trace) for explainer in self.explainers]
+        findings = tuple(
+            explainer.finding(reckoning.results[explainer.rule.id], trace) for explainer in self.explainers
+        )
         doubt = self._doubt(facts, reckoning)
-        findings = tuple(findings if doubt is None else [*findings, doubt])
+        if doubt is not None:
+            findings = (*findings, doubt)
         return Evaluation(
             policy={"name": self.policy.name, "version": self.policy.version, "sha256": self.policy.sha256},
             outcome=Outcome.most_severe(finding.severity for finding in findings),
@@ -55,20 +58,27 @@ class CompiledPolicy:
             reasons=principal_reasons(findings),
             unknown=tuple(dict.fromkeys(name for finding in findings for name in finding.missing)),
             engine={**VERSIONS, "agreed": doubt is None},
-            exact_measures={name: ExactMeasure(value.numerator, value.denominator) for name, value in reckoning.measures.items()},
+            exact_measures={
+                name: ExactMeasure(value.numerator, value.denominator) for name, value in reckoning.measures.items()
+            },
         )
 
     def _doubt(self, facts: Facts, reckoning: Reckoning) -> Finding | None:
         """The finding that refers the deal when the engine fails or differs from the reference in any rule."""
         try:
             seen = self.engine.evaluate(facts, reckoning)
-        except Exception as error:  # noqa: BLE001  whatever breaks in the engine, the gate stays closed
+        except Exception as error:
             return _engine_finding(ENGINE_FAILURE, f"The rules engine failed ({type(error).__name__}: {error}).")
         differing = [rule for rule, result in reckoning.results.items() if seen.get(rule) != result]
         if not differing and len(seen) == len(reckoning.results):
             return None
-        words = ", ".join(f"{rule} ({seen.get(rule, 'nothing')} against {reckoning.results[rule]})" for rule in differing)
-        return _engine_finding(ENGINE_DISAGREEMENT, f"The rules engine and the reference evaluation differ on {words or 'the set of rules'}.")
+        words = ", ".join(
+            f"{rule} ({seen.get(rule, 'nothing')} against {reckoning.results[rule]})" for rule in differing
+        )
+        return _engine_finding(
+            ENGINE_DISAGREEMENT,
+            f"The rules engine and the reference evaluation differ on {words or 'the set of rules'}.",
+        )
 
     def _measure(self, name: str, value: Value, trace: Trace) -> Mapping[str, Any]:
         measure = self.policy.measures[name]

@@ -28,7 +28,14 @@ from dealgate.rules.writing import expression_text
 
 NUMERIC = {Unit.MONEY, Unit.PERCENT, Unit.COUNT}
 
-ALLOWS = {"<=": "allows", "<": "allows less than", ">=": "requires at least", ">": "requires more than", "==": "requires", "!=": "rules out"}
+ALLOWS = {
+    "<=": "allows",
+    "<": "allows less than",
+    ">=": "requires at least",
+    ">": "requires more than",
+    "==": "requires",
+    "!=": "rules out",
+}
 OVER = {"<=": "over", "<": "over", ">=": "short", ">": "short", "==": "off", "!=": "off"}
 
 
@@ -74,7 +81,10 @@ TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
 
 SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "model_year": "model year {}"}
 
-ROOM_IN_WORDS = {**IN_WORDS, Unit.PERCENT: lambda value: percent(value[0], value[1]) + " points"}
+ROOM_IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
+    **IN_WORDS,
+    Unit.PERCENT: lambda value: percent(value[0], value[1]) + " points",
+}
 
 
 class Heart:
@@ -104,7 +114,8 @@ class Heart:
             return None
         shown, in_words = SHOWN[self.unit], IN_WORDS[self.unit]
         operator = self.comparison.operator
-        sentence = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
+        subject = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}"
+        sentence = f"{subject}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
         room = self._room(value, limit)
         if room is None or result is Result.NOT_APPLICABLE:
             return Told(value, limit, shown(value), shown(limit), None, None, sentence)
@@ -150,7 +161,9 @@ class Heart:
         reading = self.reading.replace("{numerator}", dollars(value[0])).replace("{denominator}", bottom)
         if "{collateral}" in reading:
             basis = trace.listed_basis() if self.collateral_is_listed else None
-            reading = reading.replace("{collateral}", f"{basis_name(basis) if basis else 'a collateral value'} of {bottom}")
+            reading = reading.replace(
+                "{collateral}", f"{basis_name(basis) if basis else 'a collateral value'} of {bottom}"
+            )
         return f" ({reading})"
 
     def _who(self, trace: Trace) -> str:
@@ -158,7 +171,11 @@ class Heart:
         index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
         if index < 0 or not self.fields_of_row[index]:
             return self.who
-        named = [_with_value(name, trace.facts[name]) for name in self.fields_of_row[index] if name != "condition" and trace.facts[name] is not None]
+        named = [
+            _with_value(name, trace.facts[name])
+            for name in self.fields_of_row[index]
+            if name != "condition" and trace.facts[name] is not None
+        ]
         condition = f" on a {trace.facts['condition']} vehicle" if "condition" in self.fields_of_row[index] else ""
         return (", ".join(named) or self.who) + condition
 
@@ -182,7 +199,9 @@ def _reader(expression: Expression) -> Callable[[Trace], Ratio | None]:
             number = (numerator, denominator)
             return lambda trace: number
         case _:
-            return lambda trace: None if (value := trace.value(expression)) is None else (value.numerator, value.denominator)
+            return lambda trace: (
+                None if (value := trace.value(expression)) is None else (value.numerator, value.denominator)
+            )
 
 
 def _known(value: Value) -> Ratio | None:
@@ -190,7 +209,9 @@ def _known(value: Value) -> Ratio | None:
 
 
 def _name(expression: Expression) -> str:
-    return expression.name if isinstance(expression, FieldName | MeasureName | LimitName) else expression_text(expression)
+    return (
+        expression.name if isinstance(expression, FieldName | MeasureName | LimitName) else expression_text(expression)
+    )
 
 
 def _label(expression: Expression, policy: Policy) -> str:
@@ -205,7 +226,12 @@ def _label(expression: Expression, policy: Policy) -> str:
 
 def _fields_tested(rows: list[Row] | tuple[Row, ...]) -> tuple[str, ...]:
     """The words and counts a table goes by, the tier first."""
-    names = [node.name for row in rows for node in walk(row.when) if isinstance(node, FieldName) and FIELDS[node.name].unit in {Unit.TEXT, Unit.COUNT}]
+    names = [
+        node.name
+        for row in rows
+        for node in walk(row.when)
+        if isinstance(node, FieldName) and FIELDS[node.name].unit in {Unit.TEXT, Unit.COUNT}
+    ]
     return tuple(sorted(dict.fromkeys(names), key=lambda name: name != "tier"))
 
 
@@ -219,7 +245,9 @@ class Explainer:
     @cached_property
     def hearts(self) -> tuple[Heart, ...]:
         operands = self.rule.require.operands if isinstance(self.rule.require, All) else (self.rule.require,)
-        return tuple(Heart(node, self.policy) for node in operands if isinstance(node, Comparison) and node.left.unit in NUMERIC)
+        return tuple(
+            Heart(node, self.policy) for node in operands if isinstance(node, Comparison) and node.left.unit in NUMERIC
+        )
 
     @cached_property
     def rests_on(self) -> tuple[str, ...]:
@@ -270,7 +298,15 @@ class Explainer:
         if len(self.hearts) <= 1:
             return self.hearts[0] if self.hearts else None
         truths = [trace.value(heart.comparison) for heart in self.hearts]
-        return next((heart for wanted in (False, None) for heart, truth in zip(self.hearts, truths, strict=True) if truth is wanted), self.hearts[0])
+        return next(
+            (
+                heart
+                for wanted in (False, None)
+                for heart, truth in zip(self.hearts, truths, strict=True)
+                if truth is wanted
+            ),
+            self.hearts[0],
+        )
 
     def _severity(self, result: Result) -> Outcome:
         if result is Result.VIOLATED:
@@ -279,17 +315,25 @@ class Explainer:
             return self.rule.mitigated_by.to
         return self.policy.on_unknown if result is Result.NOT_EVALUABLE else Outcome.PASS
 
-    def _sentence(self, result: Result, told: Told | None, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]) -> str:
+    def _sentence(
+        self, result: Result, told: Told | None, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]
+    ) -> str:
         if result is Result.NOT_APPLICABLE:
             return self.condition
         if result is Result.NOT_EVALUABLE:
             are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
             return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
-        sentence = told.sentence if told else f"{self.requirement}: {'holds' if result is Result.PASS else 'does not hold'}."
+        sentence = (
+            told.sentence if told else f"{self.requirement}: {'holds' if result is Result.PASS else 'does not hold'}."
+        )
         if rests_on:
-            sentence += " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
+            sentence += (
+                " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
+            )
         if result is Result.MITIGATED and self.rule.mitigated_by:
-            sentence += f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
+            sentence += (
+                f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
+            )
         return sentence
 
 

@@ -24,7 +24,7 @@ class FieldOfDeal:
     name: str
     unit: Unit
     path: str
-    read: Callable[[PartialDeal], Any]
+    read: Callable[[Any], Any]
     words: tuple[str, ...] = ()
     consumer_report: bool = False
     zero_when_absent: bool = False
@@ -93,7 +93,9 @@ LISTS: Mapping[str, ListOfDeal] = {
             "allowance": _plain("allowance", Unit.MONEY),
             "acv": _plain("acv", Unit.MONEY),
             # A trade of kind `none` owes nothing: its payoff is zero, stated or not.
-            "payoff": FieldOfDeal("payoff", Unit.MONEY, "payoff", lambda trade: 0 if trade.kind == "none" else trade.payoff),
+            "payoff": FieldOfDeal(
+                "payoff", Unit.MONEY, "payoff", lambda trade: 0 if trade.kind == "none" else trade.payoff
+            ),
             "per_diem": _plain("per_diem", Unit.MONEY),
         },
     ),
@@ -122,6 +124,8 @@ def facts_of(deal: PartialDeal) -> Facts:
     """Lay a deal out as the facts a policy can see."""
     facts: dict[str, Any] = {name: field.read(deal) for name, field in FIELDS.items()}
     for name, part in LISTS.items():
-        facts[name] = tuple({item: field.read(entry) for item, field in part.items.items()} for entry in getattr(deal, name))
+        facts[name] = tuple(
+            {item: field.read(entry) for item, field in part.items.items()} for entry in getattr(deal, name)
+        )
     facts["values"] = {value.basis: value.amount for value in deal.vehicle.values}
     return facts

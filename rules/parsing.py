@@ -74,10 +74,14 @@ def _unexpected(text: str, error: UnexpectedInput) -> ExpressionError:
         if error.token.type == "COMPARE":
             hint = "Write two comparisons joined with 'and'."
         else:
-            hint = "An operator such as 'and', '<=' or ',' is missing before it." if word[:1].isalnum() or word[:1] in "$\"'" else ""
+            hint = (
+                "An operator such as 'and', '<=' or ',' is missing before it."
+                if word[:1].isalnum() or word[:1] in "$\"'"
+                else ""
+            )
         return ExpressionError(start, start + len(word), f"did not expect {word!r} here", hint)
     if isinstance(error, UnexpectedCharacters):
-        start = error.pos_in_stream
+        start = error.pos_in_stream or 0
         return ExpressionError(start, start + 1, f"did not expect {text[start]!r} here", _HINTS.get(text[start], ""))
     assert isinstance(error, UnexpectedToken | UnexpectedEOF)
     return ExpressionError(max(0, len(text.rstrip()) - 1), len(text.rstrip()), "the expression ends too early")

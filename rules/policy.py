@@ -91,7 +91,9 @@ class Rule:
 
     def rests_on(self) -> tuple[str, ...]:
         """The rules whose results this rule reads, in the order it names them."""
-        names = [node.rule for expression in self.expressions() for node in walk(expression) if isinstance(node, Violated)]
+        names = [
+            node.rule for expression in self.expressions() for node in walk(expression) if isinstance(node, Violated)
+        ]
         return tuple(dict.fromkeys(names))
 
 
@@ -161,7 +163,9 @@ class Policy:
             "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
             "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
             "rules": [_rule_content(rule) for rule in self.rules],
-            "examples": [{"name": example.name, "deal": example.deal, "expect": example.expect} for example in self.examples],
+            "examples": [
+                {"name": example.name, "deal": example.deal, "expect": example.expect} for example in self.examples
+            ],
         }
         if self.effective_to:
             content["effective_to"] = self.effective_to.isoformat()
@@ -184,7 +188,10 @@ def definition_reads(definition: Measure | Limit) -> list[str]:
     else:
         expressions = [part for row in definition.rows for part in (row.when, row.limit)]
     return [
-        node.name for expression in expressions for node in walk(expression) if isinstance(node, MeasureName | LimitName)
+        node.name
+        for expression in expressions
+        for node in walk(expression)
+        if isinstance(node, MeasureName | LimitName)
     ]
 
 
@@ -229,7 +236,8 @@ def _measure_content(measure: Measure) -> dict[str, str]:
 
 def _limit_content(limit: Limit) -> dict[str, Any]:
     rows = [
-        {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {}) for row in limit.rows
+        {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {})
+        for row in limit.rows
     ]
     return {"unit": limit.unit.value, "hit_policy": limit.hit_policy, "rows": rows}
 

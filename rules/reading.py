@@ -91,7 +91,9 @@ class _Reader:
         effective_from = self._date(entries.get("effective_from"), "effective_from")
         effective_to = self._date(entries.get("effective_to"), "effective_to")
         if effective_from and effective_to and effective_to <= effective_from:
-            self.report.add(entries["effective_to"].place, "effective_to must be later than effective_from (it is exclusive)")
+            self.report.add(
+                entries["effective_to"].place, "effective_to must be later than effective_from (it is exclusive)"
+            )
         head = {key: self._head(entries.get(key), key) for key in ("policy", "version", "title")}
         policy = Policy(
             name=head["policy"],
@@ -126,13 +128,22 @@ class _Reader:
             units[name] = self._unit(node)
         for name, node in limits.items():
             if name in units:
-                self.report.add(node.place, f"{name!r} is both a limit and a measure", "Give the limit a name of its own.")
+                self.report.add(
+                    node.place, f"{name!r} is both a limit and a measure", "Give the limit a name of its own."
+                )
             limit_units[name] = self._unit(node)
         for name, node in [*self._tables(measures, "measures").items(), *limits.items()]:
-            if name in FIELDS or name in LISTS or name in FUNCTIONS or name in {"and", "or", "not", "in", "true", "false"}:
+            if (
+                name in FIELDS
+                or name in LISTS
+                or name in FUNCTIONS
+                or name in {"and", "or", "not", "in", "true", "false"}
+            ):
                 self.report.add(node.place, f"{name!r} already has a meaning in the language", "Choose another name.")
             elif not NAME.fullmatch(name):
-                self.report.add(node.place, f"{name!r} is not a name", "Use lower-case letters, digits and underscores.")
+                self.report.add(
+                    node.place, f"{name!r} is not a name", "Use lower-case letters, digits and underscores."
+                )
         ids = [
             entry.value
             for rule in (rules.items if isinstance(rules, List) else ())
@@ -179,7 +190,10 @@ class _Reader:
         if node is None:
             return {"new": (), "used": ()}
         entries = self.report.table(node, "collateral_value", (), ("new", "used"))
-        lists = {key: tuple(self.report.text(item, "a basis") for item in self.report.list(value, key)) for key, value in entries.items()}
+        lists = {
+            key: tuple(self.report.text(item, "a basis") for item in self.report.list(value, key))
+            for key, value in entries.items()
+        }
         for key, bases in lists.items():
             if len(set(bases)) < len(bases):
                 self.report.add(entries[key].place, f"the list for {key} vehicles names a basis twice")
@@ -190,15 +204,28 @@ class _Reader:
             self._declare(node, {}, None)
         found = {}
         for name, entry in self._tables(node, "measures").items():
-            parts = self.report.table(entry, f"measure {name}", ("unit", "formula"), ("title", "meaning", "source", "reading"))
-            unit = self.report.word(parts["unit"], "the unit of a measure", [u.value for u in Unit if u in NUMERIC]) if "unit" in parts else ""
+            parts = self.report.table(
+                entry, f"measure {name}", ("unit", "formula"), ("title", "meaning", "source", "reading")
+            )
+            unit = (
+                self.report.word(parts["unit"], "the unit of a measure", [u.value for u in Unit if u in NUMERIC])
+                if "unit" in parts
+                else ""
+            )
             formula = self._expression(parts.get("formula"), self.scope, Unit(unit) if unit else None)
             shipped = self.shipped.get(name)
             if shipped and unit and shipped.unit != unit:
-                self.report.add(parts["unit"].place, f"{name} is a shipped measure in {shipped.unit}; a policy may change its formula, not its unit")
+                self.report.add(
+                    parts["unit"].place,
+                    f"{name} is a shipped measure in {shipped.unit}; a policy may change its formula, not its unit",
+                )
             if formula is None or not unit:
                 continue
-            words = {key: self.report.text(parts[key], key) for key in ("title", "meaning", "source", "reading") if key in parts}
+            words: dict[str, str] = {
+                key: self.report.text(parts[key], key)
+                for key in ("title", "meaning", "source", "reading")
+                if key in parts
+            }
             if shipped:
                 words = {"title": shipped.title, "meaning": shipped.meaning, "reading": shipped.reading} | words
             found[name] = Measure(name, Unit(unit), formula, **({"title": name.replace("_", " ").capitalize()} | words))
@@ -206,16 +233,30 @@ class _Reader:
 
     def _limit(self, name: str, node: Node) -> Limit | None:
         parts = self.report.table(node, f"limit {name}", ("unit", "rows"), ("hit_policy",))
-        unit = self.report.word(parts["unit"], "the unit of a limit", [u.value for u in Unit if u in NUMERIC]) if "unit" in parts else ""
-        hit_policy = self.report.word(parts["hit_policy"], "hit_policy", ["first"]) if "hit_policy" in parts else "first"
-        rows = [self._row(name, row, Unit(unit) if unit else None) for row in self.report.list(parts["rows"], "rows")] if "rows" in parts else []
+        unit = (
+            self.report.word(parts["unit"], "the unit of a limit", [u.value for u in Unit if u in NUMERIC])
+            if "unit" in parts
+            else ""
+        )
+        hit_policy = (
+            self.report.word(parts["hit_policy"], "hit_policy", ["first"]) if "hit_policy" in parts else "first"
+        )
+        rows = (
+            [self._row(name, row, Unit(unit) if unit else None) for row in self.report.list(parts["rows"], "rows")]
+            if "rows" in parts
+            else []
+        )
         if "rows" in parts and not rows:
             self.report.add(parts["rows"].place, f"limit {name} has no row")
         for row, following in zip(rows, self.report.list(parts["rows"], "rows")[1:] if rows else [], strict=False):
             if row and row.when is None:
                 self.report.add(following.place, "this row can never match: the row above it matches every deal")
         if rows and rows[-1] and rows[-1].when is not None:
-            self.report.add(node.place, f"limit {name} has a gap: a deal that matches no row has no limit", "End with a row without 'when'.")
+            self.report.add(
+                node.place,
+                f"limit {name} has a gap: a deal that matches no row has no limit",
+                "End with a row without 'when'.",
+            )
         if not unit or not hit_policy or not rows or None in rows:
             return None
         return Limit(name, Unit(unit), hit_policy, tuple(row for row in rows if row))
@@ -239,7 +280,11 @@ class _Reader:
             rule = self._rule(item)
             if rule and rule.id in found:
                 place = locate(item, "id")
-                self.report.add(place, f"the id {rule.id!r} is taken by an earlier rule", "Ids are what findings are known by: choose another.")
+                self.report.add(
+                    place,
+                    f"the id {rule.id!r} is taken by an earlier rule",
+                    "Ids are what findings are known by: choose another.",
+                )
             elif rule:
                 found[rule.id] = rule
         try:
@@ -249,11 +294,17 @@ class _Reader:
         return tuple(found.values())
 
     def _rule(self, node: Node) -> Rule | None:
-        parts = self.report.table(node, "a rule", ("id", "title", "require", "otherwise", "reason"), ("applies", "mitigated_by"))
+        parts = self.report.table(
+            node, "a rule", ("id", "title", "require", "otherwise", "reason"), ("applies", "mitigated_by")
+        )
         before = len(self.report.problems)
         texts = {key: self._head(parts.get(key), key) for key in ("id", "title", "reason")}
         if texts["id"] and (not RULE_ID.fullmatch(texts["id"]) or texts["id"] in RESERVED_RULES):
-            self.report.add(parts["id"].place, f"{texts['id']!r} cannot be a rule id", "Use letters, digits, '-', '_' and '.', for example LTV-TOTAL.")
+            self.report.add(
+                parts["id"].place,
+                f"{texts['id']!r} cannot be a rule id",
+                "Use letters, digits, '-', '_' and '.', for example LTV-TOTAL.",
+            )
         applies = self._expression(parts["applies"], self.rule_scope, Unit.BOOLEAN) if "applies" in parts else None
         require = self._expression(parts.get("require"), self.rule_scope, Unit.BOOLEAN)
         outcomes = [outcome.value for outcome in Outcome if outcome != Outcome.PASS]
@@ -278,7 +329,16 @@ class _Reader:
             in_order(definitions, definition_reads)
         except CycleError as error:
             sections = [entries[key] for key in ("measures", "limits") if key in entries]
-            place = next((node.keys[name].place for node in sections if isinstance(node, Table) for name in error.names if name in node.keys), Place(1, 1))
+            place = next(
+                (
+                    node.keys[name].place
+                    for node in sections
+                    if isinstance(node, Table)
+                    for name in error.names
+                    if name in node.keys
+                ),
+                Place(1, 1),
+            )
             self.report.add(place, f"definitions rest on each other in a circle: {error}")
 
     def _examples(self, node: Node | None, measures: Mapping[str, Measure]) -> tuple[Example, ...]:
@@ -295,7 +355,9 @@ class _Reader:
             PartialDeal.read(deal)
         except DealError as error:
             for problem in error.problems:
-                self.report.add(locate(parts["deal"], problem.field), f"{problem.field}: {problem.message}", problem.remedy)
+                self.report.add(
+                    locate(parts["deal"], problem.field), f"{problem.field}: {problem.message}", problem.remedy
+                )
         expect_node = parts.get("expect")
         if expect_node:
             self._check_expectations(expect_node, ids, measures)
@@ -319,7 +381,11 @@ class _Reader:
         if node is None:
             return None
         if not isinstance(node, Scalar):
-            self.report.add(node.place, "an expression is needed here", "Put quotes around it if it holds brackets, braces or a colon.")
+            self.report.add(
+                node.place,
+                "an expression is needed here",
+                "Put quotes around it if it holds brackets, braces or a colon.",
+            )
             return None
         try:
             return read_expression(node.value, scope, wanted)

@@ -46,11 +46,20 @@ def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
         slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
         compiler.names[definition.name] = slot
     codes = {rule.id: _rule(compiler, rule) for layer in policy.layers for rule in layer}
-    measures = "".join(f"({compiler.names[name].numerator}, {compiler.names[name].denominator}), " for name in policy.measures)
-    limits = "".join(f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), " for name in policy.limits)
+    measures = "".join(
+        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}), " for name in policy.measures
+    )
+    limits = "".join(
+        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), "
+        for name in policy.limits
+    )
     results = "".join(f"{codes[rule.id]}, " for rule in policy.rules)
     function = source.build("reference", f"({measures}), ({limits}), ({results})")
-    measure_names, limit_names, rule_ids = tuple(policy.measures), tuple(policy.limits), tuple(rule.id for rule in policy.rules)
+    measure_names, limit_names, rule_ids = (
+        tuple(policy.measures),
+        tuple(policy.limits),
+        tuple(rule.id for rule in policy.rules),
+    )
 
     def reference(facts: Facts) -> Reckoning:
         measure_values, limit_values, result_codes = function(facts)
@@ -116,6 +125,8 @@ def _rule(compiler: Compiler, rule: Rule) -> str:
             judged = f"{code[Result.NOT_EVALUABLE]} if {any_unknown(applies)} else {judged}"
     source.add(f"{name} = {judged}")
     truth = source.name()
-    source.add(f"{truth} = None if {name} == {code[Result.NOT_EVALUABLE]} else {name} in ({code[Result.VIOLATED]}, {code[Result.MITIGATED]})")
+    source.add(
+        f"{truth} = None if {name} == {code[Result.NOT_EVALUABLE]} else {name} in ({code[Result.VIOLATED]}, {code[Result.MITIGATED]})"
+    )
     compiler.names[f"rule {rule.id}"] = Slot(truth)
     return name

@@ -78,8 +78,8 @@ class Trace:
             case BookValueOn(basis):
                 return _scaled(self.facts["values"].get(basis), Unit.MONEY)
             case ListedValue():
-                basis = self.listed_basis()
-                return None if basis is None else Fraction(self.facts["values"][basis])
+                listed = self.listed_basis()
+                return None if listed is None else Fraction(self.facts["values"][listed])
             case FirstKnown(operands):
                 return next((value for value in map(self.value, operands) if value is not None), None)
             case ListSum():
@@ -109,7 +109,9 @@ class Trace:
                 return Fraction(values[0].year)
             case LevelPayment():
                 amount, rate, months = values
-                cents = level_payment(amount.numerator, amount.denominator, rate.numerator, rate.denominator, int(months))
+                cents = level_payment(
+                    amount.numerator, amount.denominator, rate.numerator, rate.denominator, int(months)
+                )
                 return None if cents is None else Fraction(cents)
             case Comparison(operator):
                 return COMPARE[operator](*values)
@@ -121,7 +123,7 @@ class Trace:
 
     def _sum(self, node: ListSum) -> Fraction | None:
         total = Fraction(0)
-        for item in self._items(node):
+        for _ in self._items(node):
             where = True if node.where is None else self.value(node.where)
             value = self.value(node.value) if where else Fraction(0)
             if where is None or value is None:
@@ -181,7 +183,9 @@ class Trace:
         names = []
         for index, _ in enumerate(self._items(node)):
             for part in (node.where, node.value):
-                names += [f"{node.list}[{index}].{leaf.name}" for leaf in _leaves(part) if self._item.get(leaf.name) is None]
+                names += [
+                    f"{node.list}[{index}].{leaf.name}" for leaf in _leaves(part) if self._item.get(leaf.name) is None
+                ]
         return names
 
     def _missing_for_limit(self, name: str) -> list[str]:
@@ -207,7 +211,9 @@ class Trace:
             names = [node for node in (expression.amount,) if isinstance(node, FieldName | MeasureName)]
         else:
             names = []
-        return [f"{FIELDS[node.name].path if isinstance(node, FieldName) else node.name} (above zero)" for node in names]
+        return [
+            f"{FIELDS[node.name].path if isinstance(node, FieldName) else node.name} (above zero)" for node in names
+        ]
 
 
 def fraction(value: Value) -> Fraction | None:

@@ -18,8 +18,13 @@ from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
 from dealgate.rules.deal import Deal, Problem
 from dealgate.rules.decision import Decision
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON or JSON Lines, one deal a line; - is standard input.")]
-PolicyOption = Annotated[str | None, typer.Option("--policy", metavar="FILE", help="A policy file, or a shipped policy by name (default: prime-auto).")]
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="JSON or JSON Lines, one deal a line; - is standard input.")
+]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="FILE", help="A policy file, or a shipped policy by name (default: prime-auto)."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print decisions as JSON, one a line, and nothing else.")]
 DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEALGATE_DB", help="The database.")]
 
@@ -56,7 +61,9 @@ def submit(
         gate = Gate(engine, policy)
         sources, count = _checked(stack, files)
         if ready_database(engine):
-            print(f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr)
+            print(
+                f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr
+            )
         printed = _Output(as_json)
         with engine.begin() as connection:
             for deal in _deals(sources, count, as_json=as_json):
@@ -72,7 +79,13 @@ def _checked(stack: ExitStack, files: list[str]) -> tuple[list[DealFile], int]:
         try:
             source = stack.enter_context(open_deals(name))
         except OSError as error:
-            problems.append(FileProblem(name, None, Problem("(file)", repr(name), f"cannot be read: {error.strerror}", "Give a readable file.")))
+            problems.append(
+                FileProblem(
+                    name,
+                    None,
+                    Problem("(file)", repr(name), f"cannot be read: {error.strerror}", "Give a readable file."),
+                )
+            )
             continue
         found, wrong = source.check()
         sources.append(source)

@@ -43,7 +43,9 @@ def list_(
     db: DatabaseOption = "sqlite:///dealgate.db",
     deal: Annotated[str | None, typer.Option(help="Only this deal's.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Only this outcome: pass, flag, refer or decline.")] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=10_000, help="How many at the most, the latest first.")] = 50,
+    most: Annotated[
+        int, typer.Option("--most", min=1, max=10_000, help="How many at the most, the latest first.")
+    ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored documents, one a line.")] = False,
 ) -> None:
     """List decisions, the latest first."""

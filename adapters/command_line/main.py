@@ -8,7 +8,10 @@ import typer
 from dealgate.adapters.command_line import databases, deals, decisions, policies
 
 app = typer.Typer(
-    help="The gate a vehicle loan passes at deal submission.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="The gate a vehicle loan passes at deal submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 app.command()(deals.evaluate)
 app.command()(deals.submit)
@@ -24,7 +27,9 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def dealgate(_: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def dealgate(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """The gate a vehicle loan passes at deal submission."""
 
 

@@ -11,7 +11,9 @@ app = typer.Typer(help="Policy documents.", no_args_is_help=True)
 
 
 @app.command()
-def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A policy file, or a shipped policy by name.")]) -> None:
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A policy file, or a shipped policy by name.")],
+) -> None:
     """Check a policy document and run its examples."""
     from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
 
@@ -19,7 +21,9 @@ def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A policy fil
         document = load_policy(file)
         check_policy(document)
         policy = document.policy
-        print(f"{policy.name} {policy.version}: {len(policy.rules)} rules, {len(policy.limits)} limits, {len(policy.examples)} examples hold")
+        print(
+            f"{policy.name} {policy.version}: {len(policy.rules)} rules, {len(policy.limits)} limits, {len(policy.examples)} examples hold"
+        )
         print(f"sha256 {policy.sha256}")
         if not policy.examples:
             print("note: the document states no examples; nothing shows that it means what it says", file=sys.stderr)

@@ -12,7 +12,13 @@ from rich.text import Text
 
 OUTCOMES = ("decline", "refer", "flag", "pass")
 COLOURS = {"pass": "green", "flag": "yellow", "refer": "dark_orange", "decline": "red"}
-MARKS = {"pass": "pass", "violated": "VIOLATED", "mitigated": "mitigated", "not_applicable": "n/a", "not_evaluable": "UNKNOWN"}
+MARKS = {
+    "pass": "pass",
+    "violated": "VIOLATED",
+    "mitigated": "mitigated",
+    "not_applicable": "n/a",
+    "not_evaluable": "UNKNOWN",
+}
 MOST_ROWS = 40
 
 Decision = Mapping[str, Any]
@@ -36,14 +42,21 @@ def percent(measure: Mapping[str, Any]) -> str:
 
 def open_findings(decision: Decision) -> list[Mapping[str, Any]]:
     """Findings somebody must know about, the most severe first."""
-    told = [finding for finding in decision["findings"] if finding["result"] in {"violated", "mitigated", "not_evaluable"}]
+    told = [
+        finding for finding in decision["findings"] if finding["result"] in {"violated", "mitigated", "not_evaluable"}
+    ]
     return sorted(told, key=lambda finding: OUTCOMES.index(finding["severity"]))
 
 
 def decisions_table(decisions: Sequence[Decision], total: int) -> RenderableType:
     table = Table(title_justify="left", header_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
     for name in ("Deal", "Amount financed", "Collateral value", "Total LTV", "Rolled-in NE", "Outcome", "First reason"):
-        table.add_column(name, justify="right" if name in {"Amount financed", "Collateral value", "Total LTV", "Rolled-in NE"} else "left", overflow="fold", no_wrap=name != "First reason")
+        table.add_column(
+            name,
+            justify="right" if name in {"Amount financed", "Collateral value", "Total LTV", "Rolled-in NE"} else "left",
+            overflow="fold",
+            no_wrap=name != "First reason",
+        )
     for decision in decisions:
         measures = decision["measures"]
         table.add_row(
@@ -56,7 +69,13 @@ def decisions_table(decisions: Sequence[Decision], total: int) -> RenderableType
             next(iter(decision["reasons"]), ""),
         )
     if total > len(decisions):
-        return Group(table, Text(f"... the {len(decisions)} most severe of {total:,}; all of them: --json, or dealgate decision list", style="dim"))
+        return Group(
+            table,
+            Text(
+                f"... the {len(decisions)} most severe of {total:,}; all of them: --json, or dealgate decision list",
+                style="dim",
+            ),
+        )
     return table
 
 
@@ -102,7 +121,11 @@ class Totals:
         outcomes.add_column("Deals", justify="right")
         outcomes.add_column("Share", justify="right")
         for outcome in reversed(OUTCOMES):
-            outcomes.add_row(outcome_text(outcome), f"{self.outcomes[outcome]:,}", f"{self.outcomes[outcome] * 100 // max(1, count)} %")
+            outcomes.add_row(
+                outcome_text(outcome),
+                f"{self.outcomes[outcome]:,}",
+                f"{self.outcomes[outcome] * 100 // max(1, count)} %",
+            )
         rules = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         rules.add_column("Rule")
         for name in ("Violated", "Mitigated", "Unknown", "Not applicable", "Pass"):
@@ -115,16 +138,28 @@ class Totals:
 
 def decision_in_full(decision: Decision) -> RenderableType:
     """One deal: its structure, every rule, and why."""
-    head = Text.assemble((decision["deal_id"], "bold"), f"  submission {decision['submission']}  ", outcome_text(decision["outcome"]))
-    policy = Text(f"{decision['policy']['name']} {decision['policy']['version']}, decided {decision['decided_at']}", style="dim")
+    head = Text.assemble(
+        (decision["deal_id"], "bold"), f"  submission {decision['submission']}  ", outcome_text(decision["outcome"])
+    )
+    policy = Text(
+        f"{decision['policy']['name']} {decision['policy']['version']}, decided {decision['decided_at']}", style="dim"
+    )
     findings = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, justify in (("Rule", "left"), ("Result", "left"), ("Value", "right"), ("Limit", "right"), ("Room", "right")):
+    for name, justify in (
+        ("Rule", "left"),
+        ("Result", "left"),
+        ("Value", "right"),
+        ("Limit", "right"),
+        ("Room", "right"),
+    ):
         findings.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for finding in decision["findings"]:
         style = COLOURS[finding["severity"]] if finding["severity"] != "pass" else ""
         amounts = [_amount(finding.get(name), finding.get("unit")) for name in ("value", "limit")]
         room = finding.get("margin")
-        findings.add_row(finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, "" if room is None else str(room))
+        findings.add_row(
+            finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, "" if room is None else str(room)
+        )
     parts: list[RenderableType] = [head, policy, Text(), _structure(decision), Text(), findings]
     told = open_findings(decision)
     if told:

@@ -1,8 +1,8 @@
 """A gate for vehicle loans: holds every submitted deal against the lender's written policy, says why, keeps the record.
 
-    from dealgate import Gate
-    gate = Gate(engine, policy="policy.yaml")
-    verdict = gate.submit(deal, actor="los")
+from dealgate import Gate
+gate = Gate(engine, policy="policy.yaml")
+verdict = gate.submit(deal, actor="los")
 """
 
 from typing import TYPE_CHECKING, Any

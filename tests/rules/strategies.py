@@ -1,0 +1,3 @@
+from tests.shared import X
+
+Y: int = X

@@ -1,0 +1,3 @@
+"""Where `../shared` stands."""
+
+X: int = 1
