@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakSet
@@ -11,10 +10,12 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.orm import Session, SessionTransaction
 
+from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
 from dealgate.models import Recorded, find_by_key, record_policy, record_submission
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Evaluation
+from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.policy import Outcome, Policy
 
 log = logging.getLogger("dealgate")
@@ -38,17 +39,21 @@ class Gate:
 
     `database` is an engine, connection or session. With an engine, each `submit` is a transaction of its own unless a
     `session` is handed in. With a session or connection the caller commits. A policy whose examples do not hold is refused
-    with `PolicyError`.
+    with `PolicyError`. An `isolated` gate runs the rules engine in worker processes: whatever happens to its C code then
+    happens to a worker, and the deal is referred.
     """
 
     def __init__(
-        self, database: Engine | Connection | Session | None = None, policy: Policy | PolicyDocument | str | None = None
+        self,
+        database: Engine | Connection | Session | None = None,
+        policy: Policy | PolicyDocument | str | None = None,
+        *,
+        isolated: bool = False,
     ) -> None:
         self.database = database
         document = PolicyDocument(policy.canonical, policy) if isinstance(policy, Policy) else policy
         self.document = document if isinstance(document, PolicyDocument) else load_policy(document)
-        self.compiled = check_policy(self.document)
-        self._lock = Lock()
+        self.compiled = check_policy(self.document, IsolatedEngine if isolated else RulesEngine)
         self._policy_recorded_in: WeakSet[Transaction | SessionTransaction] = WeakSet()
 
     @property
@@ -58,8 +63,7 @@ class Gate:
     def evaluate(self, deal: Deal | Mapping[str, Any]) -> Evaluation:
         """Evaluate without storing anything. Raises `DealError` for a bad document."""
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
-        with self._lock:
-            evaluation = self.compiled.evaluate(deal)
+        evaluation = self.compiled.evaluate(deal)
         if not evaluation.engine["agreed"]:
             log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
         return evaluation

@@ -1,5 +1,6 @@
 """Policy documents from files and from the shelf, checked together with their examples."""
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +8,8 @@ from typing import NamedTuple
 from dealgate.rules.conjunctions import TangledRuleError
 from dealgate.rules.deal import PartialDeal
 from dealgate.rules.document import Place, PolicyError, Problem
-from dealgate.rules.evaluation import CompiledPolicy
+from dealgate.rules.engine import Engine
+from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
@@ -44,11 +46,11 @@ def _read(data: bytes, file: str) -> PolicyDocument:
     return PolicyDocument(text, Policy.from_text(text, file))
 
 
-def check_policy(document: PolicyDocument) -> CompiledPolicy:
+def check_policy(document: PolicyDocument, engine: Callable[[Policy], EvaluatesRules] = Engine) -> CompiledPolicy:
     """Compile a policy and run its examples. Raises `PolicyError` with every example that does not hold."""
     policy = document.policy
-    compiled = CompiledPolicy(policy)
     try:
+        compiled = CompiledPolicy(policy, engine)
         problems = [
             _example_problem(policy, example, words)
             for example in policy.examples

@@ -295,20 +295,21 @@ def stored_ratio(value: ExactMeasure | tuple[int, int] | None) -> tuple[int | No
 
 
 def _finding_row(decision: int, finding: Finding) -> dict[str, Any]:
-    value, limit = stored_ratio(finding.exact_value), stored_ratio(finding.exact_limit)
+    evidence = finding.evidence
+    value, limit = stored_ratio(evidence.exact_value), stored_ratio(evidence.exact_limit)
     return {
         "decision": decision,
         "rule": finding.rule,
         "result": finding.result.value,
         "severity": finding.severity.value,
         "reason": finding.reason,
-        "measure": finding.measure,
-        "unit": finding.unit,
+        "measure": evidence.measure,
+        "unit": evidence.unit,
         "value_numerator": value[0],
         "value_denominator": value[1],
         "limit_numerator": limit[0],
         "limit_denominator": limit[1],
-        "explanation": finding.explanation,
+        "explanation": evidence.explanation,
         "used_consumer_report": finding.used_consumer_report,
     }
 

@@ -317,6 +317,8 @@ class _Checker:
     def _violated(self, node: Syntax, arguments: list[Syntax | Token]) -> Expression:
         if self.scope.rules is None:
             raise _mistake(node, "violated() reads the result of a rule and has its place in rules only")
+        if self.items:
+            raise _mistake(node, "violated() is about the whole deal and cannot stand inside sum() or count()")
         rule = self._literal(arguments[0], "the id of a rule")
         if rule not in self.scope.rules:
             raise _mistake(arguments[0], f"no rule has the id {rule!r}", did_you_mean(rule, sorted(self.scope.rules)))

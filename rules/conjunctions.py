@@ -35,6 +35,9 @@ from dealgate.rules.reference import Reckoning, Result
 MOST_ALTERNATIVES = 500
 """Conjunctions one rule may need; beyond it the rule is a knot that nobody can review either."""
 
+MOST_CONDITIONS = 100
+"""Conditions that must hold together for one result; the engine refuses a fact with more than 255 properties."""
+
 LARGEST_MARGIN = 2**61
 """The engine is exact to 2**62; a larger margin keeps its sign, and only its sign is compared."""
 
@@ -50,13 +53,11 @@ OPERATORS: Mapping[str, tuple[str, str]] = {
 
 
 class TangledRuleError(ValueError):
-    """A rule whose logic has too many alternatives; `rule` is its id."""
+    """A rule whose logic has too many alternatives, or one of them too many conditions; `rule` is its id."""
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, tangle: str) -> None:
         self.rule = rule
-        super().__init__(
-            f"rule {rule} combines 'and' and 'or' in more than {MOST_ALTERNATIVES} ways: split it, and join the parts with violated()"
-        )
+        super().__init__(f"rule {rule} {tangle}: split it, and join the parts with violated()")
 
 
 class Literal(NamedTuple):
@@ -138,7 +139,9 @@ class Alternatives:
     def _least(self, ways: set[Conjunction]) -> set[Conjunction]:
         """Drop an alternative that another one already covers."""
         if len(ways) > MOST_ALTERNATIVES:
-            raise TangledRuleError(self.rule)
+            raise TangledRuleError(self.rule, f"combines 'and' and 'or' in more than {MOST_ALTERNATIVES} ways")
+        if any(len(way) > MOST_CONDITIONS for way in ways):
+            raise TangledRuleError(self.rule, f"needs more than {MOST_CONDITIONS} conditions to hold at once")
         kept: list[Conjunction] = []
         for way in sorted(ways, key=len):
             if not any(other <= way for other in kept):

@@ -26,6 +26,9 @@ from dealgate.rules.amounts import MAX_CENTS, dollars, hundredths
 MAX_ITEMS = 100
 """More trades or products than this in one deal is a broken feed, and sums must stay within 64 bits."""
 
+MAX_DEPTH = 50
+"""Levels of lists and objects in metadata."""
+
 MONEY_PATTERN = re.compile(r"\d{1,8}(\.\d{1,2})?", re.ASCII)
 RATE_PATTERN = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
 RATE_SCALE = 10_000
@@ -67,7 +70,7 @@ def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: s
             _refuse("float", "a binary float is not exact", remedy)
         _refuse("type", f"not {what}", remedy)
     if isinstance(value, Decimal):
-        if not value.is_finite() or value.adjusted() > 12 or (value and value.adjusted() < -12):
+        if not value.is_finite() or abs(value.adjusted()) > 12:
             _refuse("number", f"not {what} this document can hold", f'Write it as "{example}".')
         exponent = value.as_tuple().exponent
         value = format(value if not isinstance(exponent, int) or exponent <= 0 else value.quantize(Decimal(1)), "f")
@@ -106,7 +109,8 @@ def _rate(value: object) -> int:
 
 
 def _date(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+    written = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII)
+    if not written and type(value) is not date:
         _refuse("date", "not a calendar date", 'Write it as "YYYY-MM-DD", for example "2026-11-20".')
     return value
 
@@ -117,14 +121,31 @@ def _rate_text(rate: int) -> str:
     return f"{whole}.{places}"
 
 
-def _plain_numbers(value: object) -> object:
-    """Metadata is carried, never judged: its fractions become the nearest double, as any JSON reader would have them."""
+def _carried(value: object) -> object:
+    """Metadata is carried, never judged; but it is stored, so it must be something that JSON can write and UTF-8 can hold."""
+    try:
+        plain = _plain_numbers(value, MAX_DEPTH)
+        json.dumps(plain, ensure_ascii=False, allow_nan=False, skipkeys=True, default=repr).encode()
+    except ValueError:
+        _refuse("metadata", "holds something that JSON cannot carry", _METADATA_REMEDY)
+    return plain
+
+
+_METADATA_REMEDY = (
+    f"Leave out NaN, endless numbers, broken characters and what is nested deeper than {MAX_DEPTH} levels."
+)
+
+
+def _plain_numbers(value: object, depth: int) -> object:
+    """Fractions become the nearest double, as any JSON reader would have them."""
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, dict | list) and not depth:
+        raise ValueError
     if isinstance(value, dict):
-        return {name: _plain_numbers(part) for name, part in value.items()}
+        return {name: _plain_numbers(part, depth - 1) for name, part in value.items()}
     if isinstance(value, list):
-        return [_plain_numbers(part) for part in value]
+        return [_plain_numbers(part, depth - 1) for part in value]
     return value
 
 
@@ -226,7 +247,7 @@ class PartialDeal(Part):
     term_months: Annotated[int, Field(ge=1, le=600)] | None = None
     apr_percent: Rate | None = None
     monthly_payment: Money | None = None
-    metadata: Annotated[dict[str, JsonValue], BeforeValidator(_plain_numbers)] = {}
+    metadata: Annotated[dict[str, JsonValue], BeforeValidator(_carried)] = {}
 
     @classmethod
     def read(cls, document: object) -> Self:
@@ -325,6 +346,8 @@ _REMEDIES = {
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 10**57:  # Python refuses to write out an endless one
+        return "a number of more than 57 digits"
     text = (
         repr(str(value))
         if isinstance(value, str | Decimal)

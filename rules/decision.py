@@ -1,6 +1,6 @@
 """What was concluded about one submission, in the shape that is printed and stored."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,17 +22,13 @@ class RestsOn(NamedTuple):
     result: Result
 
 
-class Finding(NamedTuple):
-    """One rule's result on one submission.
+class Evidence(NamedTuple):
+    """The comparison behind a finding and the sentence that tells it.
 
     `value`, `limit`, `margin` and `excess` are decimal strings (counts are integers). `margin` is the room left, negative
     when the limit is broken; `excess` is how far it is broken. Both are money wherever the measure is a share of money.
     """
 
-    rule: str
-    title: str
-    result: Result
-    severity: Outcome
     explanation: str
     measure: str | None = None
     value: str | int | None = None
@@ -41,29 +37,48 @@ class Finding(NamedTuple):
     margin: str | int | None = None
     excess: str | int | None = None
     limit_origin: str | None = None
-    reason: str | None = None
-    missing: tuple[str, ...] = ()
-    rests_on: tuple[RestsOn, ...] = ()
-    used_consumer_report: bool = False
     exact_value: tuple[int, int] | None = None
     exact_limit: tuple[int, int] | None = None
 
+
+class Finding(NamedTuple):
+    """One rule's result on one submission. Its evidence is put into words when it is asked for: most deals are never read."""
+
+    rule: str
+    title: str
+    result: Result
+    severity: Outcome
+    reason: str | None
+    missing: tuple[str, ...]
+    rests_on: tuple[RestsOn, ...]
+    used_consumer_report: bool
+    tell: Callable[[], Evidence]
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.tell()
+
+    @property
+    def explanation(self) -> str:
+        return self.tell().explanation
+
     def document(self) -> dict[str, Any]:
         """As plain JSON values; what does not apply to the finding is left out. The exact numbers are stored apart."""
+        evidence = self.tell()
         document: dict[str, Any] = {
             "rule": self.rule,
             "title": self.title,
             "result": self.result.value,
             "severity": self.severity.value,
-            "measure": self.measure,
-            "value": self.value,
-            "limit": self.limit,
-            "unit": self.unit,
-            "margin": self.margin,
-            "excess": self.excess,
-            "limit_origin": self.limit_origin,
+            "measure": evidence.measure,
+            "value": evidence.value,
+            "limit": evidence.limit,
+            "unit": evidence.unit,
+            "margin": evidence.margin,
+            "excess": evidence.excess,
+            "limit_origin": evidence.limit_origin,
             "reason": self.reason,
-            "explanation": self.explanation,
+            "explanation": evidence.explanation,
             "missing": list(self.missing) or None,
             "rests_on": [{"rule": part.rule, "result": part.result.value} for part in self.rests_on] or None,
             "used_consumer_report": self.used_consumer_report,

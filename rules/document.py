@@ -3,6 +3,7 @@
 Only what a policy needs: no anchors (a document must read the way it looks), no repeated keys, bounded size and depth.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +13,9 @@ import yaml
 
 MAX_CHARACTERS = 8_000_000
 MAX_DEPTH = 32
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""An escape can smuggle these in; written out plainly, YAML would refuse or fold them, and the content would not read back."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -49,7 +53,7 @@ class PolicyError(ValueError):
     """A policy document that makes no sense, with every problem found in it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: (problem.place, problem.message)))
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.place, problem.message)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -123,6 +127,9 @@ def parse_yaml(text: str) -> Node:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _failure(f"not YAML: a character that YAML does not allow ({error.reason})", Place(line, 1)) from None
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise _failure("not YAML: half of a surrogate pair, which is no character", Place(line, 1)) from None
 
 
 def _compose(text: str, events: Iterator[Any]) -> Node:
@@ -137,6 +144,8 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
             raise _failure(
                 "anchors and aliases are not read in a policy", place, "Write the value out where it is used."
             )
+        if getattr(event, "tag", None):
+            raise _failure("tags are not read in a policy", place, "Write the value without it.")
         node: Node
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             if len(stack) == MAX_DEPTH:
@@ -147,6 +156,8 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
             assert event.start_mark
             assert event.end_mark
             raw = text[event.start_mark.index : event.end_mark.index]
+            if UNSEEN.search(event.value):
+                raise _failure("a character in this text does not show", place, "Leave control characters out.")
             node = Scalar(event.value, place, raw, quoted=bool(event.style))
         elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
             begun, is_table, children = stack.pop()
@@ -242,9 +253,9 @@ class Report:
         return ()
 
     def text(self, node: Node, what: str) -> str:
-        if isinstance(node, Scalar) and (node.value or node.quoted):
+        if isinstance(node, Scalar) and node.value.strip():
             return node.value
-        self.add(node.place, f"{what} must be a text")
+        self.add(node.place, f"{what} must be a text that is not empty")
         return ""
 
     def word(self, node: Node, what: str, words: Iterable[str]) -> str:

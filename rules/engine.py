@@ -180,7 +180,11 @@ class _Ruleset:
 
 
 class Engine:
-    """One policy version in durable_rules. Not for concurrent use: callers hold a lock around `evaluate`."""
+    """One policy version in durable_rules.
+
+    Threads may share it without a lock: every call into the C module holds the interpreter's lock from start to end, and
+    each evaluation has a session of its own. For the same reason a process may fork while others evaluate.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.library = load_library()
@@ -189,28 +193,29 @@ class Engine:
         self.reads_rules = {number: atom.rule for atom, number in atoms.numbers.items() if isinstance(atom, Violated)}
         by_layer = [[rule for rule in self.rules if rule.layer == layer] for layer in range(len(policy.layers))]
         self.layers = [(rules, tuple(_shards(rules, atoms))) for rules in by_layer]
-        self.rulesets: list[list[_Ruleset]] = []
+        self.rulesets = self._build()
         self.sids = count(1)
+
+    def _build(self) -> list[list[_Ruleset]]:
+        return [[_Ruleset(self.library, shard) for shard in shards] for _, shards in self.layers]
 
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
         """Every rule's result as the engine sees it. Any exception means that nothing can be concluded from the engine."""
-        if not self.rulesets:
-            self.rulesets = [[_Ruleset(self.library, shard) for shard in shards] for _, shards in self.layers]
         try:
-            return self._run(facts, reckoning)
+            return self._run(facts, reckoning, self.rulesets)
         except BaseException:
-            self.rulesets = []
+            self.rulesets = self._build()
             raise
 
-    def _run(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+    def _run(self, facts: Facts, reckoning: Reckoning, rulesets: list[list[_Ruleset]]) -> dict[str, Result]:
         margins = [within_engine(margin) for margin in self.margins(facts, reckoning)]
         results: dict[str, Result] = {}
         sid = str(next(self.sids))
-        for (rules, _), rulesets in zip(self.layers, self.rulesets, strict=True):
+        for (rules, _), layer in zip(self.layers, rulesets, strict=True):
             for atom, name in self.reads_rules.items():
                 margins[atom] = _truth_of(results.get(name))
             unknown = {rule.rule for rule in rules if any(margins[atom] is None for atom in rule.read)}
-            fired = [firing for ruleset in rulesets for firing in ruleset.fire(sid, margins, unknown)]
+            fired = [firing for ruleset in layer for firing in ruleset.fire(sid, margins, unknown)]
             results.update(_results(rules, fired, unknown))
         return results
 

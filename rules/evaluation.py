@@ -1,13 +1,12 @@
 """One deal under one policy: the engine and the reference side by side, and the evidence."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from dealgate.rules.amounts import hundredths, percent
 from dealgate.rules.deal import Deal, PartialDeal
-from dealgate.rules.decision import Evaluation, ExactMeasure, Finding, principal_reasons
+from dealgate.rules.decision import Evaluation, Evidence, ExactMeasure, Finding, principal_reasons
 from dealgate.rules.engine import Engine
 from dealgate.rules.explanation import Explainer, is_share_of_money
 from dealgate.rules.fields import Facts, Unit, facts_of
@@ -26,18 +25,14 @@ class EvaluatesRules(Protocol):
 
 
 class CompiledPolicy:
-    """A policy version ready to evaluate deals: compiled once, used for every deal. One thread at a time."""
+    """A policy version ready to evaluate deals: compiled once, used for every deal, by any number of threads."""
 
     def __init__(self, policy: Policy, engine: Callable[[Policy], EvaluatesRules] = Engine) -> None:
         self.policy = policy
         self.reference = compile_reference(policy)
         self.explainers = [Explainer(rule, policy) for rule in policy.rules]
         self.shares_of_money = {name for name, measure in policy.measures.items() if is_share_of_money(measure)}
-        self._build_engine = engine
-
-    @cached_property
-    def engine(self) -> EvaluatesRules:
-        return self._build_engine(self.policy)
+        self.engine = engine(policy)
 
     def evaluate(self, deal: PartialDeal) -> Evaluation:
         """Evaluate a deal. Never raises for what the engine does: that becomes a finding which refers the deal."""
@@ -95,8 +90,9 @@ class CompiledPolicy:
 
 
 def _engine_finding(rule: str, explanation: str) -> Finding:
-    sentence = f"{explanation} The deal is referred; a person decides."
-    return Finding(rule, "The rules engine confirms every result", Result.NOT_EVALUABLE, Outcome.REFER, sentence)
+    evidence = Evidence(f"{explanation} The deal is referred; a person decides.")
+    title = "The rules engine confirms every result"
+    return Finding(rule, title, Result.NOT_EVALUABLE, Outcome.REFER, None, (), (), False, lambda: evidence)
 
 
 def evaluate(deal: PartialDeal | Mapping[str, Any], policy: Policy | CompiledPolicy) -> Evaluation:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from dealgate.rules.amounts import dollars, hundredths, percent
 from dealgate.rules.compiling import RATE_DENOMINATOR
-from dealgate.rules.decision import INCOMPLETE, Finding, RestsOn
+from dealgate.rules.decision import INCOMPLETE, Evidence, Finding, RestsOn
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
@@ -36,6 +36,8 @@ ALLOWS = {
     "==": "requires",
     "!=": "rules out",
 }
+MIRRORED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<", "==": "==", "!=": "!="}
+
 OVER = {"<=": "over", "<": "over", ">=": "short", ">": "short", "==": "off", "!=": "off"}
 
 
@@ -53,6 +55,14 @@ class Told(NamedTuple):
     room_text: str | int | None
     excess_text: str | int | None
     sentence: str
+
+
+def facing_the_limit(comparison: Comparison) -> Comparison:
+    """What is judged on the left, what it is held against on the right: `125% >= total_ltv` is told like `total_ltv <= 125%`."""
+    left, right = comparison.left, comparison.right
+    if isinstance(left, Number | LimitName) and not isinstance(right, Number | LimitName):
+        return Comparison(MIRRORED[comparison.operator], right, left)
+    return comparison
 
 
 def is_share_of_money(measure: Measure) -> bool:
@@ -117,14 +127,16 @@ class Heart:
         subject = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}"
         sentence = f"{subject}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
         room = self._room(value, limit)
-        if room is None or result is Result.NOT_APPLICABLE:
+        if room is None or result is Result.NOT_APPLICABLE or result is Result.NOT_EVALUABLE:
             return Told(value, limit, shown(value), shown(limit), None, None, sentence)
         room_text = SHOWN[self.room_unit](room)
         if result is Result.PASS:
             sentence += self._to_spare(room)
             return Told(value, limit, shown(value), shown(limit), room_text, None, sentence)
         excess = (-room[0], room[1]) if self.room_unit == Unit.PERCENT else (-(room[0] // room[1]), 1)
-        sentence += f" {ROOM_IN_WORDS[self.room_unit](excess)} {OVER[operator]}."
+        sentence += (
+            f" {ROOM_IN_WORDS[self.room_unit](excess)} {OVER[operator]}." if room[0] else " Exactly at the limit."
+        )
         if excess[0] and in_words(value) == in_words(limit):
             sentence += " The difference is too small to show at two places."
         return Told(value, limit, shown(value), shown(limit), room_text, SHOWN[self.room_unit](excess), sentence)
@@ -246,7 +258,9 @@ class Explainer:
     def hearts(self) -> tuple[Heart, ...]:
         operands = self.rule.require.operands if isinstance(self.rule.require, All) else (self.rule.require,)
         return tuple(
-            Heart(node, self.policy) for node in operands if isinstance(node, Comparison) and node.left.unit in NUMERIC
+            Heart(facing_the_limit(node), self.policy)
+            for node in operands
+            if isinstance(node, Comparison) and node.left.unit in NUMERIC
         )
 
     @cached_property
@@ -266,36 +280,58 @@ class Explainer:
         return self.rule.title if self.rests_on else f"{self.rule.title}: {expression_text(self.rule.require)}"
 
     def finding(self, result: Result, trace: Trace) -> Finding:
-        heart = self._heart(trace)
-        told = heart.tell(trace, result) if heart else None
         missing = tuple(trace.missing_for_rule(self.rule.id)) if result is Result.NOT_EVALUABLE else ()
-        rests_on = tuple(RestsOn(name, trace.reckoning.results[name]) for name in self.rests_on)
-        broken = result is Result.VIOLATED or result is Result.MITIGATED
-        row = heart.row(trace) if heart else None
+        reason = None
+        if result is Result.VIOLATED or result is Result.MITIGATED:
+            reason = self.rule.reason
+        elif result is Result.NOT_EVALUABLE:
+            reason = INCOMPLETE
+        rests_on: tuple[RestsOn, ...] = ()
+        if self.rests_on:
+            rests_on = tuple(RestsOn(name, trace.reckoning.results[name]) for name in self.rests_on)
         return Finding(
-            rule=self.rule.id,
-            title=self.rule.title,
-            result=result,
-            severity=self._severity(result),
-            explanation=self._sentence(result, told, missing, rests_on),
-            measure=heart.measure if heart else None,
-            value=told.value_text if told else None,
-            limit=told.limit_text if told else None,
-            unit=heart.unit.value if heart else None,
-            margin=told.room_text if told else None,
-            excess=told.excess_text if told and broken else None,
-            limit_origin=row.origin if row else None,
-            reason=self.rule.reason if broken else INCOMPLETE if result is Result.NOT_EVALUABLE else None,
-            missing=missing,
-            rests_on=rests_on,
-            used_consumer_report=self.used_consumer_report,
-            exact_value=told.value if told else None,
-            exact_limit=told.limit if told else None,
+            self.rule.id,
+            self.rule.title,
+            result,
+            self._severity(result),
+            reason,
+            missing,
+            rests_on,
+            self.used_consumer_report,
+            partial(self._evidence, result, trace, missing, rests_on),
         )
 
-    def _heart(self, trace: Trace) -> Heart | None:
-        """Of several comparisons joined by `and`, the first that fails, else the first unknown, else the first."""
-        if len(self.hearts) <= 1:
+    def _evidence(
+        self, result: Result, trace: Trace, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]
+    ) -> Evidence:
+        heart = self._heart(result, trace)
+        told = heart.tell(trace, result) if heart else None
+        sentence = self._sentence(result, told, missing, rests_on)
+        if heart is None:
+            return Evidence(sentence)
+        row = heart.row(trace)
+        origin = row.origin if row else None
+        if told is None:
+            return Evidence(sentence, heart.measure, unit=heart.unit.value, limit_origin=origin)
+        return Evidence(
+            sentence,
+            heart.measure,
+            told.value_text,
+            told.limit_text,
+            heart.unit.value,
+            told.room_text,
+            told.excess_text,
+            origin,
+            told.value,
+            told.limit,
+        )
+
+    def _heart(self, result: Result, trace: Trace) -> Heart | None:
+        """Of several comparisons joined by `and`, the first that fails, else the first unknown, else the first.
+
+        None where what fails is not a comparison of numbers: a comparison that holds would explain nothing.
+        """
+        if not isinstance(self.rule.require, All):
             return self.hearts[0] if self.hearts else None
         truths = [trace.value(heart.comparison) for heart in self.hearts]
         return next(
@@ -305,7 +341,7 @@ class Explainer:
                 for heart, truth in zip(self.hearts, truths, strict=True)
                 if truth is wanted
             ),
-            self.hearts[0],
+            None if result in {Result.VIOLATED, Result.MITIGATED} else next(iter(self.hearts), None),
         )
 
     def _severity(self, result: Result) -> Outcome:

@@ -51,6 +51,7 @@ BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", 
 
 def read_policy(text: str, file: str = "policy") -> Policy:
     """Read and check one policy document. Raises `PolicyError` with every problem found."""
+    text = text.removeprefix("\ufeff")
     report = Report(file, text)
     try:
         root = parse_yaml(text)

@@ -90,18 +90,21 @@ def _limit(compiler: Compiler, limit: Limit) -> Slot:
     slots = [_whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
     top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
     unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
-    keyword = "if"
+    source.add(
+        "while True:"
+    )  # rows stand beside each other: a chain of a thousand `elif` would be nested a thousand deep
+    source.depth += 1
     for index, (condition, slot) in enumerate(zip(conditions, slots, strict=True)):
         found = f"{top} = {slot.numerator}; {bottom} = {slot.denominator}; {row_name} = {index}"
         if condition is None:
-            source.add(f"else: {found}" if index else found)
+            source.add(f"{found}; break")
             break
-        source.add(f"{keyword} {condition.numerator}: {found}")
-        keyword = "elif"
+        source.add(f"if {condition.numerator}: {found}; break")
         if condition.nullable:
-            source.add(f"elif {condition.numerator} is None: {unknown}")
+            source.add(f"if {condition.numerator} is None: {unknown}; break")
     else:
-        source.add(f"else: {unknown}")
+        source.add(f"{unknown}; break")
+    source.depth -= 1
     integral = {slot.denominator for slot in slots} == {"1"}
     return Slot(top, "1" if integral else bottom)
 

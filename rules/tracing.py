@@ -59,6 +59,7 @@ class Trace:
         self.facts = facts
         self.reckoning = reckoning
         self._item: Mapping[str, Any] = {}
+        self._item_path = ""
 
     def value(self, expression: Expression) -> Any:
         """A Fraction (cents for money), text, date or truth; None when unknown."""
@@ -132,10 +133,13 @@ class Trace:
         return total
 
     def _items(self, node: ListSum) -> Iterator[Mapping[str, Any]]:
-        for item in self.facts[node.list]:
-            self._item = item
-            yield item
-        self._item = {}
+        outer = self._item, self._item_path
+        try:
+            for index, item in enumerate(self.facts[node.list]):
+                self._item, self._item_path = item, f"{node.list}[{index}]"
+                yield item
+        finally:
+            self._item, self._item_path = outer
 
     def listed_basis(self) -> str | None:
         """The basis that gave the collateral value."""
@@ -154,6 +158,8 @@ class Trace:
         match expression:
             case FieldName(name):
                 return [FIELDS[name].path]
+            case ItemName(name):
+                return [f"{self._item_path}.{name}"]
             case MeasureName(name):
                 return self.missing(self.policy.measures[name].formula)
             case LimitName(name):
@@ -180,12 +186,13 @@ class Trace:
         return [f"vehicle.values[{' | '.join(self.policy.collateral_value[condition]) or condition}]"]
 
     def _missing_items(self, node: ListSum) -> list[str]:
-        names = []
-        for index, _ in enumerate(self._items(node)):
-            for part in (node.where, node.value):
-                names += [
-                    f"{node.list}[{index}].{leaf.name}" for leaf in _leaves(part) if self._item.get(leaf.name) is None
-                ]
+        names: list[str] = []
+        for _ in self._items(node):
+            where = True if node.where is None else self.value(node.where)
+            if where is None:
+                names += self.missing(node.where)
+            elif where and self.value(node.value) is None:
+                names += self.missing(node.value)
         return names
 
     def _missing_for_limit(self, name: str) -> list[str]:
@@ -206,14 +213,17 @@ class Trace:
     def _not_positive(self, expression: Expression) -> list[str]:
         """All operands are known, yet there is no result: a divisor or an amount is not above zero."""
         if isinstance(expression, Arithmetic):
-            names = [node for node in (expression.right,) if isinstance(node, FieldName | MeasureName)]
+            names = [node for node in (expression.right,) if isinstance(node, FieldName | MeasureName | ItemName)]
         elif isinstance(expression, LevelPayment):
             names = [node for node in (expression.amount,) if isinstance(node, FieldName | MeasureName)]
         else:
             names = []
-        return [
-            f"{FIELDS[node.name].path if isinstance(node, FieldName) else node.name} (above zero)" for node in names
-        ]
+        return [f"{self._path(node)} (above zero)" for node in names]
+
+    def _path(self, node: FieldName | MeasureName | ItemName) -> str:
+        if isinstance(node, ItemName):
+            return f"{self._item_path}.{node.name}"
+        return FIELDS[node.name].path if isinstance(node, FieldName) else node.name
 
 
 def fraction(value: Value) -> Fraction | None:
@@ -247,11 +257,3 @@ def _kleene(values: Iterable[bool | None], *, decisive: bool) -> bool | None:
     if decisive in seen:
         return decisive
     return None if None in seen else not decisive
-
-
-def _leaves(expression: Expression | None) -> Iterator[ItemName]:
-    if isinstance(expression, ItemName):
-        yield expression
-    elif expression is not None:
-        for part in parts(expression):
-            yield from _leaves(part)

@@ -17,7 +17,11 @@ from dealgate.adapters.command_line.terminal import MOST_ROWS, OUTCOMES, Totals,
 from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
 from dealgate.rules.deal import Deal, Problem
 from dealgate.rules.decision import Decision
+from dealgate.rules.engine import Engine
 
+IsolatedOption = Annotated[
+    bool, typer.Option("--isolated", envvar="DEALGATE_ISOLATED", help="Run the rules engine in processes of its own.")
+]
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="JSON or JSON Lines, one deal a line; - is standard input.")
 ]
@@ -29,12 +33,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print decisions as JSO
 DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEALGATE_DB", help="The database.")]
 
 
-def evaluate(files: Files, policy: PolicyOption = None, as_json: JsonOption = False) -> None:
+def evaluate(
+    files: Files, policy: PolicyOption = None, as_json: JsonOption = False, isolated: IsolatedOption = False
+) -> None:
     """Hold deals against a policy. Stores nothing."""
+    from dealgate.adapters.isolation import IsolatedEngine  # noqa: PLC0415
     from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
 
     with exit_codes(), ExitStack() as stack:
-        compiled = check_policy(load_policy(policy))
+        compiled = check_policy(load_policy(policy), IsolatedEngine if isolated else Engine)
         sources, count = _checked(stack, files)
         output = _Output(as_json, at_once=True)
         for deal in _deals(sources, count, as_json=as_json):
@@ -49,6 +56,7 @@ def submit(
     db: DatabaseOption = "sqlite:///dealgate.db",
     policy: PolicyOption = None,
     as_json: JsonOption = False,
+    isolated: IsolatedOption = False,
     actor: Annotated[str | None, typer.Option(help="Who submits; recorded with the submission.")] = None,
 ) -> None:
     """Hold deals against a policy and store submission, decision and findings: all deals of the call, or none."""
@@ -58,7 +66,7 @@ def submit(
     with exit_codes(), ExitStack() as stack:
         engine = open_database(db)
         stack.callback(engine.dispose)
-        gate = Gate(engine, policy)
+        gate = Gate(engine, policy, isolated=isolated)
         sources, count = _checked(stack, files)
         if ready_database(engine):
             print(

@@ -1,1 +1,1 @@
-Z: int = 1
+"""Placeholder."""

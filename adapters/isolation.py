@@ -1,0 +1,140 @@
+"""The rules engine in worker processes: a crash or an endless loop in its C code ends a worker, never the host."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from queue import Empty, Queue
+from weakref import finalize
+
+from dealgate.rules.engine import EngineError
+from dealgate.rules.fields import Facts
+from dealgate.rules.policy import Policy
+from dealgate.rules.reference import Reckoning, Result
+
+BUDGET = 0.25
+"""Seconds that one evaluation may wait and run; then the deal is referred."""
+
+START = 30.0
+"""Seconds a worker may take to come up."""
+
+
+class _Worker:
+    """One process with the policy's rulesets, and the line to it."""
+
+    def __init__(self, policy: Policy) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "dealgate.adapters.engine_worker", str(theirs.fileno())]
+            self.process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        self.line: Connection[object, object] = Connection(ours.detach())
+        self.line.send(policy)
+
+    def ready(self) -> bool:
+        try:
+            return self.line.poll(START) and self.line.recv() == "ready"
+        except (EOFError, OSError):
+            return False
+
+    def evaluate(self, facts: Facts, reckoning: Reckoning, deadline: float) -> dict[str, Result]:
+        """Raises `EngineError` when the worker dies, is late, or its engine failed."""
+        try:
+            self.line.send((facts, reckoning))
+            if not self.line.poll(max(0.0, deadline - time.monotonic())):
+                raise EngineError(f"no answer from the engine's process within {BUDGET * 1000:.0f} ms")
+            answer = self.line.recv()
+        except (EOFError, OSError) as error:
+            raise EngineError(f"the engine's process ended ({_ending(self.process)})") from error
+        if not isinstance(answer, dict):
+            raise EngineError(str(answer))
+        return answer
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.line.close()
+
+
+def _ending(process: "subprocess.Popen[bytes]") -> str:
+    try:
+        code = process.wait(1)
+    except subprocess.TimeoutExpired:
+        return "still running"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+class IsolatedEngine:
+    """Evaluates in a pool of workers. A worker that dies or is late is replaced while the others go on.
+
+    Any number of threads may use it. After a fork the child starts workers of its own.
+    """
+
+    def __init__(self, policy: Policy, workers: int = 2) -> None:
+        self.policy = policy
+        self.workers = workers
+        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._idle: Queue[_Worker] = Queue()
+        self._alive: set[_Worker] = {_Worker(self.policy) for _ in range(self.workers)}
+        finalize(self, _stop_all, self._alive, self._process)
+        for worker in list(self._alive):
+            if not worker.ready():
+                _stop_all(self._alive, self._process)
+                raise EngineError(f"the engine's process did not come up ({_ending(worker.process)})")
+            self._idle.put(worker)
+
+    def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+        """Raises `EngineError` within the budget when no worker answers."""
+        deadline = time.monotonic() + BUDGET
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._start()
+        worker = self._take(deadline)
+        try:
+            results = worker.evaluate(facts, reckoning, deadline)
+        except BaseException:
+            self._replace_soon(worker)
+            raise
+        self._idle.put(worker)
+        return results
+
+    def _take(self, deadline: float) -> _Worker:
+        """A worker that is alive; one that died while it was idle costs no deal."""
+        while True:
+            try:
+                worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                raise EngineError(f"no process of the engine was free within {BUDGET * 1000:.0f} ms") from None
+            if worker.process.poll() is None:
+                return worker
+            self._replace_soon(worker)
+
+    def _replace_soon(self, worker: _Worker) -> None:
+        threading.Thread(target=self._replace, args=(worker,), daemon=True).start()
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.stop()
+        self._alive.discard(worker)
+        successor = _Worker(self.policy)
+        self._alive.add(successor)
+        if successor.ready():
+            self._idle.put(successor)
+
+    def close(self) -> None:
+        """End the workers."""
+        _stop_all(self._alive, self._process)
+
+
+def _stop_all(workers: set[_Worker], process: int) -> None:
+    if process == os.getpid():  # a forked child must not end its parent's workers
+        while workers:
+            workers.pop().stop()

@@ -1,0 +1,134 @@
+"""The engine in worker processes: whatever happens to its C code, the host goes on and the deal is referred."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from dealgate import Gate, Outcome
+from dealgate.adapters.database import open_database, ready_database
+from dealgate.adapters.isolation import BUDGET, IsolatedEngine
+from dealgate.models import tables
+
+CLEAN = {
+    "deal_id": "D-1",
+    "submitted_on": "2026-11-20",
+    "cash_price": "20000.00",
+    "term_months": 60,
+    "vehicle": {"condition": "used", "values": [{"basis": "jdpower_clean_trade", "amount": "25000.00"}]},
+}
+POLICY = """\
+policy: small
+version: "1"
+title: A small policy
+effective_from: 2026-01-01
+collateral_value: {used: [jdpower_clean_trade]}
+rules:
+  - {id: LTV, title: LTV, require: total_ltv <= 125%, otherwise: refer, reason: Value or type of collateral not sufficient}
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    engine = open_database(f"sqlite:///{tmp_path / 'deals.db'}")
+    ready_database(engine)
+    gate = Gate(engine, str(tmp_path / "policy.yaml"), isolated=True)
+    yield gate
+    workers(gate).close()
+    engine.dispose()
+
+
+def workers(gate: Gate) -> IsolatedEngine:
+    engine = gate.compiled.engine
+    assert isinstance(engine, IsolatedEngine)
+    return engine
+
+
+def pids(gate: Gate) -> list[int]:
+    return [worker.process.pid for worker in list(workers(gate)._alive)]
+
+
+def until_it_passes(gate: Gate, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while gate.evaluate(CLEAN).outcome != Outcome.PASS:
+        assert time.monotonic() < end, "no replaced worker came up"
+        time.sleep(0.05)
+
+
+def test_a_clean_deal_passes_through_a_worker(gate: Gate) -> None:
+    assert gate.submit(CLEAN).outcome == Outcome.PASS
+
+
+def test_a_crash_in_mid_evaluation_and_an_endless_loop_refer_and_record_their_deals(gate: Gate) -> None:
+    """A stopped process is what an endless loop in C looks like from outside; SIGSEGV then hits it in mid-evaluation."""
+    for pid in pids(gate):
+        os.kill(pid, signal.SIGSTOP)
+    killed = pids(gate)
+
+    def crash() -> None:
+        time.sleep(BUDGET / 3)
+        for pid in killed:
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGCONT)
+
+    crasher = threading.Thread(target=crash)
+    crasher.start()
+    crashed = gate.submit(CLEAN | {"deal_id": "D-CRASH"})
+    crasher.join()
+    until_it_passes(gate)
+    for pid in pids(gate):
+        os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    looped = gate.submit(CLEAN | {"deal_id": "D-LOOP"})
+    took = time.monotonic() - begun
+    until_it_passes(gate)
+
+    assert [crashed.outcome, looped.outcome] == [Outcome.REFER, Outcome.REFER]
+    assert "signal 11" in crashed.decision["findings"][-1]["explanation"]
+    assert looped.decision["findings"][-1]["rule"] == "ENGINE-FAILURE"
+    assert BUDGET <= took < BUDGET + 1.5
+    assert gate.submit(CLEAN | {"deal_id": "D-NEXT"}).outcome == Outcome.PASS
+    assert isinstance(gate.database, type(open_database("sqlite://")))
+    with gate.database.connect() as connection:
+        stored = connection.execute(select(tables.Decision.deal_id, tables.Decision.outcome)).all()
+        findings = connection.scalar(select(func.count()).where(tables.Finding.rule == "ENGINE-FAILURE"))
+    assert [tuple(row) for row in stored] == [("D-CRASH", "refer"), ("D-LOOP", "refer"), ("D-NEXT", "pass")]
+    assert findings == 2
+
+
+def test_a_worker_that_died_while_idle_costs_no_deal(gate: Gate) -> None:
+    victim = pids(gate)[0]
+    os.kill(victim, signal.SIGKILL)
+    time.sleep(0.1)
+
+    assert [gate.evaluate(CLEAN).outcome for _ in range(6)] == [Outcome.PASS] * 6
+
+
+def test_many_threads_share_the_workers(gate: Gate) -> None:
+    outcomes: list[Outcome] = []
+
+    def evaluate() -> None:
+        outcomes.extend(gate.evaluate(CLEAN).outcome for _ in range(40))
+
+    threads = [threading.Thread(target=evaluate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outcomes == [Outcome.PASS] * 160
+
+
+def test_closing_ends_every_worker(gate: Gate) -> None:
+    alive = list(workers(gate)._alive)
+
+    workers(gate).close()
+
+    assert all(worker.process.poll() is not None for worker in alive)
+    assert gate.evaluate(CLEAN).outcome == Outcome.REFER

