@@ -1,9 +1,10 @@
 # make run    the main job on SQLite: sample deals and real loans through the gate
 # make test   every test
+# make test-every-python   the same under each CPython found
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATABASE := sqlite:///dealgate.db
@@ -12,7 +13,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test lint lock clean
+.PHONY: run test test-every-python lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -29,6 +30,10 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The suite under every CPython from 3.11 on that this machine has.
+test-every-python:
+	$(PYTHON) tests/every_python.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

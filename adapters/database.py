@@ -10,6 +10,9 @@ from sqlalchemy.engine import make_url
 
 from dealgate.migrations.revisions import HEAD, current_revision
 
+READS_ONLY = "dealgate_reads_only"
+"""The execution option of a connection that stores nothing."""
+
 
 class DatabaseError(RuntimeError):
     """A database that cannot take submissions as it is; the message says what to do."""
@@ -37,7 +40,8 @@ def guard_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # Who only reads does not queue for the write lock: under WAL it sees the last commit, whoever is writing.
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS_ONLY) else "BEGIN IMMEDIATE")
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def stored(url: str) -> Iterator[Connection]:
     if engine.dialect.name == "sqlite" and engine.url.database and not Path(engine.url.database).exists():
         raise DatabaseError(f"there is no database at {engine.url.database}")
     try:
-        with engine.connect() as connection:
+        with engine.connect().execution_options(**{READS_ONLY: True}) as connection:
             if current_revision(connection) != HEAD:
                 raise _wrong_revision(engine, current_revision(connection))
             yield connection

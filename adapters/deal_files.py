@@ -1,8 +1,10 @@
 """Deals from files: one JSON document, or JSON Lines with one deal a line; `-` is standard input."""
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple
@@ -33,26 +35,30 @@ class DealFile:
     def __init__(self, name: str, stream: IO[bytes]) -> None:
         self.name = name
         self._stream = stream
+        self._start = len(BOM_UTF8) if stream.read(len(BOM_UTF8)) == BOM_UTF8 else 0
         self._whole = self._is_one_document()
         self._kept: list[Deal] | None = None
 
     def __iter__(self) -> Iterator[tuple[int | None, bytes]]:
         """The documents with their line; no line for a file that is one document."""
-        self._stream.seek(0)
+        self._stream.seek(self._start)
         if self._whole:
-            yield None, self._stream.read(LONGEST_LINE + 1)
+            text = self._stream.read(LONGEST_LINE + 1)
+            if text.strip():
+                yield None, text
             return
         for number, line in enumerate(iter(lambda: self._stream.readline(LONGEST_LINE + 1), b""), start=1):
             if line.strip():
                 yield number, line
 
     def _is_one_document(self) -> bool:
-        """A first line that is not a document by itself begins a document of several lines."""
-        self._stream.seek(0)
-        first = next((line for line in iter(lambda: self._stream.readline(LONGEST_LINE + 1), b"") if line.strip()), b"")
-        rest = next((line for line in self._stream if line.strip()), b"")
-        text = first.strip()
-        return not rest or not (text.startswith(b"{") and text.endswith(b"}"))
+        """Where neither of the first two lines is a document by itself, they begin a document of several lines."""
+        self._stream.seek(self._start)
+        lines = (line.strip() for line in iter(lambda: self._stream.readline(LONGEST_LINE + 1), b""))
+        first, second = islice(chain(filter(None, lines), (b"", b"")), 2)
+        if not second or first.startswith(b"["):
+            return True
+        return not any(line.startswith(b"{") and line.endswith(b"}") for line in (first, second))
 
     def check(self) -> tuple[int, list[FileProblem]]:
         """How many deals there are, and every problem in them."""

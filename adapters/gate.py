@@ -1,8 +1,9 @@
 """The hook at deal submission: one call evaluates a deal and stores submission, decision and findings together."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakSet
@@ -12,11 +13,14 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
-from dealgate.models import Recorded, find_by_key, record_policy, record_submission
+from dealgate.models import Entry, Recorded, find_by_key, record_policy, record_submission, record_submissions
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Evaluation
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.policy import Outcome, Policy
+
+BATCH = 200
+"""Deals that are stored with one round of statements when many are submitted at once."""
 
 log = logging.getLogger("dealgate")
 
@@ -91,6 +95,16 @@ class Gate:
                 return _verdict(self._store(connection, deal, actor, idempotency_key))
         return _verdict(self._store(target, deal, actor, idempotency_key))
 
+    def submit_all(
+        self, deals: Iterable[Deal], *, session: Session | Connection, actor: str | None = None
+    ) -> Iterator[Verdict]:
+        """Submit many deals in the caller's transaction, a batch at a time; the verdicts come in the order of the deals."""
+        for batch in _batches(deals, BATCH):
+            now = datetime.now(UTC)
+            entries = [Entry(deal, self.evaluate(deal), str(uuid4())) for deal in batch]
+            self._record_policy(session, now)
+            yield from map(_verdict, record_submissions(session, entries, now=now, actor=actor))
+
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
             return found
@@ -114,3 +128,9 @@ def _verdict(recorded: Recorded) -> Verdict:
     return Verdict(
         recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.text, recorded.replayed
     )
+
+
+def _batches(deals: Iterable[Deal], size: int) -> Iterator[list[Deal]]:
+    waiting = iter(deals)
+    while batch := list(islice(waiting, size)):
+        yield batch

@@ -6,6 +6,8 @@ from dealgate.migrations.running import VERSION_TABLE, include_object
 from dealgate.models import Base
 
 connection = context.config.attributes["connection"]
+if not connection.in_transaction():
+    connection.begin()  # or Alembic would begin a transaction of its own, and commit it
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,

@@ -2,12 +2,14 @@
 
 from dealgate.models.reading import Page, find_decision, find_submission, list_decisions
 from dealgate.models.recording import (
+    Entry,
     IdempotencyConflictError,
     PolicyConflictError,
     Recorded,
     find_by_key,
     record_policy,
     record_submission,
+    record_submissions,
 )
 from dealgate.models.tables import (
     Base,
@@ -26,6 +28,7 @@ __all__ = [
     "BookValue",
     "Deal",
     "Decision",
+    "Entry",
     "Finding",
     "IdempotencyConflictError",
     "Page",
@@ -41,4 +44,5 @@ __all__ = [
     "list_decisions",
     "record_policy",
     "record_submission",
+    "record_submissions",
 ]

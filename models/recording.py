@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import gcd
 from typing import Any, NamedTuple, cast
@@ -59,8 +59,8 @@ INSERT_VERSION = {
     name: insert_into(VERSION).on_conflict_do_nothing()
     for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
-INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id)
-INSERT_DECISION = insert(DECISION).returning(DECISION.c.id)
+INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id, sort_by_parameter_order=True)
+INSERT_DECISION = insert(DECISION).returning(DECISION.c.id, sort_by_parameter_order=True)
 INSERT_FINDING, INSERT_TRADE_IN, INSERT_PRODUCT, INSERT_BOOK_VALUE = map(
     insert, (FINDING, TRADE_IN, PRODUCT, BOOK_VALUE)
 )
@@ -136,6 +136,21 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
     return Recorded(found.decision_id, json.loads(found.document), found.document, replayed=True)
 
 
+class Entry(NamedTuple):
+    """A deal on its way into the record, with what was concluded about it."""
+
+    deal: Deal
+    evaluation: Evaluation
+    decision_id: str
+
+
+def record_submissions(
+    session: Writable, entries: Sequence[Entry], *, now: datetime, actor: str | None = None
+) -> list[Recorded]:
+    """Store many submissions at once, as `record_submission` stores one; the answers come in the order of the entries."""
+    return _record(session, entries, {"received_at": now, "actor": actor, "idempotency_key": None})
+
+
 def record_submission(
     session: Writable,
     deal: Deal,
@@ -152,11 +167,13 @@ def record_submission(
     earlier submission carried leads to that submission's decision, and nothing is stored.
     """
     head = {"received_at": now, "actor": actor, "idempotency_key": idempotency_key}
+    entry = Entry(deal, evaluation, decision_id)
     if idempotency_key is None:
-        return _record(session, deal, evaluation, decision_id, head)
+        return _record(session, [entry], head)[0]
+    _begin(session)
     try:
         with session.begin_nested():
-            return _record(session, deal, evaluation, decision_id, head)
+            return _record(session, [entry], head)[0]
     except _AlreadyRecordedError as already:
         return already.recorded
     except IntegrityError:
@@ -171,43 +188,97 @@ class _AlreadyRecordedError(Exception):
         self.recorded = recorded
 
 
-def _record(
-    session: Writable, deal: Deal, evaluation: Evaluation, decision_id: str, head: Mapping[str, Any]
-) -> Recorded:
-    counted = {"deal": deal.deal_id, "outcome": evaluation.outcome.value, "decision": decision_id}
-    number: int = session.execute(NEXT_SUBMISSION[_dialect(session)], counted).scalar_one()
-    if head["idempotency_key"] is not None and (found := find_by_key(session, head["idempotency_key"], deal)):
+def _record(session: Writable, entries: Sequence[Entry], head: Mapping[str, Any]) -> list[Recorded]:
+    numbers = _count_submissions(session, entries)
+    key = head["idempotency_key"]
+    if key is not None and (found := find_by_key(session, key, entries[0].deal)):
         raise _AlreadyRecordedError(found)
-    submission_id = _insert_submission(session, deal, {**head, "submission": number})
-    document = Decision(decision_id, deal.deal_id, number, head["received_at"], evaluation).document()
-    text = canonical_json(document)
-    row = {
-        "decision_id": decision_id,
-        "submission_id": submission_id,
-        "deal_id": deal.deal_id,
-        "submission": number,
-        "policy_sha256": evaluation.policy["sha256"],
-        "decided_at": head["received_at"],
-        "outcome": evaluation.outcome.value,
-        "engine_agreed": evaluation.engine["agreed"],
-        "document": text,
-    }
-    decision: int = session.execute(INSERT_DECISION, row | measure_columns(evaluation)).scalar_one()
-    findings = [_finding_row(decision, finding) for finding in evaluation.findings if finding.result in TOLD]
+    submission_ids = _insert_submissions(session, entries, numbers, head)
+    recorded, rows = list[Recorded](), list[dict[str, Any]]()
+    for (deal, evaluation, decision_id), number, submission_id in zip(entries, numbers, submission_ids, strict=True):
+        document = Decision(decision_id, deal.deal_id, number, head["received_at"], evaluation).document()
+        recorded.append(Recorded(decision_id, document, canonical_json(document)))
+        row = {
+            "decision_id": decision_id,
+            "submission_id": submission_id,
+            "deal_id": deal.deal_id,
+            "submission": number,
+            "policy_sha256": evaluation.policy["sha256"],
+            "decided_at": head["received_at"],
+            "outcome": evaluation.outcome.value,
+            "engine_agreed": evaluation.engine["agreed"],
+            "document": recorded[-1].text,
+        }
+        rows.append(row | measure_columns(evaluation))
+    decisions = _insert_numbered(session, INSERT_DECISION, rows)
+    findings = [
+        _finding_row(decision, finding)
+        for decision, entry in zip(decisions, entries, strict=True)
+        for finding in entry.evaluation.findings
+        if finding.result in TOLD
+    ]
     if findings:
         session.execute(INSERT_FINDING, findings)
-    return Recorded(decision_id, document, text)
+    return recorded
+
+
+def _count_submissions(session: Writable, entries: Sequence[Entry]) -> list[int]:
+    """Take the deals' rows in one order whoever asks, so that two writers cannot wait for each other."""
+    statement = NEXT_SUBMISSION[_dialect(session)]
+    numbers = [0] * len(entries)
+    for index in sorted(range(len(entries)), key=lambda index: entries[index].deal.deal_id):
+        entry = entries[index]
+        head = {"deal": entry.deal.deal_id, "outcome": entry.evaluation.outcome.value, "decision": entry.decision_id}
+        numbers[index] = session.execute(statement, head).scalar_one()
+    return numbers
+
+
+def _insert_numbered(session: Writable, statement: Any, rows: list[dict[str, Any]]) -> list[int]:
+    """Insert rows and return the numbers they were given, in the order of the rows."""
+    if len(rows) == 1:
+        return [session.execute(statement, rows[0]).scalar_one()]
+    return list(session.execute(statement, rows).scalars())
+
+
+def _begin(session: Writable) -> None:
+    """SQLite's driver begins no transaction for a savepoint: on a host's own engine, releasing it would be its commit."""
+    connection = _connection(session)
+    if connection.dialect.name == "sqlite" and not connection.connection.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _connection(session: Writable) -> Connection:
+    return session.connection() if isinstance(session, Session) else session
 
 
 def _dialect(session: Writable) -> str:
-    return (session.connection() if isinstance(session, Session) else session).dialect.name
+    return _connection(session).dialect.name
 
 
-def _insert_submission(session: Writable, deal: Deal, head: Mapping[str, Any]) -> int:
-    document = canonical_json(deal.document())
-    row = {**head, "document": document, "document_sha256": _sha256(document), **_submission_columns(deal)}
-    submission_id: int = session.execute(INSERT_SUBMISSION, row).scalar_one()
-    parts: list[tuple[Any, list[dict[str, Any]]]] = [
+def _insert_submissions(
+    session: Writable, entries: Sequence[Entry], numbers: Sequence[int], head: Mapping[str, Any]
+) -> list[int]:
+    rows = []
+    for entry, number in zip(entries, numbers, strict=True):
+        document = canonical_json(entry.deal.document())
+        fixed = {**head, "submission": number, "document": document, "document_sha256": _sha256(document)}
+        rows.append(fixed | _submission_columns(entry.deal))
+    submission_ids = _insert_numbered(session, INSERT_SUBMISSION, rows)
+    parts: dict[Any, list[dict[str, Any]]] = {INSERT_TRADE_IN: [], INSERT_PRODUCT: [], INSERT_BOOK_VALUE: []}
+    for submission_id, entry in zip(submission_ids, entries, strict=True):
+        for statement, items in _parts_of(entry.deal):
+            numbered = enumerate(items)
+            parts[statement] += [
+                {"submission_id": submission_id, "position": position, **part} for position, part in numbered
+            ]
+    for statement, items in parts.items():
+        if items:
+            session.execute(statement, items)
+    return submission_ids
+
+
+def _parts_of(deal: Deal) -> tuple[tuple[Any, list[dict[str, Any]]], ...]:
+    return (
         (INSERT_TRADE_IN, [_trade_in_columns(trade) for trade in deal.trade_ins]),
         (INSERT_PRODUCT, [{"kind": product.kind, "price_cents": product.price} for product in deal.products]),
         (
@@ -217,14 +288,7 @@ def _insert_submission(session: Writable, deal: Deal, head: Mapping[str, Any]) -
                 for value in deal.vehicle.values
             ],
         ),
-    ]
-    for statement, rows in parts:
-        if rows:
-            numbered = [
-                {"submission_id": submission_id, "position": position, **part} for position, part in enumerate(rows)
-            ]
-            session.execute(statement, numbered)
-    return submission_id
+    )
 
 
 def _submission_columns(deal: Deal) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from dealgate.rules.fields import FIELDS, LISTS, FieldOfDeal, ListOfDeal, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
 
 MAX_LITERAL = 10**15
+MAX_DIGITS = 50
 
 NUMERIC = {Unit.MONEY, Unit.PERCENT, Unit.COUNT}
 
@@ -128,6 +129,8 @@ class _Checker:
         return self._number(token)
 
     def _number(self, token: Token) -> Expression:
+        if len(token) > MAX_DIGITS:  # Python refuses to read an endless one
+            raise _mistake(token, "this number is too large for a vehicle loan")
         value = Fraction(str(token).strip("$% ").replace(",", ""))
         if value > MAX_LITERAL:
             raise _mistake(token, "this number is too large for a vehicle loan")
@@ -205,6 +208,8 @@ class _Checker:
         operand = self.read(operand_node)
         if operand.unit == Unit.BOOLEAN:
             raise _mistake(operand_node, "a truth is not looked up in a list")
+        if not options_node.children:
+            raise _mistake(options_node, "this list is empty, so nothing is ever in it")
         options = []
         for child in options_node.children:
             option = self.read(child)

@@ -17,6 +17,7 @@ What each habit here is for (all of it was measured on 2.0.28, see docs/explanat
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from typing import Any, Protocol
 from weakref import finalize
@@ -74,6 +75,14 @@ def load_library() -> _Library:
         ) from error
     library: _Library = durable_rules_engine
     return library
+
+
+def installed_version() -> str:
+    """The release of durable_rules; "missing" where there is none, so that the package still loads and can say so."""
+    try:
+        return version("durable-rules")
+    except PackageNotFoundError:
+        return "missing"
 
 
 def fnv_1a(name: str) -> int:

@@ -7,15 +7,16 @@ from typing import Any, Protocol
 from dealgate.rules.amounts import hundredths, percent
 from dealgate.rules.deal import Deal, PartialDeal
 from dealgate.rules.decision import Evaluation, Evidence, ExactMeasure, Finding, principal_reasons
-from dealgate.rules.engine import Engine
+from dealgate.rules.engine import Engine, installed_version
 from dealgate.rules.explanation import Explainer, is_share_of_money
+from dealgate.rules.expressions import MeasureName
 from dealgate.rules.fields import Facts, Unit, facts_of
 from dealgate.rules.policy import Outcome, Policy
 from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
 from dealgate.rules.tracing import Trace
 
-VERSIONS = {"dealgate": version("dealgate"), "durable_rules": version("durable-rules")}
+VERSIONS = {"dealgate": version("dealgate"), "durable_rules": installed_version()}
 
 
 class EvaluatesRules(Protocol):
@@ -79,7 +80,7 @@ class CompiledPolicy:
         measure = self.policy.measures[name]
         document: dict[str, Any] = {"unit": measure.unit.value, "value": None}
         if value.numerator is None:
-            return document | {"missing": trace.missing(measure.formula)}
+            return document | {"missing": trace.missing(MeasureName(name, measure.unit))}
         if measure.unit == Unit.MONEY:
             return document | {"value": hundredths(value.numerator)}
         if measure.unit == Unit.COUNT:

@@ -59,6 +59,7 @@ class Trace:
         self.facts = facts
         self.reckoning = reckoning
         self._item: Mapping[str, Any] = {}
+        self._missing_for_measure: dict[str, list[str]] = {}
         self._item_path = ""
 
     def value(self, expression: Expression) -> Any:
@@ -161,7 +162,9 @@ class Trace:
             case ItemName(name):
                 return [f"{self._item_path}.{name}"]
             case MeasureName(name):
-                return self.missing(self.policy.measures[name].formula)
+                if name not in self._missing_for_measure:
+                    self._missing_for_measure[name] = self.missing(self.policy.measures[name].formula)
+                return self._missing_for_measure[name]
             case LimitName(name):
                 return self._missing_for_limit(name)
             case Violated(rule):

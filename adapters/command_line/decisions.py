@@ -1,21 +1,16 @@
 """`dealgate decision show` and `dealgate decision list`."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes, refuse
-from dealgate.adapters.command_line.terminal import COLOURS, decision_in_full, decisions_table
+from dealgate.adapters.command_line.terminal import COLOURS, decision_in_full, decisions_table, standard_output
 
 app = typer.Typer(help="Stored decisions.", no_args_is_help=True)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 150)
 
 
 @app.command()
@@ -35,7 +30,7 @@ def show(
         if as_json:
             print(json.dumps(decision, ensure_ascii=False))
         else:
-            _console().print(decision_in_full(decision))
+            standard_output().print(decision_in_full(decision))
 
 
 @app.command("list")
@@ -60,9 +55,9 @@ def list_(
             for decision in page.decisions:
                 print(json.dumps(decision, ensure_ascii=False))
             return
-        console = _console()
+        console = standard_output()
         console.print(decisions_table(page.decisions, len(page.decisions)))
         for decision in page.decisions if len(page.decisions) <= 10 else ():
-            console.print(f"{decision['deal_id']}  {decision['decision_id']}", style="dim")
+            console.print(Text(f"{decision['deal_id']}  {decision['decision_id']}", style="dim"))
         if page.before is not None:
             console.print(f"... the latest {most}; more with --most", style="dim")

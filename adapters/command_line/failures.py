@@ -27,6 +27,7 @@ def exit_codes() -> Iterator[None]:
     """Turn what can go wrong into the documented exit codes."""
     try:
         yield
+        sys.stdout.flush()  # what cannot be printed is told here, not while the interpreter ends
     except (typer.Exit, typer.Abort, KeyboardInterrupt):
         raise
     except BrokenPipeError:

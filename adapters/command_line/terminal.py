@@ -1,5 +1,6 @@
 """What a terminal shows of decisions."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,15 @@ MARKS = {
 MOST_ROWS = 40
 
 Decision = Mapping[str, Any]
+
+
+class _StandardOutput(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # `exit_codes` ends quietly; rich would end the process with code 1
+
+
+def standard_output() -> Console:
+    return _StandardOutput(width=None if sys.stdout.isatty() else 150)
 
 
 def outcome_text(outcome: str) -> Text:
@@ -60,13 +70,13 @@ def decisions_table(decisions: Sequence[Decision], total: int) -> RenderableType
     for decision in decisions:
         measures = decision["measures"]
         table.add_row(
-            decision["deal_id"],
+            Text(decision["deal_id"]),
             money(measures["amount_financed"]),
             money(measures["collateral_value"]),
             percent(measures["total_ltv"]),
             money(measures["rolled_in_negative_equity"]),
             outcome_text(decision["outcome"]),
-            next(iter(decision["reasons"]), ""),
+            Text(next(iter(decision["reasons"]), "")),
         )
     if total > len(decisions):
         return Group(

@@ -150,3 +150,9 @@ def submit(
     return record_submission(
         session, deal, evaluation, decision_id=str(uuid4()), now=now, actor=actor, idempotency_key=key
     )
+
+
+CLEAN = a_deal(
+    deal_id="D-CLEAN", cash_price="20000.00", products=[], vehicle__model_year=2025, applicant__monthly_income="9000.00"
+)
+"""A deal that passes every rule of the sample policy."""

@@ -27,7 +27,7 @@ from dealgate.models import (
 )
 from dealgate.models import Deal as DealRow
 from tests.databases import NOTHING, count_rows
-from tests.models.samples import MINIMAL, NOW, POLICY, a_deal, a_policy, compiled, submit
+from tests.models.samples import CLEAN, MINIMAL, NOW, POLICY, a_deal, a_policy, compiled, submit
 
 
 def stored(database: Engine, entity: type[Any], *order: str) -> Sequence[Any]:
@@ -89,7 +89,9 @@ def test_every_field_of_a_deal_is_stored_as_a_column_of_its_own(database: Engine
     }
 
 
-def test_what_a_deal_leaves_out_is_zero_for_parts_of_the_structure_and_null_for_everything_else(database: Engine) -> None:
+def test_what_a_deal_leaves_out_is_zero_for_parts_of_the_structure_and_null_for_everything_else(
+    database: Engine,
+) -> None:
     with Session(database) as session:
         submit(session, MINIMAL)
         session.commit()
@@ -97,9 +99,20 @@ def test_what_a_deal_leaves_out_is_zero_for_parts_of_the_structure_and_null_for_
     row = only(database, Submission)
     parts = ("sales_tax", "title_and_registration", "doc_fee", "cash_down", "rebate", "prepaid_finance_charge")
     assert [getattr(row, f"{part}_cents") for part in parts] == [0] * len(parts)
-    unknown = ("channel", "dealer_id", "state", "tier", "credit_score", "monthly_income_cents", "monthly_debt_cents")
-    unknown += ("first_time_buyer", "covered_borrower", "vin", "model_year", "mileage", "apr_ten_thousandths")
-    assert shown(row, *unknown, "monthly_payment_cents") == dict.fromkeys((*unknown, "monthly_payment_cents"))
+    unknown = [
+        *(
+            "channel",
+            "dealer_id",
+            "state",
+            "vin",
+            "model_year",
+            "mileage",
+            "apr_ten_thousandths",
+            "monthly_payment_cents",
+        ),
+        *("tier", "credit_score", "monthly_income_cents", "monthly_debt_cents", "first_time_buyer", "covered_borrower"),
+    ]
+    assert shown(row, *unknown) == dict.fromkeys(unknown)
 
 
 def test_trade_ins_are_stored_in_their_order_with_amounts_in_cents(database: Engine) -> None:
@@ -201,9 +214,8 @@ def test_a_decision_counts_a_finding_for_every_rule_and_the_table_only_those_som
 
 
 def test_a_deal_that_passes_stores_no_finding(database: Engine) -> None:
-    clean = a_deal(cash_price="20000.00", products=[], vehicle__model_year=2025, applicant__monthly_income="9000.00")
     with Session(database) as session:
-        recorded = submit(session, clean)
+        recorded = submit(session, CLEAN)
         session.commit()
 
     assert recorded.decision["outcome"] == "pass"
@@ -322,7 +334,7 @@ def test_a_ratio_that_fits_no_column_is_left_to_the_document(database: Engine) -
 
     row = only(database, Decision)
     assert (row.front_end_ltv_numerator, row.front_end_ltv_denominator) == (None, None)
-    assert recorded.decision["measures"]["front_end_ltv"]["value"] == "382.92"
+    assert recorded.decision["measures"]["front_end_ltv"]["value"] == "382.93"
 
 
 def test_resubmissions_of_a_deal_are_numbered_from_one_and_leave_earlier_ones_as_they_were(database: Engine) -> None:
@@ -350,10 +362,7 @@ def test_resubmissions_of_a_deal_are_numbered_from_one_and_leave_earlier_ones_as
 def test_the_head_of_a_deal_shows_its_latest_submission(database: Engine) -> None:
     with Session(database) as session:
         submit(session, a_deal())
-        last = submit(
-            session,
-            a_deal(cash_price="20000.00", products=[], vehicle__model_year=2025, applicant__monthly_income="9000.00"),
-        )
+        last = submit(session, CLEAN | {"deal_id": "D-2026-001847"})
         session.commit()
 
     head = only(database, DealRow)

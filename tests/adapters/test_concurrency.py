@@ -1,0 +1,91 @@
+"""Many submitters at once: every key leads to one decision, every deal's submissions are numbered without gap."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dealgate import Gate
+from dealgate.adapters.gate import Verdict
+from dealgate.models import IdempotencyConflictError
+from tests.databases import count_rows
+from tests.models.samples import a_deal, a_policy
+
+THREADS = 16
+DEALS = 5
+KEYS = 4
+"""Keys of each deal. Every thread submits every deal once under every key, so each key comes sixteen times."""
+
+
+@pytest.fixture
+def gate(database: Engine) -> Gate:
+    return Gate(database, a_policy())
+
+
+def at_once(work: Callable[[int], list[tuple[str, Verdict]]]) -> list[tuple[str, Verdict]]:
+    """What sixteen threads do that start together. An error in any of them is an error here."""
+    start = Barrier(THREADS)
+
+    def run(thread: int) -> list[tuple[str, Verdict]]:
+        start.wait()
+        return work(thread)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [answer for answers in pool.map(run, range(THREADS)) for answer in answers]
+
+
+def numbers_by_deal(database: Engine) -> dict[str, list[int]]:
+    numbers = defaultdict(list)
+    with database.connect() as connection:
+        for deal, number in connection.execute(text("SELECT deal_id, submission FROM dealgate_submission")):
+            numbers[deal].append(number)
+    return {deal: sorted(found) for deal, found in numbers.items()}
+
+
+def test_sixteen_threads_with_the_same_keys_come_to_one_decision_a_key(gate: Gate, database: Engine) -> None:
+    def work(thread: int) -> list[tuple[str, Verdict]]:
+        tasks = [(deal, key) for deal in range(DEALS) for key in range(KEYS)]
+        Random(thread).shuffle(tasks)
+        return [
+            (f"{deal}-{key}", gate.submit(a_deal(deal_id=f"D-{deal}"), idempotency_key=f"K-{deal}-{key}"))
+            for deal, key in tasks
+        ]
+
+    answers = at_once(work)
+
+    decisions = defaultdict(set)
+    for key, verdict in answers:
+        decisions[key].add((verdict.decision_id, verdict.text))
+    assert len(answers) == THREADS * DEALS * KEYS
+    assert {key: len(found) for key, found in decisions.items()} == {
+        f"{deal}-{key}": 1 for deal in range(DEALS) for key in range(KEYS)
+    }
+    assert sum(not verdict.replayed for _, verdict in answers) == DEALS * KEYS
+    assert numbers_by_deal(database) == {f"D-{deal}": list(range(1, KEYS + 1)) for deal in range(DEALS)}
+
+
+def test_sixteen_threads_without_keys_are_numbered_without_gap_or_duplicate(gate: Gate, database: Engine) -> None:
+    answers = at_once(lambda _: [("", gate.submit(a_deal(deal_id=f"D-{deal}"))) for deal in range(DEALS)])
+
+    assert len({verdict.decision_id for _, verdict in answers}) == THREADS * DEALS
+    assert numbers_by_deal(database) == {f"D-{deal}": list(range(1, THREADS + 1)) for deal in range(DEALS)}
+    rows = count_rows(database)
+    assert (rows["dealgate_decision"], rows["dealgate_policy_version"]) == (THREADS * DEALS, 1)
+
+
+def test_a_key_that_sixteen_threads_use_for_deals_of_their_own_goes_to_one_of_them(
+    gate: Gate, database: Engine
+) -> None:
+    def work(thread: int) -> list[tuple[str, Verdict]]:
+        try:
+            return [("", gate.submit(a_deal(deal_id=f"D-{thread}"), idempotency_key="K"))]
+        except IdempotencyConflictError:
+            return []
+
+    ((_, verdict),) = at_once(work)
+    assert numbers_by_deal(database) == {verdict.decision["deal_id"]: [1]}
+    assert count_rows(database)["dealgate_deal"] == 1

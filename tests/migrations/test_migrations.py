@@ -1,0 +1,187 @@
+"""The migrations build what the models describe, take it down again, and touch nothing that is a host's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from dealgate.adapters.database import upgrade_database
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
+from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
+from dealgate.models import Base
+from tests.databases import TABLES, count_rows
+from tests.models.samples import a_deal, submit
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()]
+"""The newest first."""
+
+HOST_VERSION = "alembic_version"
+
+
+def differences(connection: Connection, *, ours_only: bool = True) -> Sequence[Any]:
+    """What Alembic would generate to bring the database to the models."""
+    options = {"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
+    if ours_only:
+        options["include_object"] = include_object
+    return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+
+def tables(database: Engine) -> set[str]:
+    return set(inspect(database).get_table_names())
+
+
+def documents(connection: Connection) -> list[str]:
+    rows = connection.execute(text("SELECT document FROM dealgate_decision ORDER BY decision_id")).scalars()
+    return list(rows)
+
+
+def submit_some(database: Engine) -> None:
+    with database.begin() as connection:
+        for number in range(3):
+            submit(connection, a_deal(deal_id=f"D-{number % 2}", applicant__monthly_debt=None), key=f"K-{number}")
+
+
+def test_models_and_migrations_agree(empty_database: Engine) -> None:
+    with empty_database.begin() as connection:
+        upgrade(connection)
+        assert differences(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("ALTER TABLE dealgate_deal ADD COLUMN forgotten INTEGER", "remove_column"),
+        ("DROP INDEX ix_dealgate_decision_outcome", "add_index"),
+        ("DROP TABLE dealgate_finding", "add_table"),
+        ("CREATE TABLE dealgate_forgotten (number INTEGER)", "remove_table"),
+    ],
+)
+def test_a_difference_between_models_and_database_would_be_seen(database: Engine, change: str, found: str) -> None:
+    with database.begin() as connection:
+        connection.execute(text(change))
+        assert [difference[0] for difference in differences(connection)] == [found]
+
+
+def test_the_revision_that_the_code_asks_for_is_the_newest_file() -> None:
+    assert script_head() == HEAD
+
+
+def test_there_is_one_line_of_revisions() -> None:
+    directory = ScriptDirectory.from_config(configuration())
+    assert directory.get_heads() == [HEAD]
+    assert directory.get_bases() == [REVISIONS[-1]]
+
+
+def test_an_upgraded_database_says_so(empty_database: Engine) -> None:
+    with empty_database.begin() as connection:
+        assert current_revision(connection) is None
+        upgrade(connection)
+        assert current_revision(connection) == HEAD
+
+
+def test_upgrading_twice_changes_nothing(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    before = count_rows(empty_database)
+
+    assert upgrade_database(empty_database) == HEAD
+    assert count_rows(empty_database) == before
+    assert tables(empty_database) == {*TABLES, VERSION_TABLE}
+
+
+def test_the_way_down_to_base_leaves_no_table_of_ours_and_the_way_up_builds_them_again(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    with empty_database.begin() as connection:
+        downgrade(connection, "base")
+    assert {name for name in tables(empty_database) if name.startswith("dealgate_")} <= {VERSION_TABLE}
+
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    assert count_rows(empty_database)["dealgate_submission"] == 3
+    with empty_database.connect() as connection:
+        assert differences(connection) == []
+
+
+def test_rows_survive_the_way_down_to_every_earlier_revision_and_up_again(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    rows = count_rows(empty_database)
+    with empty_database.connect() as connection:
+        decisions = documents(connection)
+    assert len(decisions) == 3
+
+    for revision in REVISIONS[1:]:
+        with empty_database.begin() as connection:
+            downgrade(connection, revision)
+            assert current_revision(connection) == revision
+        there = tables(empty_database)
+        upgrade_database(empty_database)
+        with empty_database.connect() as connection:
+            assert documents(connection) == decisions
+            assert differences(connection) == []
+        kept = {table: number for table, number in count_rows(empty_database).items() if table in there}
+        assert kept == {table: number for table, number in rows.items() if table in there}
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_database_as_it_was(empty_database: Engine) -> None:
+    with empty_database.begin() as connection:
+        connection.execute(text("CREATE TABLE dealgate_finding (number INTEGER)"))
+
+    with pytest.raises(DBAPIError, match="dealgate_finding"):
+        upgrade_database(empty_database)
+    assert tables(empty_database) == {"dealgate_finding"}
+
+
+@pytest.fixture
+def host(empty_database: Engine) -> Engine:
+    """A database in which a host already keeps tables, and its own Alembic a note of where it stands."""
+    with empty_database.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {HOST_VERSION} (version_num VARCHAR(32) PRIMARY KEY)"))
+        connection.execute(text(f"INSERT INTO {HOST_VERSION} VALUES ('host-7')"))
+        connection.execute(text("CREATE TABLE application (number INTEGER PRIMARY KEY, deal_id VARCHAR(20))"))
+        connection.execute(text("CREATE INDEX ix_application_deal_id ON application (deal_id)"))
+        connection.execute(text("INSERT INTO application VALUES (1, 'D-0')"))
+    return empty_database
+
+
+def host_rows(database: Engine) -> list[Sequence[Any]]:
+    with database.connect() as connection:
+        found = [connection.execute(text(f"SELECT * FROM {name}")).all() for name in (HOST_VERSION, "application")]
+    return [tuple(row) for rows in found for row in rows]
+
+
+def test_a_hosts_own_tables_are_left_alone_on_the_way_up_and_down(host: Engine) -> None:
+    before = host_rows(host)
+    assert before == [("host-7",), (1, "D-0")]
+
+    upgrade_database(host)
+    submit_some(host)
+    assert tables(host) == {HOST_VERSION, "application", *TABLES, VERSION_TABLE}
+    assert host_rows(host) == before
+
+    with host.begin() as connection:
+        downgrade(connection, "base")
+    assert tables(host) - {VERSION_TABLE} == {HOST_VERSION, "application"}
+    assert host_rows(host) == before
+    assert [index["name"] for index in inspect(host).get_indexes("application")] == ["ix_application_deal_id"]
+
+
+def test_a_hosts_own_tables_are_hidden_from_autogenerate(host: Engine) -> None:
+    upgrade_database(host)
+    with host.connect() as connection:
+        assert differences(connection) == []
+        seen = {difference[0] for difference in differences(connection, ours_only=False)}
+    assert "remove_table" in seen
+
+
+def test_migrations_belong_to_the_transaction_of_the_connection_they_run_on(empty_database: Engine) -> None:
+    with empty_database.connect() as connection:
+        upgrade(connection)
+        connection.rollback()
+    assert tables(empty_database) == set()

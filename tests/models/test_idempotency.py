@@ -1,0 +1,117 @@
+"""An idempotency key leads back to the decision that its first submission came to."""
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from dealgate import CompiledPolicy
+from dealgate.models import IdempotencyConflictError, find_by_key
+from dealgate.rules.deal import Deal
+from tests.databases import count_rows
+from tests.models.samples import a_deal, a_policy, submit
+
+
+def test_a_key_that_comes_again_leads_to_the_first_decision_and_stores_nothing(database: Engine) -> None:
+    with Session(database) as session:
+        first = submit(session, a_deal(), key="K-1")
+        session.commit()
+    before = count_rows(database)
+
+    with Session(database) as session:
+        again = submit(session, a_deal(), key="K-1")
+        session.commit()
+
+    assert (again.decision_id, again.text, again.decision) == (first.decision_id, first.text, first.decision)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert count_rows(database) == before
+
+
+def test_a_key_replays_within_the_transaction_that_used_it(database: Engine) -> None:
+    with Session(database) as session:
+        first = submit(session, a_deal(), key="K-1")
+        again = submit(session, a_deal(), key="K-1")
+        other = submit(session, a_deal(), key="K-2")
+        session.commit()
+
+    assert again.decision_id == first.decision_id != other.decision_id
+    assert count_rows(database)["dealgate_submission"] == 2
+
+
+def test_a_replay_does_not_count_as_a_submission(database: Engine) -> None:
+    with Session(database) as session:
+        submit(session, a_deal(), key="K-1")
+        submit(session, a_deal(), key="K-1")
+        following = submit(session, a_deal(), key="K-2")
+        session.commit()
+
+    assert following.decision["submission"] == 2
+
+
+def test_a_key_replays_the_first_decision_even_under_another_policy(database: Engine) -> None:
+    with Session(database) as session:
+        first = submit(session, a_deal(), key="K-1")
+        again = submit(session, a_deal(), key="K-1", policy=CompiledPolicy(a_policy(version='"2"')))
+        session.commit()
+
+    assert again.text == first.text
+    assert again.decision["policy"]["version"] == "1"
+
+
+@pytest.mark.parametrize("change", [{"cash_down": "1400.01"}, {"deal_id": "D-OTHER"}, {"metadata": {}}])
+def test_a_key_used_for_another_deal_is_refused_and_nothing_is_stored(
+    database: Engine, change: dict[str, object]
+) -> None:
+    with Session(database) as session:
+        submit(session, a_deal(), key="K-1")
+        session.commit()
+    before = count_rows(database)
+
+    with Session(database) as session:
+        with pytest.raises(IdempotencyConflictError, match="'K-1' was used for another deal document"):
+            submit(session, a_deal(**change), key="K-1")
+        session.commit()
+    assert count_rows(database) == before
+
+
+def test_a_session_can_go_on_after_a_refused_key(database: Engine) -> None:
+    with Session(database) as session:
+        submit(session, a_deal(), key="K-1")
+        with pytest.raises(IdempotencyConflictError):
+            submit(session, a_deal(cash_down="0.00"), key="K-1")
+        following = submit(session, a_deal(cash_down="0.00"), key="K-2")
+        session.commit()
+
+    assert following.decision["submission"] == 2
+
+
+def test_the_same_deal_written_in_another_order_of_fields_is_the_same_deal(database: Engine) -> None:
+    with Session(database) as session:
+        first = submit(session, a_deal(), key="K-1")
+        again = submit(session, dict(reversed(a_deal().items())), key="K-1")
+
+    assert again.decision_id == first.decision_id
+
+
+def test_submissions_without_a_key_are_each_their_own(database: Engine) -> None:
+    with Session(database) as session:
+        first, second = submit(session, a_deal()), submit(session, a_deal())
+        session.commit()
+
+    assert first.decision_id != second.decision_id
+    assert count_rows(database)["dealgate_submission"] == 2
+
+
+def test_a_key_whose_submission_was_rolled_back_is_free_again(database: Engine) -> None:
+    with Session(database) as session:
+        lost = submit(session, a_deal(), key="K-1")
+        session.rollback()
+        kept = submit(session, a_deal(), key="K-1")
+        session.commit()
+
+    assert kept.decision_id != lost.decision_id
+    assert kept.replayed is False
+
+
+def test_a_key_nobody_used_leads_nowhere(database: Engine) -> None:
+    with Session(database) as session:
+        assert find_by_key(session, "K-1", Deal.read(a_deal())) is None
