@@ -14,7 +14,7 @@ def half_up(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def hundredths(value: int) -> str:
     """Write an integer count of hundredths as a decimal string: 1234567 is "12345.67"."""
     if value < 0:
@@ -22,7 +22,7 @@ def hundredths(value: int) -> str:
     return f"{value // 100}.{value % 100:02d}"
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def dollars(cents: int) -> str:
     """Write cents for people: 3776969 is "$37,769.69"."""
     if cents < 0:

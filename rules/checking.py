@@ -1,6 +1,6 @@
 """From syntax to the typed tree: names are resolved and units agree, or the mistake is told with its place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -117,6 +117,20 @@ class _Checker:
         read: Callable[[Syntax], Expression] = getattr(self, f"_{node.data}")
         return read(node)
 
+    def _each(self, nodes: Iterable[Syntax | Token], read: Callable[[Syntax | Token], Expression]) -> list[Expression]:
+        """Read all of several nodes before telling what is wrong with any of them."""
+        found, errors = list[Expression](), list[ExpressionError]()
+        for node in nodes:
+            try:
+                found.append(read(node))
+            except ExpressionError as error:
+                errors.append(error)
+        if errors:
+            first, *rest = errors
+            first.more += tuple(rest)
+            raise first
+        return found
+
     # Literals and names
 
     def _token(self, token: Token) -> Expression:
@@ -174,10 +188,10 @@ class _Checker:
     # Logic
 
     def _any_of(self, node: Syntax) -> Expression:
-        return Any(tuple(self._boolean(child) for child in node.children))
+        return Any(tuple(self._each(node.children, self._boolean)))
 
     def _all_of(self, node: Syntax) -> Expression:
-        return All(tuple(self._boolean(child) for child in node.children))
+        return All(tuple(self._each(node.children, self._boolean)))
 
     def _negated(self, node: Syntax) -> Expression:
         return Not(self._boolean(node.children[0]))
@@ -190,7 +204,7 @@ class _Checker:
 
     def _compared(self, node: Syntax) -> Expression:
         left_node, operator, right_node = node.children
-        left, right = self.read(left_node), self.read(right_node)
+        left, right = self._each([left_node, right_node], self.read)
         if left.unit != right.unit:
             hint = _unit_hint(right, left.unit) or _unit_hint(left, right.unit)
             raise _mistake(node, f"a {left.unit} cannot be compared with a {right.unit}", hint)
@@ -240,7 +254,7 @@ class _Checker:
 
     def _arithmetic(self, node: Syntax) -> Expression:
         left_node, operator, right_node = node.children
-        left, right = self.read(left_node), self.read(right_node)
+        left, right = self._each([left_node, right_node], self.read)
         unit = ARITHMETIC_UNITS[str(operator)].get((left.unit, right.unit))
         if unit is None:
             words = {"+": "added to", "-": "subtracted from", "*": "multiplied by", "/": "divided by"}[str(operator)]
@@ -279,7 +293,7 @@ class _Checker:
         return function.read(self, node, arguments)
 
     def _same_unit(self, node: Syntax, arguments: list[Syntax | Token]) -> tuple[tuple[Expression, ...], Unit]:
-        operands = tuple(self._numeric(argument) for argument in arguments)
+        operands = tuple(self._each(arguments, self._numeric))
         units = {operand.unit for operand in operands}
         if len(units) > 1:
             raise _mistake(node, "its operands have different units: " + ", ".join(sorted(units)))

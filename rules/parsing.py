@@ -1,5 +1,6 @@
 """From the text of an expression to its syntax tree; mistakes come back with their place and a hint."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,14 +15,21 @@ MAX_DEPTH = 200
 Syntax = Tree[Token]
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExpressionError(ValueError):
-    """Something in an expression that cannot be read; `start` and `end` are offsets into its text."""
+    """Something in an expression that cannot be read; `start` and `end` are offsets into its text. `more` are its fellows."""
 
     start: int
     end: int
     message: str
     suggestion: str = ""
+    more: tuple["ExpressionError", ...] = ()
+
+    def __iter__(self) -> Iterator["ExpressionError"]:
+        """This mistake and every other one in the expression."""
+        yield self
+        for error in self.more:
+            yield from error
 
 
 @cache

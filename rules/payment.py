@@ -9,7 +9,7 @@ LONGEST_TERM = 1200
 """Months; no installment loan is longer, and the exact power must stay small."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _annuity(rate_numerator: int, rate_denominator: int, months: int) -> tuple[int, int]:
     """Payment per unit of amount as an exact ratio: r(1+r)^n / ((1+r)^n - 1), where r is the yearly rate / 12."""
     common = gcd(rate_numerator, rate_denominator * 12)

@@ -84,7 +84,7 @@ class _Reader:
     def policy(self, root: Node) -> Policy | None:
         entries = self.report.table(root, "a policy", HEAD, BODY)
         limit_nodes = self._tables(entries.get("limits"), "limits")
-        self._declare(entries.get("measures"), limit_nodes, entries.get("rules"))
+        self._declare(entries.get("measures"), entries.get("limits"), entries.get("rules"))
         measures = {**self.shipped, **self.measures(entries.get("measures"))}
         limits = {name: limit for name, node in limit_nodes.items() if (limit := self._limit(name, node))}
         self._refuse_cycles(entries, {**measures, **limits})
@@ -122,29 +122,27 @@ class _Reader:
             return {}
         return dict(node.entries)
 
-    def _declare(self, measures: Node | None, limits: Mapping[str, Node], rules: Node | None) -> None:
+    def _declare(self, measures: Node | None, limits: Node | None, rules: Node | None) -> None:
         units = {name: measure.unit for name, measure in self.shipped.items()}
         limit_units: dict[str, Unit] = {}
         for name, node in self._tables(measures, "measures").items():
             units[name] = self._unit(node)
-        for name, node in limits.items():
-            if name in units:
-                self.report.add(
-                    node.place, f"{name!r} is both a limit and a measure", "Give the limit a name of its own."
-                )
+        for name, node in self._tables(limits, "limits").items():
             limit_units[name] = self._unit(node)
-        for name, node in [*self._tables(measures, "measures").items(), *limits.items()]:
+        keys = [key for section in (measures, limits) if isinstance(section, Table) for key in section.keys.items()]
+        for name, key in keys:
+            place = key.at(0, len(name))
+            if name in units and name in limit_units:
+                self.report.add(place, f"{name!r} is both a limit and a measure", "Give the limit a name of its own.")
             if (
                 name in FIELDS
                 or name in LISTS
                 or name in FUNCTIONS
                 or name in {"and", "or", "not", "in", "true", "false"}
             ):
-                self.report.add(node.place, f"{name!r} already has a meaning in the language", "Choose another name.")
+                self.report.add(place, f"{name!r} already has a meaning in the language", "Choose another name.")
             elif not NAME.fullmatch(name):
-                self.report.add(
-                    node.place, f"{name!r} is not a name", "Use lower-case letters, digits and underscores."
-                )
+                self.report.add(place, f"{name!r} is not a name", "Use lower-case letters, digits and underscores.")
         ids = [
             entry.value
             for rule in (rules.items if isinstance(rules, List) else ())
@@ -202,7 +200,7 @@ class _Reader:
 
     def measures(self, node: Node | None) -> dict[str, Measure]:
         if not self.shipped and node is not None:
-            self._declare(node, {}, None)
+            self._declare(node, None, None)
         found = {}
         for name, entry in self._tables(node, "measures").items():
             parts = self.report.table(
@@ -374,6 +372,8 @@ class _Reader:
             for item in self.report.list(expect[result], result) if result in expect else ():
                 self.report.word(item, "a rule in expect", ids)
         named = expect.get("measures")
+        if named is not None and not isinstance(named, Table):
+            self.report.add(named.place, "measures must be a mapping of names to values")
         for name, scalar in named.keys.items() if isinstance(named, Table) else ():
             if name not in measures:
                 self.report.add(scalar.place, f"no measure is called {name!r}", did_you_mean(name, measures))
@@ -390,6 +390,7 @@ class _Reader:
             return None
         try:
             return read_expression(node.value, scope, wanted)
-        except ExpressionError as error:
-            self.report.add(node.at(error.start, error.end), error.message, error.suggestion)
+        except ExpressionError as errors:
+            for error in errors:
+                self.report.add(node.at(error.start, error.end), error.message, error.suggestion)
             return None

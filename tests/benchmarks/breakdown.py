@@ -1,8 +1,10 @@
-"""Where the time of one evaluation goes: its parts timed one by one, on the same deals, in interleaved rounds."""
+"""Where the time of one evaluation goes: clocks around its parts while it runs, and what follows it timed on its own."""
 
 import gc
 import json
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from time import perf_counter_ns, process_time
 from typing import Any, NamedTuple
@@ -10,12 +12,14 @@ from unittest import mock
 
 from dealgate import CompiledPolicy, Deal
 from dealgate.rules import engine as engine_module
+from dealgate.rules import evaluation as evaluation_module
 from dealgate.rules.engine import Engine, load_library
-from dealgate.rules.fields import facts_of
-from dealgate.rules.tracing import Trace
-from tests.benchmarks.workload import Deals, Workload, distinct_deals
+from dealgate.rules.evaluation import Evaluation
+from dealgate.rules.explanation import Explainer
+from tests.benchmarks.workload import ROTATION, Deals, Workload, distinct_deals
 
-PARTS_IN_ROUND = 10
+TIMES_ROUND = 10
+"""How often a round goes round the deals."""
 
 
 class Part(NamedTuple):
@@ -26,119 +30,139 @@ class Part(NamedTuple):
     indent: int = 0
 
 
-class _Clocked:
-    """The engine's C module with a clock around each function."""
+class _Clock:
+    """Adds up the nanoseconds spent in each of the functions it was put around."""
 
     def __init__(self) -> None:
-        self.library = load_library()
-        self.nanoseconds: dict[str, int] = {}
+        self.spent: dict[str, int] = defaultdict(int)
+        self.calls: dict[str, int] = defaultdict(int)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = getattr(self.library, name)
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        spent, calls = self.spent, self.calls
 
         def clocked(*arguments: Any) -> Any:
             started = perf_counter_ns()
             answer = function(*arguments)
-            self.nanoseconds[name] = self.nanoseconds.get(name, 0) + perf_counter_ns() - started
+            spent[name] += perf_counter_ns() - started
+            calls[name] += 1
             return answer
 
+        return clocked
+
+    def read(self, evaluations: int, own: float) -> dict[str, float]:
+        """Microseconds an evaluation by name, the clock's own nanoseconds taken off each call; starts anew."""
+        found = {name: (spent - own * self.calls[name]) / 1000 / evaluations for name, spent in self.spent.items()}
+        self.spent.clear()
+        self.calls.clear()
+        return found
+
+    def own(self) -> float:
+        """Nanoseconds that the clock finds in a function which does nothing."""
+        nothing = self.around("nothing", lambda: None)
+        for _ in range(10_000):
+            nothing()
+        return self.spent.pop("nothing") / self.calls.pop("nothing")
+
+
+class _ClockedLibrary:
+    """The engine's C module with a clock around each function."""
+
+    def __init__(self, clock: _Clock) -> None:
+        self._library, self._clock = load_library(), clock
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        clocked = self._clock.around(name, getattr(self._library, name))
         setattr(self, name, clocked)
         return clocked
 
 
+@contextmanager
+def _clocked(workload: Workload, clock: _Clock) -> Iterator[CompiledPolicy]:
+    """A compiled policy with a clock in every part of `evaluate`."""
+    with mock.patch.object(engine_module, "load_library", lambda: _ClockedLibrary(clock)):
+        compiled = CompiledPolicy(workload.read_policy())
+    places = [
+        (evaluation_module, "facts_of"),
+        (compiled, "reference"),
+        (Engine, "evaluate"),
+        (compiled.engine, "margins"),
+        (Explainer, "finding"),
+        (CompiledPolicy, "_measure"),
+    ]
+    with ExitStack() as patches:
+        for place, name in places:
+            patches.enter_context(mock.patch.object(place, name, clock.around(name, getattr(place, name))))
+        yield compiled
+
+
+def _evaluate_all(compiled: CompiledPolicy, deals: Sequence[Deal]) -> None:
+    for _ in range(TIMES_ROUND):
+        for deal in deals:
+            compiled.evaluate(deal)
+
+
+def _inside(deals: Deals, workload: Workload, rounds: int) -> dict[str, float]:
+    clock = _Clock()
+    own = clock.own()
+    read: list[dict[str, float]] = []
+    with _clocked(workload, clock) as compiled:
+        for _ in range(rounds + 1):
+            _evaluate_all(compiled, deals.deals)
+            read.append(clock.read(TIMES_ROUND * ROTATION, own))
+    return {name: median(each[name] for each in read[1:]) for name in read[1]}
+
+
 def break_down(deals: Deals, workload: Workload, rounds: int) -> list[Part]:
     """The parts of an evaluation in the order they happen, then what follows it."""
-    policy = workload.read_policy()
-    compiled = CompiledPolicy(policy)
-    engine = compiled.engine
-    assert isinstance(engine, Engine)
-    facts = [facts_of(deal) for deal in deals.deals]
-    reckonings = [compiled.reference(one) for one in facts]
-    both = list(zip(facts, reckonings, strict=True))
-    traces = [Trace(policy, one, reckoning) for one, reckoning in both]
+    compiled = CompiledPolicy(workload.read_policy())
     evaluations = [compiled.evaluate(deal) for deal in deals.deals]
-    findings = [evaluation.findings for evaluation in evaluations]
     documents = [evaluation.document() for evaluation in evaluations]
-    timed = _time(
-        rounds,
-        {
-            "read": (Deal.read, deals.documents),
-            "evaluate": (compiled.evaluate, deals.deals),
-            "facts": (facts_of, deals.deals),
-            "reference": (compiled.reference, facts),
-            "engine": (lambda pair: engine.evaluate(*pair), both),
-            "margins": (lambda pair: engine.margins(*pair), both),
-            "findings": (
-                lambda trace: [
-                    explainer.finding(trace.reckoning.results[explainer.rule.id], trace)
-                    for explainer in compiled.explainers
-                ],
-                traces,
-            ),
-            "measures": (
-                lambda trace: [
-                    compiled._measure(name, value, trace) for name, value in trace.reckoning.measures.items()
-                ],
-                traces,
-            ),
-            "evidence": (lambda found: [finding.evidence for finding in found], findings),
-            "document": (lambda evaluation: evaluation.document(), evaluations),
-            "dumps": (json.dumps, documents),
-        },
-    )
-    inside = _inside_the_engine(workload, both)
-    known = sum(timed[name] for name in ("facts", "reference", "engine", "findings", "measures"))
+    gc.collect()
+    gc.freeze()
+    whole = _time(rounds, compiled.evaluate, deals.deals)
+    inside = _inside(deals, workload, rounds)
+    evidence = _time(rounds, _read_evidence, evaluations)
+    document = _time(rounds, Evaluation.document, evaluations)
+    dumps = _time(rounds, json.dumps, documents)
+    reading = _time(rounds, Deal.read, deals.documents)
+    gc.unfreeze()
+    firings = inside["start_action_for_state"] + inside["complete_and_start_action"]
+    in_the_module = inside["assert_fact"] + firings + inside["delete_state"]
+    parts = ("facts_of", "reference", "evaluate", "finding", "_measure")
     return [
-        Part("`CompiledPolicy.evaluate`", timed["evaluate"]),
-        Part("the deal laid out as facts", timed["facts"], 1),
-        Part("reference: measures, limits, every rule's result", timed["reference"], 1),
-        Part("engine: margins of the comparisons", timed["margins"], 1),
-        Part("engine: C module, `assert_fact` with the match", inside["assert_fact"], 1),
-        Part(
-            "engine: C module, firings", inside["start_action_for_state"] + inside["complete_and_start_action"], 1
-        ),
+        Part("`CompiledPolicy.evaluate`", whole),
+        Part("the deal laid out as facts", inside["facts_of"], 1),
+        Part("reference: measures, limits, every rule's result", inside["reference"], 1),
+        Part("engine: margins of the comparisons", inside["margins"], 1),
+        Part("engine: C module, `assert_fact`, which matches the rules", inside["assert_fact"], 1),
+        Part("engine: C module, firings", firings, 1),
         Part("engine: C module, `delete_state`", inside["delete_state"], 1),
-        Part("engine: fact text, firings to results", timed["engine"] - timed["margins"] - sum(inside.values()), 1),
-        Part("findings, evidence unread", timed["findings"], 1),
-        Part("measures as shown", timed["measures"], 1),
-        Part("agreement, outcome, reasons, the rest", timed["evaluate"] - known, 1),
-        Part("evidence put into words, all findings", timed["evidence"]),
-        Part("`.document()`, evidence included", timed["document"]),
-        Part("`json.dumps` of it", timed["dumps"]),
-        Part("before all this: `Deal.read` of the document", timed["read"]),
+        Part("engine: text of the fact, firings to results", inside["evaluate"] - inside["margins"] - in_the_module, 1),
+        Part("findings, their evidence not read", inside["finding"], 1),
+        Part("measures as shown", inside["_measure"], 1),
+        Part("agreement, outcome, reasons, exact measures", whole - sum(inside[name] for name in parts), 1),
+        Part("evidence of all findings, put into words", evidence),
+        Part("`Evaluation.document()`, which puts the evidence into words again", document),
+        Part("`json.dumps` of the document", dumps),
+        Part("`Deal.read`, before the evaluation", reading),
     ]
 
 
-def _time(rounds: int, parts: dict[str, tuple[Callable[[Any], object], Sequence[Any]]]) -> dict[str, float]:
-    """Microseconds of each part: the median over rounds, after one that warms up."""
-    times: dict[str, list[float]] = {name: [] for name in parts}
-    gc.collect()
-    gc.freeze()
+def _read_evidence(evaluation: Evaluation) -> None:
+    for finding in evaluation.findings:
+        finding.evidence  # noqa: B018  it is put into words here
+
+
+def _time(rounds: int, call: Callable[[Any], object], inputs: Sequence[Any]) -> float:
+    """Microseconds of one call: the median over rounds, after one that warms up."""
+    times = []
     for _ in range(rounds + 1):
-        for name, (call, inputs) in parts.items():
-            started = process_time()
-            for _ in range(PARTS_IN_ROUND):
-                for given in inputs:
-                    call(given)
-            times[name].append((process_time() - started) * 1e6 / len(inputs) / PARTS_IN_ROUND)
-    gc.unfreeze()
-    return {name: median(each[1:]) for name, each in times.items()}
-
-
-def _inside_the_engine(workload: Workload, both: Sequence[tuple[Any, Any]]) -> dict[str, float]:
-    """Microseconds an evaluation spends in each C function, the cost of the clock itself taken off."""
-    with mock.patch.object(engine_module, "load_library", _Clocked):
-        engine = Engine(workload.read_policy())
-    library = engine.library
-    assert isinstance(library, _Clocked)
-    for pair in both:
-        engine.evaluate(*pair)
-    library.nanoseconds.clear()
-    for _ in range(PARTS_IN_ROUND):
-        for pair in both:
-            engine.evaluate(*pair)
-    evaluations = PARTS_IN_ROUND * len(both)
-    return {name: spent / 1000 / evaluations for name, spent in library.nanoseconds.items()}
+        started = process_time()
+        for _ in range(TIMES_ROUND):
+            for given in inputs:
+                call(given)
+        times.append((process_time() - started) * 1e6 / len(inputs) / TIMES_ROUND)
+    return median(times[1:])
 
 
 class Caches(NamedTuple):
@@ -149,17 +173,17 @@ class Caches(NamedTuple):
 
 
 def without_caches(deals: Deals, workload: Workload) -> Caches:
-    """The rotation's few deals stay in the caches of money texts and annuity factors; thousands of different ones do not."""
+    """A rotation of few deals stays in the caches of money texts and annuity factors; thousands of others do not."""
     compiled = CompiledPolicy(workload.read_policy())
     others = list(distinct_deals())
+    spent = {"repeating": 0.0, "distinct": 0.0}
     gc.collect()
     gc.freeze()
-    times = []
-    for given in (deals.deals * 2, others[: len(others) // 2], deals.deals * (len(others) // 2 // len(deals.deals)), others):
-        started = process_time()
-        for deal in given:
-            for finding in compiled.evaluate(deal).findings:
-                finding.evidence  # noqa: B018  it is put into words here
-        times.append((process_time() - started) * 1e6 / len(given))
+    for start in range(0, len(others), ROTATION):
+        for name, given in (("repeating", deals.deals), ("distinct", others[start : start + ROTATION])):
+            started = process_time()
+            for deal in given:
+                _read_evidence(compiled.evaluate(deal))
+            spent[name] += process_time() - started
     gc.unfreeze()
-    return Caches(times[2], times[3])
+    return Caches(**{name: seconds * 1e6 / len(others) for name, seconds in spent.items()})

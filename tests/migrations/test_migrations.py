@@ -28,7 +28,8 @@ def differences(connection: Connection, *, ours_only: bool = True) -> Sequence[A
     options = {"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
     if ours_only:
         options["include_object"] = include_object
-    return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    found: Sequence[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    return found
 
 
 def tables(database: Engine) -> set[str]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dealgate import Deal, DealError
+from tests.rules.random_deals import DEALS
 
 Document = dict[str, Any]
 
@@ -97,22 +98,17 @@ def test_metadata_too_deep_for_a_crash_is_refused() -> None:
 # Round trips
 
 
-@given(data=st.data())
+@given(document=DEALS)
 @settings(max_examples=150)
-def test_a_deal_survives_being_written_and_read(
-    data: st.DataObject, deal_documents: st.SearchStrategy[Document]
-) -> None:
-    deal = Deal.read(data.draw(deal_documents))
+def test_a_deal_survives_being_written_and_read(document: Document) -> None:
+    deal = Deal.read(document)
     assert Deal.read(deal.document()) == deal
     assert Deal.from_json(json.dumps(deal.document())) == deal
 
 
-@given(data=st.data())
+@given(document=DEALS)
 @settings(max_examples=75)
-def test_a_document_says_what_was_stated_and_nothing_else(
-    data: st.DataObject, deal_documents: st.SearchStrategy[Document]
-) -> None:
-    document = data.draw(deal_documents)
+def test_a_document_says_what_was_stated_and_nothing_else(document: Document) -> None:
     assert shape(Deal.read(document).document()) == shape(document)
 
 

@@ -1,7 +1,6 @@
 """The 24 worked cases, the contract of the project, through every evaluator. They were computed apart from it."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from dealgate.rules.engine import Engine
 from dealgate.rules.fields import Facts, Unit, facts_of
 from dealgate.rules.policy import Outcome
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
+from tests.shared import shared_file
 
 Document = dict[str, Any]
 NUMBER_OF_CASES = 24
@@ -117,9 +117,7 @@ def test_one_cent_over_a_percent_limit_is_violated_and_said_although_both_show_a
     assert finding["result"] == "violated"
 
 
-def test_a_policy_that_is_not_compiled_yet_may_be_evaluated_as_it_was_read(
-    shared_file: Callable[..., Path], cases: list[Document]
-) -> None:
+def test_a_policy_that_is_not_compiled_yet_may_be_evaluated_as_it_was_read(cases: list[Document]) -> None:
     policy = Policy.from_text(shared_file("cases", "policy.yaml").read_text(encoding="utf-8"))
     evaluation = evaluate(Deal.read(cases[0]["deal"]), policy)
     assert (evaluation.outcome, evaluation.policy["name"]) == (Outcome.REFER, "worked-cases")

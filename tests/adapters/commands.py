@@ -1,0 +1,37 @@
+"""The `dealgate` command: as a process of its own, and within this one where that is enough and saves its start-up."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from dealgate.adapters.command_line.main import app
+
+SCRIPT = str(Path(sys.executable).parent / "dealgate")
+SAMPLES = Path(__file__).parents[2] / "examples" / "deals.jsonl"
+
+Document = Mapping[str, Any]
+
+
+def dealgate(*arguments: str | Path, stdin: str | None = None, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run the installed command in a process of its own."""
+    command = [SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+def invoke(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
+    """Run the command in this process; standard output and standard error stay apart."""
+    return CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
+
+
+def json_lines(documents: Iterable[Document]) -> str:
+    return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+def read_lines(output: str) -> list[dict[str, Any]]:
+    """The JSON documents of an output that must hold nothing else, one a line."""
+    return [json.loads(line) for line in output.splitlines()]
