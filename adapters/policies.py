@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from dealgate.rules.conjunctions import TangledRuleError
 from dealgate.rules.deal import PartialDeal
@@ -46,9 +47,18 @@ def _read(data: bytes, file: str) -> PolicyDocument:
     return PolicyDocument(text, Policy.from_text(text, file))
 
 
+_compiled: WeakValueDictionary[tuple[object, ...], CompiledPolicy] = WeakValueDictionary()
+
+
 def check_policy(document: PolicyDocument, engine: Callable[[Policy], EvaluatesRules] = Engine) -> CompiledPolicy:
-    """Compile a policy and run its examples. Raises `PolicyError` with every example that does not hold."""
+    """Compile a policy and run its examples. Raises `PolicyError` with every example that does not hold.
+
+    A version in use is compiled once, whoever asks; one that nobody uses any more is freed.
+    """
     policy = document.policy
+    key = (document.text, policy.file, engine)  # the text too: evidence names its lines
+    if (compiled := _compiled.get(key)) is not None:
+        return compiled
     try:
         compiled = CompiledPolicy(policy, engine)
         problems = [
@@ -57,9 +67,10 @@ def check_policy(document: PolicyDocument, engine: Callable[[Policy], EvaluatesR
             for words in broken_expectations(compiled, example)
         ]
     except TangledRuleError as error:
-        problems = [Problem(policy.file, Place(1, 1), str(error))]
+        raise PolicyError([Problem(policy.file, Place(1, 1), str(error))]) from None
     if problems:
         raise PolicyError(problems)
+    _compiled[key] = compiled
     return compiled
 
 

@@ -159,11 +159,8 @@ class _Checker:
                 raise _mistake(token, "a percent has at most four decimal places")
             return Number(Unit.PERCENT, ratio.numerator, ratio.denominator)
         if value.denominator != 1 or "." in token:
-            raise _mistake(
-                token,
-                "a bare number is a count and has no decimal places",
-                f"As a percent, write {(Decimal(token) * 100).normalize():f}%.",
-            )
+            hint = f"As a percent, write {(Decimal(token) * 100).normalize():f}%." if value < 10 else ""
+            raise _mistake(token, "a bare number is a count and has no decimal places", hint)
         return Number(Unit.COUNT, value.numerator)
 
     def _name(self, token: Token) -> Expression:

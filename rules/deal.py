@@ -64,7 +64,9 @@ def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: s
         remedy = f'Write {what} as a decimal string such as "{example}".'
         if value is None:
             _refuse(
-                "null", "null is not an amount", 'Leave the field out when there is none; it then counts as "0.00".'
+                "null",
+                "null is not an amount",
+                "Give the amount, or leave out a part of the structure that the deal does not have.",
             )
         if isinstance(value, float):
             _refuse("float", "a binary float is not exact", remedy)

@@ -87,22 +87,28 @@ class Table:
     place: Place
 
 
+WRITTEN: Mapping[str, Any] = {
+    "": (re.compile(r"\s*"), re.compile(r".?", re.DOTALL)),
+    "'": (re.compile(r"\s*"), re.compile(r"''|.?", re.DOTALL)),
+    '"': (re.compile(r"(\s|\\\r?\n)*"), re.compile(r"\\(x..|u.{4}|U.{8}|.)|.?", re.DOTALL)),
+}
+"""How white space and one character are written, by the quote around them."""
+
+
 Node: TypeAlias = Scalar | List | Table
 
 
 def _raw_offset(raw: str, value: str, offset: int) -> int:
     """Walk a scalar as written beside its value: white space matches white space, an escape its character."""
-    position = 1 if raw[:1] in {'"', "'"} else _block_start(raw)
+    quote = raw[:1] if raw[:1] in {'"', "'"} else ""
+    between, letter = WRITTEN[quote]
+    position = 1 if quote else _block_start(raw)
     for character in value[:offset]:
-        if character.isspace():
-            while position < len(raw) and raw[position].isspace():
-                position += 1
-        else:
-            while position < len(raw) and raw[position].isspace():
-                position += 1
-            position += 2 if raw[position : position + 2] in {'\\"', "\\\\", "''"} and raw[:1] in {'"', "'"} else 1
-    while position < len(raw) and raw[position].isspace() and offset < len(value) and not value[offset].isspace():
-        position += 1
+        begun, position = position, between.match(raw, position).end()
+        if not character.isspace() or (position == begun and quote == '"' and raw[position : position + 1] == "\\"):
+            position = letter.match(raw, position).end()
+    if offset < len(value) and not value[offset].isspace():
+        position = between.match(raw, position).end()
     return min(position, max(0, len(raw) - 1))
 
 

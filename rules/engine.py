@@ -7,7 +7,7 @@ What each habit here is for (all of it was measured on 2.0.28, see docs/explanat
 - Each evaluation asserts one fact under a fresh session id and deletes that session: sessions are never freed otherwise.
 - `assert_fact`, never `post`: an event is consumed by the first rule that matches.
 - Only integers go in. Names are ours. No `$or` (an action runs once for each true branch), no `$nex` (endless loop), no
-  comparison of two properties (a missing right-hand property makes it true, whatever the operator).
+  comparison of two properties (with the right-hand one missing, its result is that of whatever was compared before).
 - A ruleset is kept small enough that its true first conditions cannot fill the engine's stack of 64, nor its facts the
   engine's 255 properties: larger policies are spread over several rulesets.
 - The C module is driven directly: no `Host`, so no timer threads and no closures that swallow errors.
@@ -168,9 +168,11 @@ class _Ruleset:
         if code:
             raise EngineError(f"the engine answered {code} to a fact")
         names = list(self._actions(state))
-        self.library.delete_state(self.handle, sid)
-        if SENTINEL not in names:
+        if (
+            SENTINEL not in names
+        ):  # and a session in which nothing matched must not be deleted: it would crash the process
             raise EngineError("the sentinel did not fire")
+        self.library.delete_state(self.handle, sid)
         return [self.shard.meanings[name] for name in names if name != SENTINEL]
 
     def _actions(self, state: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
-from dealgate.rules.amounts import dollars, hundredths, percent
+from dealgate.rules.amounts import dollars, half_up, hundredths, percent
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.decision import INCOMPLETE, Evidence, Finding, RestsOn
 from dealgate.rules.expressions import (
@@ -75,26 +75,38 @@ def is_share_of_money(measure: Measure) -> bool:
 
 
 SHOWN: Mapping[Unit, Callable[[Ratio], str | int]] = {
-    Unit.MONEY: lambda value: hundredths(value[0] // value[1]),
-    Unit.PERCENT: lambda value: percent(value[0], value[1]),
-    Unit.COUNT: lambda value: value[0] // value[1],
+    Unit.MONEY: lambda value: hundredths(half_up(*value)),
+    Unit.PERCENT: lambda value: percent(*value),
+    Unit.COUNT: lambda value: half_up(*value),
 }
-"""For programs: "2000.00", "139.89", 72. Money and counts are whole here; room is rounded down, excess therefore up."""
+"""For programs: "2000.00", "139.89", 72; halves up."""
 
 IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
-    Unit.MONEY: lambda value: dollars(value[0] // value[1]),
-    Unit.PERCENT: lambda value: percent(value[0], value[1]) + " %",
-    Unit.COUNT: lambda value: f"{value[0] // value[1]:,}",
+    Unit.MONEY: lambda value: dollars(half_up(*value)),
+    Unit.PERCENT: lambda value: percent(*value) + " %",
+    Unit.COUNT: lambda value: f"{half_up(*value):,}",
 }
 
 TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
 
 SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "model_year": "model year {}"}
 
+ROOM_SHOWN: Mapping[Unit, Callable[[Ratio], str | int]] = {
+    **SHOWN,
+    Unit.MONEY: lambda room: hundredths(room[0] // room[1]),
+    Unit.COUNT: lambda room: room[0] // room[1],
+}
+"""Room is rounded down and excess therefore up: what breaks a limit by less than a cent breaks it by a cent."""
+
 ROOM_IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
     **IN_WORDS,
-    Unit.PERCENT: lambda value: percent(value[0], value[1]) + " points",
+    Unit.MONEY: lambda room: dollars(room[0] // room[1]),
+    Unit.PERCENT: lambda room: percent(*room) + " points",
 }
+
+
+def _year_in_words(value: Ratio) -> str:
+    return str(value[0])
 
 
 class Heart:
@@ -106,6 +118,7 @@ class Heart:
         self.comparison = comparison
         self.unit = left.unit
         self.measure = _name(left)
+        self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
         self.subject = _label(left, policy)
         self.left, self.right = _reader(left), _reader(right)
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
@@ -122,14 +135,14 @@ class Heart:
         value, limit = self.left(trace), self.right(trace)
         if value is None or limit is None:
             return None
-        shown, in_words = SHOWN[self.unit], IN_WORDS[self.unit]
+        shown, in_words = SHOWN[self.unit], self.in_words
         operator = self.comparison.operator
         subject = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}"
         sentence = f"{subject}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
         room = self._room(value, limit)
         if room is None or result is Result.NOT_APPLICABLE or result is Result.NOT_EVALUABLE:
             return Told(value, limit, shown(value), shown(limit), None, None, sentence)
-        room_text = SHOWN[self.room_unit](room)
+        room_text = ROOM_SHOWN[self.room_unit](room)
         if result is Result.PASS:
             sentence += self._to_spare(room)
             return Told(value, limit, shown(value), shown(limit), room_text, None, sentence)
@@ -139,7 +152,7 @@ class Heart:
         )
         if excess[0] and in_words(value) == in_words(limit):
             sentence += " The difference is too small to show at two places."
-        return Told(value, limit, shown(value), shown(limit), room_text, SHOWN[self.room_unit](excess), sentence)
+        return Told(value, limit, shown(value), shown(limit), room_text, ROOM_SHOWN[self.room_unit](excess), sentence)
 
     def _room(self, value: Ratio, limit: Ratio) -> Ratio | None:
         """How far inside its limit a value is; of a share of money, in money; None for `!=`."""

@@ -107,7 +107,7 @@ class _Reader:
             measures=measures,
             limits=limits,
             rules=rules,
-            examples=self._examples(entries.get("examples"), measures),
+            examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
         )
         return None if self.report.problems else policy
@@ -340,13 +340,13 @@ class _Reader:
             )
             self.report.add(place, f"definitions rest on each other in a circle: {error}")
 
-    def _examples(self, node: Node | None, measures: Mapping[str, Measure]) -> tuple[Example, ...]:
+    def _examples(self, node: Node | None, measures: Mapping[str, Unit]) -> tuple[Example, ...]:
         if node is None:
             return ()
         ids = sorted(self.rule_scope.rules or ())
         return tuple(self._example(item, ids, measures) for item in self.report.list(node, "examples"))
 
-    def _example(self, node: Node, ids: list[str], measures: Mapping[str, Measure]) -> Example:
+    def _example(self, node: Node, ids: list[str], measures: Mapping[str, Unit]) -> Example:
         parts = self.report.table(node, "an example", ("name", "deal", "expect"))
         name = self.report.text(parts["name"], "name") if "name" in parts else ""
         deal = plain(parts["deal"]) if "deal" in parts else {}
@@ -363,7 +363,7 @@ class _Reader:
         expect = plain(expect_node) if isinstance(expect_node, Table) else {}
         return Example(name, deal, expect, node.place.line, node.place.column)
 
-    def _check_expectations(self, node: Node, ids: list[str], measures: Mapping[str, Measure]) -> None:
+    def _check_expectations(self, node: Node, ids: list[str], measures: Mapping[str, Unit]) -> None:
         results = ("pass", "violated", "mitigated", "not_applicable", "not_evaluable")
         expect = self.report.table(node, "expect", (), ("outcome", "measures", *results))
         if "outcome" in expect:

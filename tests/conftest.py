@@ -30,9 +30,11 @@ def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def database_url(databases: Databases) -> str:
+def database_url(databases: Databases) -> Iterator[str]:
     """A database at the newest revision."""
-    return databases.ready()
+    url = databases.ready()
+    yield url
+    databases.give_back(url)
 
 
 @pytest.fixture

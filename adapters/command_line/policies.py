@@ -21,9 +21,13 @@ def check(
         document = load_policy(file)
         check_policy(document)
         policy = document.policy
-        print(
-            f"{policy.name} {policy.version}: {len(policy.rules)} rules, {len(policy.limits)} limits, {len(policy.examples)} examples hold"
-        )
+        counted = (_counted(len(part), word) for part, word in ((policy.rules, "rule"), (policy.limits, "limit")))
+        examples = f"{_counted(len(policy.examples), 'example')} {'holds' if len(policy.examples) == 1 else 'hold'}"
+        print(f"{policy.name} {policy.version}: {', '.join(counted)}, {examples}")
         print(f"sha256 {policy.sha256}")
         if not policy.examples:
             print("note: the document states no examples; nothing shows that it means what it says", file=sys.stderr)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

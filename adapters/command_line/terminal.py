@@ -11,6 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dealgate.rules.amounts import percent as percent_text
+
 OUTCOMES = ("decline", "refer", "flag", "pass")
 COLOURS = {"pass": "green", "flag": "yellow", "refer": "dark_orange", "decline": "red"}
 MARKS = {
@@ -134,7 +136,7 @@ class Totals:
             outcomes.add_row(
                 outcome_text(outcome),
                 f"{self.outcomes[outcome]:,}",
-                f"{self.outcomes[outcome] * 100 // max(1, count)} %",
+                f"{percent_text(self.outcomes[outcome], max(1, count))} %",
             )
         rules = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         rules.add_column("Rule")

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
 from dealgate import Deal, DealError, Gate, Outcome, Policy, PolicyError
+from dealgate.adapters import gate as gate_module
 from dealgate.adapters.database import stored
 from dealgate.adapters.policies import PolicyDocument, load_policy
 from dealgate.models import IdempotencyConflictError, PolicyConflictError, find_decision, find_submission
@@ -236,3 +237,22 @@ def test_another_policy_of_the_same_name_and_version_is_refused_and_nothing_is_s
     with pytest.raises(PolicyConflictError):
         Gate(database, a_policy(title="Another title")).submit(a_deal())
     assert count_rows(database) == before
+
+
+def test_many_deals_are_submitted_in_the_callers_transaction_and_answered_in_their_order(
+    database: Engine, database_url: str, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_module, "BATCH", 3)
+    deals = [Deal.read(a_deal(deal_id=f"D-{number % 3}")) for number in range(8)]
+    with database.connect() as connection:
+        verdicts = list(Gate(policy=policy).submit_all(deals, session=connection, actor="desk"))
+        with stored(database_url) as elsewhere:
+            assert count_rows(elsewhere) == NOTHING
+        connection.commit()
+
+    numbered = [(verdict.decision["deal_id"], verdict.decision["submission"]) for verdict in verdicts]
+    assert numbered == [(f"D-{number % 3}", 1 + number // 3) for number in range(8)]
+    with stored(database_url) as elsewhere:
+        for verdict in verdicts:
+            assert find_decision(elsewhere, verdict.decision_id) == verdict.decision
+        assert count_rows(elsewhere)["dealgate_policy_version"] == 1

@@ -9,7 +9,8 @@ from dealgate import CompiledPolicy, Deal, Result
 from dealgate.rules.decision import Evaluation
 from dealgate.rules.fields import facts_of
 from dealgate.rules.reference import Reckoning
-from tests.benchmarks.workload import Deals, PlainFacts, PlainRule, Workload, measures_by_hand
+from tests.benchmarks.deals import Deals, PlainFacts, measures_by_hand
+from tests.benchmarks.workload import PlainRule, Workload
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,15 @@ import zen
 from durable import engine
 
 from tests.benchmarks.contenders import Contender, rotation
-from tests.benchmarks.workload import Breach, Deals, PlainFacts, PlainRule, Workload
+from tests.benchmarks.deals import Deals, PlainFacts
+from tests.benchmarks.workload import Breach, PlainRule, Workload
 
 DURABLE_HOST = "durable_rules, Host"
 DURABLE_MODULE = "durable_rules, C module"
 ZEN = "Zen, decision table"
 ZEN_TRACED = "Zen, decision table, traced"
+ZEN_CELLS = "Zen, table of one column"
+ZEN_CELLS_TRACED = "Zen, table of one column, traced"
 ZEN_EXPRESSIONS = "Zen, expressions"
 ZEN_EXPRESSIONS_TRACED = "Zen, expressions, traced"
 RULE_ENGINE = "rule-engine"
@@ -24,10 +27,12 @@ RULE_ENGINE = "rule-engine"
 WHAT = {
     DURABLE_HOST: "`assert_fact`, an action for every violated rule, `delete_state`, through the package's own `Host`",
     DURABLE_MODULE: "the same rulesets, driven through the C functions under `Host`",
-    ZEN: "one table, hit policy collect, one row a rule, its condition in one cell; precompiled `ZenDecisionContent`",
-    ZEN_TRACED: "the same with `trace`: the rows that matched and what their cells read",
-    ZEN_EXPRESSIONS: "one expression node, one true or false for every rule; precompiled",
-    ZEN_EXPRESSIONS_TRACED: "the same with `trace`: the result of every rule, violated or not",
+    ZEN: "a decision table, hit policy collect, a column for each measure, a row for each rule; precompiled `ZenDecisionContent`",
+    ZEN_TRACED: "the same with `trace`: the rows that matched, with the values they read",
+    ZEN_CELLS: "a table with every rule's whole condition in one cell; precompiled",
+    ZEN_CELLS_TRACED: "the same with `trace`: the numbers of the rows that matched, no values",
+    ZEN_EXPRESSIONS: "one expression node, true or false for every rule; precompiled",
+    ZEN_EXPRESSIONS_TRACED: "the same with `trace`: true or false for every rule, no values",
     RULE_ENGINE: "one `Rule` a rule, `matches` on the dictionary of facts",
 }
 
@@ -51,14 +56,18 @@ def peers(deals: Deals, workload: Workload) -> list[Contender]:
 
 def _durable_rules(rules: Sequence[PlainRule], facts: Sequence[PlainFacts]) -> Iterator[Contender]:
     parts = [rules[start : start + RULES_IN_RULESET] for start in range(0, len(rules), RULES_IN_RULESET)]
-    inputs = [[_read_by(part, one) for part in parts] for one in facts]
-    definitions = [{rule.rule: _durable_rule(rule) for rule in part} | {SENTINEL: _SENTINEL_RULE} for part in parts]
+    inputs = [[durable_fact(part, one) for part in parts] for one in facts]
+    definitions = [durable_ruleset(part) for part in parts]
     yield Contender(DURABLE_HOST, _through_host(definitions), inputs, _without_sentinel)
     yield Contender(DURABLE_MODULE, _through_module(definitions), inputs, _without_sentinel)
 
 
 _SENTINEL_RULE: dict[str, Any] = {"all": [{"m": {"always": 1}}]}
 """Without a rule that always matches, `delete_state` after a clean deal crashes the process."""
+
+
+def durable_ruleset(rules: Sequence[PlainRule]) -> dict[str, Any]:
+    return {rule.rule: _durable_rule(rule) for rule in rules} | {SENTINEL: _SENTINEL_RULE}
 
 
 def _durable_rule(rule: PlainRule) -> dict[str, Any]:
@@ -73,7 +82,7 @@ def _durable_test(breach: Breach) -> dict[str, Any]:
     return {{">": "$gt", "<": "$lt"}[breach.operator]: {breach.measure: limit}}
 
 
-def _read_by(rules: Sequence[PlainRule], facts: PlainFacts) -> dict[str, int | str]:
+def durable_fact(rules: Sequence[PlainRule], facts: PlainFacts) -> dict[str, int | str]:
     """Only the facts these rules read: a durable_rules fact holds 255 properties."""
     names = {"condition"}
     for rule in rules:
@@ -144,19 +153,13 @@ def _expression(rule: PlainRule) -> str:
 
 
 def _zen(rules: Sequence[PlainRule], facts: Sequence[PlainFacts]) -> Iterator[Contender]:
-    rows = [{"_id": rule.rule, "when": _expression(rule), "rule": json.dumps(rule.rule)} for rule in rules]
-    table = {
-        "hitPolicy": "collect",
-        "inputs": [{"id": "when", "name": "violated when"}],
-        "outputs": [{"id": "rule", "name": "rule", "field": "rule"}],
-        "rules": rows,
-    }
     expressions = [{"id": rule.rule, "key": rule.rule, "value": _expression(rule)} for rule in rules]
-    contents = {
-        "table": _graph("decisionTableNode", table),
+    graphs = {
+        "table": zen_table(rules),
+        "cells": _table(["violated when"], [(rule.rule, [_expression(rule)]) for rule in rules], fields=False),
         "expressions": _graph("expressionNode", {"expressions": expressions}),
     }
-    loaded = {name: zen.ZenDecisionContent(json.dumps(graph)) for name, graph in contents.items()}
+    loaded = {name: zen.ZenDecisionContent(json.dumps(graph)) for name, graph in graphs.items()}
     decisions = zen.ZenEngine({"loader": loaded.__getitem__})
 
     def untraced(name: str) -> Callable[[PlainFacts], Any]:
@@ -167,8 +170,35 @@ def _zen(rules: Sequence[PlainRule], facts: Sequence[PlainFacts]) -> Iterator[Co
 
     yield Contender(ZEN, untraced("table"), facts, _rows_found)
     yield Contender(ZEN_TRACED, traced("table"), facts, _rows_found)
+    yield Contender(ZEN_CELLS, untraced("cells"), facts, _rows_found)
+    yield Contender(ZEN_CELLS_TRACED, traced("cells"), facts, _rows_found)
     yield Contender(ZEN_EXPRESSIONS, untraced("expressions"), facts, _expressions_found)
     yield Contender(ZEN_EXPRESSIONS_TRACED, traced("expressions"), facts, _expressions_found)
+
+
+def zen_table(rules: Sequence[PlainRule]) -> dict[str, Any]:
+    """The policy as an analyst would draw it: a column for each measure, the limit in the cell."""
+    columns = [*dict.fromkeys(breach.measure for rule in rules for breach in rule.breaches), "condition"]
+    rows = []
+    for rule in rules:
+        cells = {breach.measure: f"{breach.operator} {breach.limit}" for breach in rule.breaches}
+        if rule.condition:
+            cells["condition"] = json.dumps(rule.condition)
+        rows.append((rule.rule, [cells.get(column, "") for column in columns]))
+    return _table(columns, rows, fields=True)
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], *, fields: bool) -> dict[str, Any]:
+    """A JDM graph with one decision table. A column without a field holds whole conditions."""
+    table = {
+        "hitPolicy": "collect",
+        "inputs": [{"id": name, "name": name} | ({"field": name} if fields else {}) for name in columns],
+        "outputs": [{"id": "rule", "name": "rule", "field": "rule"}],
+        "rules": [
+            {"_id": rule, "rule": json.dumps(rule)} | dict(zip(columns, cells, strict=True)) for rule, cells in rows
+        ],
+    }
+    return _graph("decisionTableNode", table)
 
 
 def _graph(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:

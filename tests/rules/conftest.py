@@ -41,7 +41,8 @@ def write_policy() -> Callable[..., str]:
         head = {"policy": "small", "version": "1", "title": "Small", "effective_from": "2026-01-01"}
         lists = {"collateral_value": {"new": ["invoice", "msrp"], "used": ["jdpower_clean_trade", "kbb_trade_in"]}}
         return json.dumps(
-            {**head, **lists, "rules": [_rule(index, rule) for index, rule in enumerate(rules)], **sections}
+            {**head, **lists, "rules": [_rule(index, rule) for index, rule in enumerate(rules)], **sections},
+            ensure_ascii=False,
         )
 
     return write

@@ -178,6 +178,19 @@ def test_a_mistake_points_at_its_own_words(text: str, where: tuple[int, int], wo
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("teir == 'A' and (cash_prise > $5 or not zzz) and tier == 'B'", ["teir", "cash_prise", "zzz"]),
+        ("aa + bb * cc > dd", ["aa", "bb", "cc", "dd"]),
+        ("max(aa, $5, bb) > 5% and cash_price > 5", ["aa", "bb", "cash_price > 5"]),
+        ("tier in ['A'] and state in [5]", ["5"]),
+    ],
+)
+def test_every_mistake_of_an_expression_is_told_at_once(text: str, words: list[str]) -> None:
+    assert [text[error.start : error.end] for error in mistake(text)] == words
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "not " * MAX_DEPTH + "first_time_buyer",
