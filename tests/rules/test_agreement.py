@@ -134,7 +134,7 @@ def demand(draw: st.DrawFn, ids: list[str]) -> str:
     deals=st.lists(DEALS, min_size=1, max_size=3),
     unknown=st.sampled_from(["refer", "decline"]),
 )
-@settings(max_examples=100)
+@settings(max_examples=80)
 def test_engine_reference_and_a_naive_walk_agree(
     rules: list[Document], limits: Document, deals: list[Document], unknown: str
 ) -> None:
@@ -150,7 +150,7 @@ def test_engine_reference_and_a_naive_walk_agree(
     size=st.integers(60, 120),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_policies_too_large_for_one_ruleset_agree_too(
     pool: list[Expression], limits: Document, deals: list[Document], size: int, seed: int
 ) -> None:
