@@ -215,10 +215,19 @@ class Engine:
         try:
             return self._run(facts, reckoning, self.rulesets)
         except BaseException:
-            self.rulesets = self._build()
+            self.rulesets = self._built_anew()
             raise
 
+    def _built_anew(self) -> list[list[_Ruleset]]:
+        """Fresh rulesets, or none at all: those that failed hold a session and are not touched again."""
+        try:
+            return self._build()
+        except Exception:
+            return []
+
     def _run(self, facts: Facts, reckoning: Reckoning, rulesets: list[list[_Ruleset]]) -> dict[str, Result]:
+        if not rulesets:
+            raise EngineError("the rulesets could not be built anew after an error")
         margins = [within_engine(margin) for margin in self.margins(facts, reckoning)]
         results: dict[str, Result] = {}
         sid = str(next(self.sids))

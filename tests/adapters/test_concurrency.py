@@ -1,8 +1,10 @@
 """Many submitters at once: every key leads to one decision, every deal's submissions are numbered without gap."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from random import Random
 from threading import Barrier
 
@@ -89,3 +91,41 @@ def test_a_key_that_sixteen_threads_use_for_deals_of_their_own_goes_to_one_of_th
     ((_, verdict),) = at_once(work)
     assert numbers_by_deal(database) == {verdict.decision["deal_id"]: [1]}
     assert count_rows(database)["dealgate_deal"] == 1
+
+
+def until_it_waits(database: Engine) -> None:
+    """Until somebody waits for a lock that another transaction holds; SQLite does not tell, so there it is a moment."""
+    deadline = time.monotonic() + 20
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with database.connect() if database.dialect.name == "postgresql" else nullcontext() as connection:
+        while connection is not None and not connection.execute(waiting).scalar():
+            connection.rollback()
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.01)
+    if database.dialect.name == "sqlite":
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+@pytest.mark.parametrize("deal", ["D-1", "D-2"])
+def test_a_key_that_another_transaction_is_about_to_use_is_waited_for(
+    gate: Gate, database: Engine, deal: str, commits: bool
+) -> None:
+    with database.connect() as first, ThreadPoolExecutor(1) as pool:
+        held = gate.submit(a_deal(deal_id="D-1"), session=first, idempotency_key="K")
+        waiting = pool.submit(gate.submit, a_deal(deal_id=deal), idempotency_key="K")
+        until_it_waits(database)
+        assert not waiting.done()
+        if commits:
+            first.commit()
+        else:
+            first.rollback()
+
+        if not commits:
+            assert waiting.result(20).replayed is False
+        elif deal == "D-1":
+            assert waiting.result(20) == held._replace(replayed=True)
+        else:
+            with pytest.raises(IdempotencyConflictError):
+                waiting.result(20)
+    assert numbers_by_deal(database) == ({"D-1": [1]} if commits else {deal: [1]})

@@ -58,7 +58,7 @@ def test_pages_follow_each_other_without_gap_or_overlap(
 ) -> None:
     seen, sizes = list[str](), list[int]()
     before: int | None = None
-    while True:
+    while len(sizes) < 6:
         page = list_decisions(connection, before=before, most=most)
         seen += ids(list(page.decisions))
         sizes.append(len(page.decisions))
@@ -66,6 +66,7 @@ def test_pages_follow_each_other_without_gap_or_overlap(
         if before is None:
             break
 
+    assert before is None
     assert seen == [recorded.decision_id for recorded in reversed(five)]
     assert all(size == most for size in sizes[:-1])
     assert 1 <= sizes[-1] <= most

@@ -184,6 +184,17 @@ def test_an_error_after_the_session_began_leaves_no_session(bench: Bench) -> Non
     assert_failed_once(bench, "no room", MemoryError)
 
 
+def test_rulesets_that_failed_are_not_touched_again_even_when_none_can_be_built(bench: Bench) -> None:
+    Faulty(bench.library, "assert_fact", raising(RuntimeError, "error code: 303"))
+    Faulty(bench.library, "create_ruleset", raising(MemoryError, "no room"))
+    for words, error in (("303", RuntimeError), ("could not be built anew", EngineError)):
+        with pytest.raises(error, match=words):
+            bench.evaluate()
+    gc.collect()
+    assert bench.library.sessions == {}
+    assert bench.evaluate() == RESULTS
+
+
 def test_an_interrupt_leaves_no_session_either(bench: Bench) -> None:
     Faulty(bench.library, "start_action_for_state", raising(KeyboardInterrupt, "now"))
     assert_failed_once(bench, "now", KeyboardInterrupt)
