@@ -32,13 +32,17 @@ def draw(measured: Measured, path: Path) -> None:
             "x:Q",
             title="rules in the policy",
             scale=alt.Scale(type="log"),
-            axis=alt.Axis(values=list(measured.by_rules)),
+            axis=alt.Axis(values=list(measured.by_rules), labelFlush=False),
         ),
         f"{VIOLATED} of the rules violated",
     )
     by_violations = _chart(
         measured.by_violations,
-        alt.X("x:Q", title="rules violated", axis=alt.Axis(values=list(measured.by_violations))),
+        alt.X(
+            "x:Q",
+            title="rules violated",
+            axis=alt.Axis(values=[count for count in measured.by_violations if count != 1], labelFlush=False),
+        ),
         f"{RULES_FOR_VIOLATIONS} rules",
     )
     chart = alt.hconcat(by_rules, by_violations, spacing=40, background="white")

@@ -303,6 +303,9 @@ def test_an_unknown_row_above_the_first_true_one_makes_the_limit_unknown(
         ("cash_price * 33.3333% < $33.34", "pass"),
         ("cash_price / 3 > $33.33", "pass"),  # not rounded inside a rule
         ("cash_price / 3 in [$33.33]", "violated"),
+        ("min(cash_price / 3, $33.34, cash_price / 2) < $33.34", "pass"),
+        ("max(cash_price / 3, $33.33, cash_price / 7) > $33.33", "pass"),
+        ("max(cash_price / 3, $33.33, cash_price / count(trade_ins)) > $33.33", "not_evaluable"),
         ("cash_price in [$1, $100]", "pass"),
         ("apr_percent not in [7.9%]", "not_evaluable"),
         ("submitted_on == submitted_on", "pass"),
