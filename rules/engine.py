@@ -153,24 +153,21 @@ class _Ruleset:
             raise EngineError("two properties share the hash by which the engine tells them apart")
         self.library = library
         self.shard = shard
+        self.labels = [(atom, f'"{name}":') for atom, name in shard.atoms.items()]
         self.handle = library.create_ruleset("dealgate", json.dumps(shard.definition))
         finalize(self, library.delete_ruleset, self.handle)
 
     def fire(self, sid: str, margins: list[int | None], unknown: Iterable[str]) -> list[tuple[str, Result]]:
         """Assert one fact, run every action, delete the session. Raises `EngineError` or the module's own error."""
         parts = [f'{{"sid":"{sid}","id":1,"always":1']
-        for atom, name in self.shard.atoms.items():
-            margin = margins[atom]
-            if margin is not None:
-                parts.append(f'"{name}":{margin}')
+        parts += [f"{label}{margins[atom]}" for atom, label in self.labels if margins[atom] is not None]
         parts.extend(f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns)
         code, state = self.library.assert_fact(self.handle, ",".join(parts) + "}")
         if code:
             raise EngineError(f"the engine answered {code} to a fact")
         names = list(self._actions(state))
-        if (
-            SENTINEL not in names
-        ):  # and a session in which nothing matched must not be deleted: it would crash the process
+        if SENTINEL not in names:
+            # A session in which nothing matched must not be deleted either: that would crash the process.
             raise EngineError("the sentinel did not fire")
         self.library.delete_state(self.handle, sid)
         return [self.shard.meanings[name] for name in names if name != SENTINEL]
@@ -234,7 +231,7 @@ class Engine:
         for (rules, _), layer in zip(self.layers, rulesets, strict=True):
             for atom, name in self.reads_rules.items():
                 margins[atom] = _truth_of(results.get(name))
-            unknown = {rule.rule for rule in rules if any(margins[atom] is None for atom in rule.read)}
+            unknown = {rule.rule for rule in rules for atom in rule.read if margins[atom] is None}
             fired = [firing for ruleset in layer for firing in ruleset.fire(sid, margins, unknown)]
             results.update(_results(rules, fired, unknown))
         return results
@@ -259,7 +256,10 @@ def _results(
     by_rule: dict[str, set[Result]] = {}
     for rule, result in fired:
         by_rule.setdefault(rule, set()).add(result)
-    return {rule.rule: _result(rule.rule, by_rule.get(rule.rule, set()), unknown) for rule in rules}
+    results = {rule.rule: Result.PASS for rule in rules}
+    for rule_id in by_rule.keys() | unknown:
+        results[rule_id] = _result(rule_id, by_rule.get(rule_id, set()), unknown)
+    return results
 
 
 def _result(rule: str, fired: set[Result], unknown: set[str]) -> Result:
