@@ -1,6 +1,7 @@
 # make run    the main job on SQLite: sample deals and real loans through the gate
 # make test   every test
 # make test-every-python   the same under each CPython found
+# make bench  dealgate against its peers, into docs/benchmarks.md
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python lint lock clean
+.PHONY: run test test-every-python bench bench-memory lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -48,10 +49,24 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+# dealgate against its peers; writes docs/benchmarks.md and docs/benchmarks.svg. About seven minutes on a quiet machine.
+bench: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/run.py
+
+# 1,000,000 evaluations in one process, by one thread and by eight; adds its section to docs/benchmarks.md.
+bench-memory: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/run.py --memory
+
+$(VENV)/.bench: $(READY) requirements-bench.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
 # Needs uv; writes the exact versions that development and CI use.
 lock:
 	uv pip compile pyproject.toml --extra postgresql --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements.lock
+	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --upgrade -o requirements-bench.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info dealgate.db dealgate.db-wal dealgate.db-shm
