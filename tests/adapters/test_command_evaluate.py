@@ -178,8 +178,8 @@ def test_readable_output_of_many_deals_ends_with_totals_by_outcome_and_rule(poli
     output = invoke("evaluate", write("deals.jsonl", json_lines(deals)), "--policy", policy).stdout
 
     lines = [line.split() for line in output.splitlines()]
-    assert ["PASS", "50", "50", "%"] in lines
-    assert ["REFER", "50", "50", "%"] in lines
+    assert ["PASS", "50", "50.00", "%"] in lines
+    assert ["REFER", "50", "50.00", "%"] in lines
     assert ["LTV-TOTAL", "50", ".", ".", ".", "50"] in lines
     assert "... the 40 most severe of 100" in output
     assert "D-CLEAN" not in output
