@@ -198,7 +198,7 @@ def test_a_shipped_policy_and_a_policy_file_are_checked(policy: Path) -> None:
 
     own = invoke("policy", "check", policy)
     assert own.exit_code == 0
-    assert "sample 1: 7 rules, 1 limits, 0 examples hold" in own.stdout
+    assert "sample 1: 7 rules, 1 limit, 0 examples hold" in own.stdout
     assert "states no examples" in own.stderr
 
 

@@ -215,6 +215,13 @@ def test_the_policy_is_recorded_with_the_text_of_its_file(database: Engine, tmp_
         assert connection.execute(text("SELECT document FROM dealgate_policy_version")).scalar_one() == written
 
 
+def test_a_policy_that_came_without_a_text_is_recorded_with_its_content(database: Engine, policy: Policy) -> None:
+    Gate(database, policy).submit(a_deal())
+    with database.connect() as connection:
+        written = connection.execute(text("SELECT document FROM dealgate_policy_version")).scalar_one()
+    assert Policy.from_text(written).sha256 == policy.sha256
+
+
 def test_a_policy_whose_examples_do_not_hold_is_refused_with_each_of_them() -> None:
     examples = """
 examples:

@@ -1,4 +1,4 @@
-"""Where the time of one evaluation goes: clocks around its parts while it runs, and what follows it timed on its own."""
+"""Where the time of one evaluation goes: clocks in it while it runs; what they would disturb is timed on its own."""
 
 import gc
 import json
@@ -15,7 +15,8 @@ from dealgate.rules import engine as engine_module
 from dealgate.rules import evaluation as evaluation_module
 from dealgate.rules.decision import Evaluation
 from dealgate.rules.engine import Engine, load_library
-from dealgate.rules.explanation import Explainer
+from dealgate.rules.fields import facts_of
+from dealgate.rules.tracing import Trace
 from tests.benchmarks.deals import ROTATION, Deals, distinct_deals
 from tests.benchmarks.workload import Workload
 
@@ -25,7 +26,7 @@ TIMES_ROUND = 10
 
 MODULE = ("assert_fact", "start_action_for_state", "complete_and_start_action", "delete_state")
 ENGINE = ("margins", *MODULE)
-PARTS = ("facts_of", "reference", "engine", "finding", "_measure")
+PARTS = ("facts_of", "reference", "engine")
 INSIDE = {"engine": ENGINE, "evaluation": (*PARTS, *ENGINE)}
 """Clocks within other clocks."""
 
@@ -101,7 +102,7 @@ class _ClockedLibrary:
 
 @contextmanager
 def _clocked(workload: Workload, clock: _Clock) -> Iterator[CompiledPolicy]:
-    """A compiled policy with a clock in every part of `evaluate`."""
+    """A compiled policy with clocks in those parts of `evaluate` that are called once or a few times a deal."""
     with mock.patch.object(engine_module, "load_library", return_value=_ClockedLibrary(clock)):
         compiled = CompiledPolicy(workload.read_policy())
     places = [
@@ -110,8 +111,6 @@ def _clocked(workload: Workload, clock: _Clock) -> Iterator[CompiledPolicy]:
         ("reference", compiled, "reference"),
         ("engine", Engine, "evaluate"),
         ("margins", compiled.engine, "margins"),
-        ("finding", Explainer, "finding"),
-        ("_measure", CompiledPolicy, "_measure"),
     ]
     with ExitStack() as patches:
         for name, place, function in places:
@@ -141,14 +140,19 @@ def break_down(deals: Deals, workload: Workload, rounds: int) -> list[Part]:
     compiled = CompiledPolicy(workload.read_policy())
     evaluations = [compiled.evaluate(deal) for deal in deals.deals]
     documents = [evaluation.document() for evaluation in evaluations]
+    facts = [facts_of(deal) for deal in deals.deals]
+    traces = [Trace(compiled.policy, one, compiled.reference(one)) for one in facts]
     gc.collect()
     gc.freeze()
     inside = _inside(deals, workload, rounds)
+    findings = _time(rounds, lambda trace: _build_findings(compiled, trace), traces)
+    measures = _time(rounds, lambda trace: _show_measures(compiled, trace), traces)
     evidence = _time(rounds, _read_evidence, evaluations)
     document = _time(rounds, Evaluation.document, evaluations)
     dumps = _time(rounds, json.dumps, documents)
     reading = _time(rounds, Deal.read, deals.documents)
     gc.unfreeze()
+    listed = findings + measures + sum(inside[name] for name in PARTS)
     firings = inside["start_action_for_state"] + inside["complete_and_start_action"]
     return [
         Part("`CompiledPolicy.evaluate`", inside["evaluation"]),
@@ -161,16 +165,24 @@ def break_down(deals: Deals, workload: Workload, rounds: int) -> list[Part]:
         Part(
             "engine: text of the fact, firings to results", inside["engine"] - sum(inside[name] for name in ENGINE), 1
         ),
-        Part("findings, their evidence not read", inside["finding"], 1),
-        Part("measures as shown", inside["_measure"], 1),
-        Part(
-            "agreement, outcome, reasons, exact measures", inside["evaluation"] - sum(inside[name] for name in PARTS), 1
-        ),
+        Part("findings, their evidence not read", findings, 1),
+        Part("measures as shown", measures, 1),
+        Part("agreement, outcome, reasons, exact measures", inside["evaluation"] - listed, 1),
         Part("evidence of all findings, put into words", evidence),
         Part("`Evaluation.document()`, which puts the evidence into words again", document),
         Part("`json.dumps` of the document", dumps),
         Part("`Deal.read`, before the evaluation", reading),
     ]
+
+
+def _build_findings(compiled: CompiledPolicy, trace: Trace) -> None:
+    for explainer in compiled.explainers:
+        explainer.finding(trace.reckoning.results[explainer.rule.id], trace)
+
+
+def _show_measures(compiled: CompiledPolicy, trace: Trace) -> None:
+    for name, value in trace.reckoning.measures.items():
+        compiled._measure(name, value, trace)
 
 
 def _read_evidence(evaluation: Evaluation) -> None:
