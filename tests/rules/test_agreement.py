@@ -307,6 +307,8 @@ def test_an_unknown_row_above_the_first_true_one_makes_the_limit_unknown(
         ("max(cash_price / 3, $33.33, cash_price / 7) > $33.33", "pass"),
         ("max(cash_price / 3, $33.33, cash_price / count(trade_ins)) > $33.33", "not_evaluable"),
         ("cash_price in [$1, $100]", "pass"),
+        ("cash_price in [$100, $1]", "pass"),
+        ("cash_price not in [$100]", "violated"),
         ("apr_percent not in [7.9%]", "not_evaluable"),
         ("submitted_on == submitted_on", "pass"),
         ("state == 'TX' or cash_price > $1", "pass"),
