@@ -15,8 +15,8 @@ from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
 from dealgate.models import Entry, Recorded, find_by_key, record_policy, record_submission, record_submissions
 from dealgate.rules.deal import Deal
-from dealgate.rules.decision import Evaluation
 from dealgate.rules.engine import Engine as RulesEngine
+from dealgate.rules.evaluation import Evaluation
 from dealgate.rules.policy import Outcome, Policy
 
 BATCH = 200

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from dealgate.models import tables
 from dealgate.rules.deal import Deal
-from dealgate.rules.decision import Decision, Evaluation, ExactMeasure, Finding
+from dealgate.rules.decision import Decision
+from dealgate.rules.evaluation import Evaluation, ExactMeasure
+from dealgate.rules.finding import Finding
 from dealgate.rules.policy import Policy
 from dealgate.rules.reference import Result
 

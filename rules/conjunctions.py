@@ -191,7 +191,7 @@ def policy_conjunctions(policy: Policy) -> tuple[Atoms, list[RuleConjunctions]]:
 
 
 def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning], tuple[int | None, ...]]:
-    """Write the function that yields every atom's margin; `violated()` is left None, the engine's own firings decide it."""
+    """Write the function that yields every atom's margin; `violated()` stands at 0 until the engine's own firings decide it."""
     source = Source("facts, measures, limits")
     compiler = Compiler(source, policy.collateral_value)
     names = dict.fromkeys(
@@ -215,7 +215,7 @@ def _margin(compiler: Compiler, atom: Expression) -> Slot:
     source = compiler.source
     match atom:
         case Violated():
-            return Slot("None")
+            return Slot("0")
         case Comparison(left=left_part, right=right_part):
             left, right = compiler.write(left_part), compiler.write(right_part)
             if left_part.unit == Unit.TEXT:

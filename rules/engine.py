@@ -15,7 +15,7 @@ What each habit here is for (all of it was measured on 2.0.28, see docs/explanat
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -157,34 +157,34 @@ class _Ruleset:
         self.handle = library.create_ruleset("dealgate", json.dumps(shard.definition))
         finalize(self, library.delete_ruleset, self.handle)
 
-    def fire(self, sid: str, margins: list[int | None], unknown: Iterable[str]) -> list[tuple[str, Result]]:
+    def fire(self, sid: str, margins: Sequence[int | None], unknown: Iterable[str]) -> list[tuple[str, Result]]:
         """Assert one fact, run every action, delete the session. Raises `EngineError` or the module's own error."""
         parts = [f'{{"sid":"{sid}","id":1,"always":1']
         parts += [f"{label}{margins[atom]}" for atom, label in self.labels if margins[atom] is not None]
-        parts.extend(f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns)
+        parts += [f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns]
         code, state = self.library.assert_fact(self.handle, ",".join(parts) + "}")
         if code:
             raise EngineError(f"the engine answered {code} to a fact")
-        names = list(self._actions(state))
+        names = self._actions(state)
         if SENTINEL not in names:
             # A session in which nothing matched must not be deleted either: that would crash the process.
             raise EngineError("the sentinel did not fire")
         self.library.delete_state(self.handle, sid)
         return [self.shard.meanings[name] for name in names if name != SENTINEL]
 
-    def _actions(self, state: int) -> Iterator[str]:
+    def _actions(self, state: int) -> list[str]:
+        names: list[str] = []
         started = self.library.start_action_for_state(self.handle, state)
         message = started[1] if started else None
-        for _ in range(len(self.shard.definition)):
-            if not message:
-                return
-            name = message[2 : message.index('"', 2)]
+        while message:
+            name = message.split('"', 2)[1]
             if name not in self.shard.definition:
                 raise EngineError("the engine fired a rule that it was not given")
-            yield name
+            if len(names) == len(self.shard.definition):
+                raise EngineError("the engine fired more often than it has rules")
+            names.append(name)
             message = self.library.complete_and_start_action(self.handle, state)
-        if message:
-            raise EngineError("the engine fired more often than it has rules")
+        return names
 
 
 class Engine:
@@ -225,48 +225,57 @@ class Engine:
     def _run(self, facts: Facts, reckoning: Reckoning, rulesets: list[list[_Ruleset]]) -> dict[str, Result]:
         if not rulesets:
             raise EngineError("the rulesets could not be built anew after an error")
-        margins = [within_engine(margin) for margin in self.margins(facts, reckoning)]
+        margins = [
+            margin if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN else within_engine(margin)
+            for margin in self.margins(facts, reckoning)
+        ]
         results: dict[str, Result] = {}
         sid = str(next(self.sids))
         for (rules, _), layer in zip(self.layers, rulesets, strict=True):
             for atom, name in self.reads_rules.items():
-                margins[atom] = _truth_of(results.get(name))
-            unknown = {rule.rule for rule in rules for atom in rule.read if margins[atom] is None}
+                if name in results:
+                    margins[atom] = _truth_of(results[name])
+            unknown = _unknown(rules, margins)
             fired = [firing for ruleset in layer for firing in ruleset.fire(sid, margins, unknown)]
             results.update(_results(rules, fired, unknown))
         return results
 
 
-def within_engine(margin: int | None) -> int | None:
-    if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN:
-        return margin
-    return LARGEST_MARGIN if margin > 0 else -LARGEST_MARGIN
+def _unknown(rules: Iterable[RuleConjunctions], margins: Sequence[int | None]) -> set[str]:
+    """The rules that read something unknown."""
+    if None not in margins:
+        return set()
+    absent = {atom for atom, margin in enumerate(margins) if margin is None}
+    return {rule.rule for rule in rules if not absent.isdisjoint(rule.read)}
 
 
-def _truth_of(result: Result | None) -> int | None:
+def within_engine(margin: int) -> int:
+    """A margin beyond what the engine is exact to keeps its sign, and only its sign is compared."""
+    return max(-LARGEST_MARGIN, min(margin, LARGEST_MARGIN))
+
+
+def _truth_of(result: Result) -> int | None:
     """What a later layer sees of a rule: a fact, or nothing where the rule could not be evaluated."""
-    if result is None or result == Result.NOT_EVALUABLE:
+    if result is Result.NOT_EVALUABLE:
         return None
-    return 1 if result in {Result.VIOLATED, Result.MITIGATED} else 0
+    return 1 if result is Result.VIOLATED or result is Result.MITIGATED else 0
 
 
 def _results(
-    rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: set[str]
-) -> Mapping[str, Result]:
-    by_rule: dict[str, set[Result]] = {}
+    rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]
+) -> dict[str, Result]:
+    """A rule that fired nothing has passed, or could not be evaluated."""
+    silent = dict.fromkeys([rule.rule for rule in rules], Result.PASS) | dict.fromkeys(unknown, Result.NOT_EVALUABLE)
+    seen: dict[str, Result] = {}
     for rule, result in fired:
-        by_rule.setdefault(rule, set()).add(result)
-    results = {rule.rule: Result.PASS for rule in rules}
-    for rule_id in by_rule.keys() | unknown:
-        results[rule_id] = _result(rule_id, by_rule.get(rule_id, set()), unknown)
-    return results
+        before = seen.setdefault(rule, result)
+        if before is not result:
+            seen[rule] = _together(rule, before, result)
+    return silent | seen
 
 
-def _result(rule: str, fired: set[Result], unknown: set[str]) -> Result:
-    if not fired:
-        return Result.NOT_EVALUABLE if rule in unknown else Result.PASS
-    if fired == {Result.VIOLATED, Result.MITIGATED}:
+def _together(rule: str, before: Result, result: Result) -> Result:
+    """A violation fires beside its mitigation; nothing else may fire beside another result."""
+    if {before, result} <= {Result.VIOLATED, Result.MITIGATED}:
         return Result.MITIGATED
-    if len(fired) > 1:
-        raise EngineError(f"the engine fired contradicting results for rule {rule}")
-    return fired.pop()
+    raise EngineError(f"the engine fired contradicting results for rule {rule}")

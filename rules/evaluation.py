@@ -1,16 +1,17 @@
 """One deal under one policy: the engine and the reference side by side, and the evidence."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import hundredths, percent
 from dealgate.rules.deal import Deal, PartialDeal
-from dealgate.rules.decision import Evaluation, Evidence, ExactMeasure, Finding, principal_reasons
 from dealgate.rules.engine import Engine, installed_version
 from dealgate.rules.explanation import Explainer, is_share_of_money
 from dealgate.rules.expressions import MeasureName
 from dealgate.rules.fields import Facts, Unit, facts_of
+from dealgate.rules.finding import Evidence, Finding, principal_reasons
 from dealgate.rules.policy import Outcome, Policy
 from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
@@ -25,39 +26,28 @@ class EvaluatesRules(Protocol):
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]: ...
 
 
+class ExactMeasure(NamedTuple):
+    """A measure as integers: cents or a count over 1, or the two amounts behind a percent. None when unknown."""
+
+    numerator: int | None
+    denominator: int = 1
+
+
 class CompiledPolicy:
     """A policy version ready to evaluate deals: compiled once, used for every deal, by any number of threads."""
 
     def __init__(self, policy: Policy, engine: Callable[[Policy], EvaluatesRules] = Engine) -> None:
         self.policy = policy
         self.reference = compile_reference(policy)
-        self.explainers = [Explainer(rule, policy) for rule in policy.rules]
+        self.explainers = {rule.id: Explainer(rule, policy) for rule in policy.rules}
         self.shares_of_money = {name for name, measure in policy.measures.items() if is_share_of_money(measure)}
         self.engine = engine(policy)
 
-    def evaluate(self, deal: PartialDeal) -> Evaluation:
+    def evaluate(self, deal: PartialDeal) -> "Evaluation":
         """Evaluate a deal. Never raises for what the engine does: that becomes a finding which refers the deal."""
         facts = facts_of(deal)
         reckoning = self.reference(facts)
-        trace = Trace(self.policy, facts, reckoning)
-        findings = tuple(
-            explainer.finding(reckoning.results[explainer.rule.id], trace) for explainer in self.explainers
-        )
-        doubt = self._doubt(facts, reckoning)
-        if doubt is not None:
-            findings = (*findings, doubt)
-        return Evaluation(
-            policy={"name": self.policy.name, "version": self.policy.version, "sha256": self.policy.sha256},
-            outcome=Outcome.most_severe(finding.severity for finding in findings),
-            measures={name: self._measure(name, value, trace) for name, value in reckoning.measures.items()},
-            findings=findings,
-            reasons=principal_reasons(findings),
-            unknown=tuple(dict.fromkeys(name for finding in findings for name in finding.missing)),
-            engine={**VERSIONS, "agreed": doubt is None},
-            exact_measures={
-                name: ExactMeasure(value.numerator, value.denominator) for name, value in reckoning.measures.items()
-            },
-        )
+        return Evaluation(self, facts, reckoning, self._doubt(facts, reckoning))
 
     def _doubt(self, facts: Facts, reckoning: Reckoning) -> Finding | None:
         """The finding that refers the deal when the engine fails or differs from the reference in any rule."""
@@ -65,29 +55,98 @@ class CompiledPolicy:
             seen = self.engine.evaluate(facts, reckoning)
         except Exception as error:
             return _engine_finding(ENGINE_FAILURE, f"The rules engine failed ({type(error).__name__}: {error}).")
-        differing = [rule for rule, result in reckoning.results.items() if seen.get(rule) != result]
-        if not differing and len(seen) == len(reckoning.results):
+        if seen == reckoning.results:
             return None
         words = ", ".join(
-            f"{rule} ({seen.get(rule, 'nothing')} against {reckoning.results[rule]})" for rule in differing
+            f"{rule} ({seen.get(rule, 'nothing')} against {result})"
+            for rule, result in reckoning.results.items()
+            if seen.get(rule) != result
         )
         return _engine_finding(
             ENGINE_DISAGREEMENT,
             f"The rules engine and the reference evaluation differ on {words or 'the set of rules'}.",
         )
 
-    def _measure(self, name: str, value: Value, trace: Trace) -> Mapping[str, Any]:
-        measure = self.policy.measures[name]
-        document: dict[str, Any] = {"unit": measure.unit.value, "value": None}
+
+class Evaluation:
+    """What a policy makes of a deal: pure, the same for the same deal and policy version, for ever.
+
+    Every result, measure and limit is settled, exactly, when it is made; findings, sentences and shown measures are drawn
+    from them when somebody asks.
+    """
+
+    def __init__(self, compiled: CompiledPolicy, facts: Facts, reckoning: Reckoning, doubt: Finding | None) -> None:
+        self._compiled = compiled
+        self._facts = facts
+        self._reckoning = reckoning
+        self._doubt = doubt
+        good = (Result.PASS, Result.NOT_APPLICABLE)
+        bad = [(rule, result) for rule, result in reckoning.results.items() if result not in good]
+        severities = [compiled.explainers[rule].severities[result] for rule, result in bad]
+        self.outcome = Outcome.most_severe(severities if doubt is None else [*severities, doubt.severity])
+
+    @property
+    def policy(self) -> Mapping[str, str]:
+        policy = self._compiled.policy
+        return {"name": policy.name, "version": policy.version, "sha256": policy.sha256}
+
+    @property
+    def engine(self) -> Mapping[str, Any]:
+        return {**VERSIONS, "agreed": self._doubt is None}
+
+    @cached_property
+    def _trace(self) -> Trace:
+        return Trace(self._compiled.policy, self._facts, self._reckoning)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """One for each rule, in the policy's order; one more where the engine gave cause for doubt."""
+        explainers, trace = self._compiled.explainers, self._trace
+        findings = [explainers[rule].finding(result, trace) for rule, result in self._reckoning.results.items()]
+        return tuple(findings if self._doubt is None else [*findings, self._doubt])
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        return principal_reasons(self.findings)
+
+    @cached_property
+    def unknown(self) -> tuple[str, ...]:
+        """The fields of the deal that left rules unjudged."""
+        return tuple(dict.fromkeys(name for finding in self.findings for name in finding.missing))
+
+    @cached_property
+    def measures(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every measure as it is shown."""
+        return {name: self._shown(name, value) for name, value in self._reckoning.measures.items()}
+
+    @cached_property
+    def exact_measures(self) -> Mapping[str, ExactMeasure]:
+        measures = self._reckoning.measures
+        return {name: ExactMeasure(value.numerator, value.denominator) for name, value in measures.items()}
+
+    def _shown(self, name: str, value: Value) -> Mapping[str, Any]:
+        unit = self._compiled.policy.measures[name].unit
+        document: dict[str, Any] = {"unit": unit.value, "value": None}
         if value.numerator is None:
-            return document | {"missing": trace.missing(MeasureName(name, measure.unit))}
-        if measure.unit == Unit.MONEY:
+            return document | {"missing": self._trace.missing(MeasureName(name, unit))}
+        if unit == Unit.MONEY:
             return document | {"value": hundredths(value.numerator)}
-        if measure.unit == Unit.COUNT:
+        if unit == Unit.COUNT:
             return document | {"value": value.numerator}
-        shown = hundredths if name in self.shares_of_money else str
+        shown = hundredths if name in self._compiled.shares_of_money else str
         ratio = {"numerator": shown(value.numerator), "denominator": shown(value.denominator)}
         return document | {"value": percent(value.numerator, value.denominator)} | ratio
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "policy": self.policy,
+            "outcome": self.outcome.value,
+            "measures": {name: dict(measure) for name, measure in self.measures.items()},
+            "findings": [finding.document() for finding in self.findings],
+            "reasons": list(self.reasons),
+            "unknown": list(self.unknown),
+            "engine": self.engine,
+        }
 
 
 def _engine_finding(rule: str, explanation: str) -> Finding:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from dealgate.rules.amounts import dollars, half_up, hundredths, percent
 from dealgate.rules.compiling import RATE_DENOMINATOR
-from dealgate.rules.decision import INCOMPLETE, Evidence, Finding, RestsOn
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
@@ -21,10 +20,14 @@ from dealgate.rules.expressions import (
     walk,
 )
 from dealgate.rules.fields import FIELDS, Unit, basis_name
+from dealgate.rules.finding import INCOMPLETE, Evidence, Finding, RestsOn
 from dealgate.rules.policy import Measure, Outcome, Policy, Row, Rule
 from dealgate.rules.reference import Result, Value
 from dealgate.rules.tracing import Trace
 from dealgate.rules.writing import expression_text
+
+PASS, VIOLATED, MITIGATED, NOT_APPLICABLE, NOT_EVALUABLE = Result
+"""By short names: to look a member up through its class costs as much as half a sentence."""
 
 NUMERIC = {Unit.MONEY, Unit.PERCENT, Unit.COUNT}
 
@@ -123,6 +126,9 @@ class Heart:
         self.left, self.right = _reader(left), _reader(right)
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
         self.room_unit = Unit.MONEY if self.share else self.unit
+        self.shown, self.room_shown = SHOWN[self.unit], ROOM_SHOWN[self.room_unit]
+        self.room_in_words = ROOM_IN_WORDS[self.room_unit]
+        self.over, self.allows = OVER[comparison.operator], ALLOWS[comparison.operator]
         self.reading = measured.reading if measured and self.share else ""
         self.limit_name = right.name if isinstance(right, LimitName) else None
         self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
@@ -135,24 +141,22 @@ class Heart:
         value, limit = self.left(trace), self.right(trace)
         if value is None or limit is None:
             return None
-        shown, in_words = SHOWN[self.unit], self.in_words
-        operator = self.comparison.operator
-        subject = f"{self.subject} is {in_words(value)}{self._spelled_out(value, trace)}"
-        sentence = f"{subject}; {self._who(trace)} {ALLOWS[operator]} {in_words(limit)}."
-        room = self._room(value, limit)
-        if room is None or result is Result.NOT_APPLICABLE or result is Result.NOT_EVALUABLE:
-            return Told(value, limit, shown(value), shown(limit), None, None, sentence)
-        room_text = ROOM_SHOWN[self.room_unit](room)
-        if result is Result.PASS:
-            sentence += self._to_spare(room)
-            return Told(value, limit, shown(value), shown(limit), room_text, None, sentence)
-        excess = (-room[0], room[1]) if self.room_unit == Unit.PERCENT else (-(room[0] // room[1]), 1)
-        sentence += (
-            f" {ROOM_IN_WORDS[self.room_unit](excess)} {OVER[operator]}." if room[0] else " Exactly at the limit."
+        value_text, limit_text, in_words = self.shown(value), self.shown(limit), self.in_words
+        spelled_out = self._spelled_out(value, trace) if self.reading else ""
+        sentence = (
+            f"{self.subject} is {in_words(value)}{spelled_out}; {self._who(trace)} {self.allows} {in_words(limit)}."
         )
+        room = None if result is NOT_APPLICABLE or result is NOT_EVALUABLE else self._room(value, limit)
+        if room is None:
+            return Told(value, limit, value_text, limit_text, None, None, sentence)
+        room_text = self.room_shown(room)
+        if result is PASS:
+            return Told(value, limit, value_text, limit_text, room_text, None, sentence + self._to_spare(room))
+        excess = (-room[0], room[1]) if self.room_unit == Unit.PERCENT else (-(room[0] // room[1]), 1)
+        sentence += f" {self.room_in_words(excess)} {self.over}." if room[0] else " Exactly at the limit."
         if excess[0] and in_words(value) == in_words(limit):
             sentence += " The difference is too small to show at two places."
-        return Told(value, limit, shown(value), shown(limit), room_text, ROOM_SHOWN[self.room_unit](excess), sentence)
+        return Told(value, limit, value_text, limit_text, room_text, self.room_shown(excess), sentence)
 
     def _room(self, value: Ratio, limit: Ratio) -> Ratio | None:
         """How far inside its limit a value is; of a share of money, in money; None for `!=`."""
@@ -170,7 +174,7 @@ class Heart:
 
     def _to_spare(self, room: Ratio) -> str:
         if room[0] > 0:
-            return f" {ROOM_IN_WORDS[self.room_unit](room)} to spare."
+            return f" {self.room_in_words(room)} to spare."
         return "" if self.comparison.operator == "==" else " Exactly at the limit."
 
     def row(self, trace: Trace) -> Row | None:
@@ -180,8 +184,6 @@ class Heart:
 
     def _spelled_out(self, value: Ratio, trace: Trace) -> str:
         """The amounts behind a ratio: "($37,769.69 financed on a J.D. Power clean trade value of $27,000.00)"."""
-        if not self.reading:
-            return ""
         bottom = dollars(value[1])
         reading = self.reading.replace("{numerator}", dollars(value[0])).replace("{denominator}", bottom)
         if "{collateral}" in reading:
@@ -292,13 +294,23 @@ class Explainer:
     def requirement(self) -> str:
         return self.rule.title if self.rests_on else f"{self.rule.title}: {expression_text(self.rule.require)}"
 
+    @cached_property
+    def severities(self) -> Mapping[Result, Outcome]:
+        mitigated = self.rule.mitigated_by
+        return {
+            PASS: Outcome.PASS,
+            NOT_APPLICABLE: Outcome.PASS,
+            VIOLATED: self.rule.otherwise,
+            MITIGATED: mitigated.to if mitigated else Outcome.PASS,
+            NOT_EVALUABLE: self.policy.on_unknown,
+        }
+
+    @cached_property
+    def reasons(self) -> Mapping[Result, str]:
+        return {VIOLATED: self.rule.reason, MITIGATED: self.rule.reason, NOT_EVALUABLE: INCOMPLETE}
+
     def finding(self, result: Result, trace: Trace) -> Finding:
-        missing = tuple(trace.missing_for_rule(self.rule.id)) if result is Result.NOT_EVALUABLE else ()
-        reason = None
-        if result is Result.VIOLATED or result is Result.MITIGATED:
-            reason = self.rule.reason
-        elif result is Result.NOT_EVALUABLE:
-            reason = INCOMPLETE
+        missing = tuple(trace.missing_for_rule(self.rule.id)) if result is NOT_EVALUABLE else ()
         rests_on: tuple[RestsOn, ...] = ()
         if self.rests_on:
             rests_on = tuple(RestsOn(name, trace.reckoning.results[name]) for name in self.rests_on)
@@ -306,8 +318,8 @@ class Explainer:
             self.rule.id,
             self.rule.title,
             result,
-            self._severity(result),
-            reason,
+            self.severities[result],
+            self.reasons.get(result),
             missing,
             rests_on,
             self.used_consumer_report,
@@ -354,32 +366,23 @@ class Explainer:
                 for heart, truth in zip(self.hearts, truths, strict=True)
                 if truth is wanted
             ),
-            None if result in {Result.VIOLATED, Result.MITIGATED} else next(iter(self.hearts), None),
+            None if result in {VIOLATED, MITIGATED} else next(iter(self.hearts), None),
         )
-
-    def _severity(self, result: Result) -> Outcome:
-        if result is Result.VIOLATED:
-            return self.rule.otherwise
-        if result is Result.MITIGATED and self.rule.mitigated_by:
-            return self.rule.mitigated_by.to
-        return self.policy.on_unknown if result is Result.NOT_EVALUABLE else Outcome.PASS
 
     def _sentence(
         self, result: Result, told: Told | None, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]
     ) -> str:
-        if result is Result.NOT_APPLICABLE:
+        if result is NOT_APPLICABLE:
             return self.condition
-        if result is Result.NOT_EVALUABLE:
+        if result is NOT_EVALUABLE:
             are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
             return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
-        sentence = (
-            told.sentence if told else f"{self.requirement}: {'holds' if result is Result.PASS else 'does not hold'}."
-        )
+        sentence = told.sentence if told else f"{self.requirement}: {'holds' if result is PASS else 'does not hold'}."
         if rests_on:
             sentence += (
                 " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
             )
-        if result is Result.MITIGATED and self.rule.mitigated_by:
+        if result is MITIGATED and self.rule.mitigated_by:
             sentence += (
                 f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
             )

@@ -1,8 +1,9 @@
 """What a rule can see of a deal: the names, their units, where they stand in the document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from dealgate.rules.deal import PartialDeal
@@ -19,12 +20,11 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldOfDeal:
-    """One fact of a deal. `path` is what an error or a request for information names."""
+    """One fact of a deal. `path` is where it stands, and what an error or a request for information names."""
 
     name: str
     unit: Unit
     path: str
-    read: Callable[[Any], Any]
     words: tuple[str, ...] = ()
     consumer_report: bool = False
     zero_when_absent: bool = False
@@ -39,19 +39,19 @@ class ListOfDeal:
 
 
 def _plain(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
-    return FieldOfDeal(name, unit, name, lambda part: getattr(part, name), words)
+    return FieldOfDeal(name, unit, name, words)
 
 
 def _part_of_structure(name: str) -> FieldOfDeal:
-    return FieldOfDeal(name, Unit.MONEY, name, lambda deal: getattr(deal, name), zero_when_absent=True)
+    return FieldOfDeal(name, Unit.MONEY, name, zero_when_absent=True)
 
 
 def _applicant(name: str, unit: Unit, *, consumer_report: bool = False) -> FieldOfDeal:
-    return FieldOfDeal(name, unit, f"applicant.{name}", lambda deal: getattr(deal.applicant, name), (), consumer_report)
+    return FieldOfDeal(name, unit, f"applicant.{name}", (), consumer_report)
 
 
 def _vehicle(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
-    return FieldOfDeal(name, unit, f"vehicle.{name}", lambda deal: getattr(deal.vehicle, name), words)
+    return FieldOfDeal(name, unit, f"vehicle.{name}", words)
 
 
 FIELDS: Mapping[str, FieldOfDeal] = {
@@ -80,7 +80,7 @@ FIELDS: Mapping[str, FieldOfDeal] = {
         _plain("term_months", Unit.COUNT),
         _plain("apr_percent", Unit.PERCENT),
         # The measure `monthly_payment` is what rules read: as given, else computed.
-        FieldOfDeal("given_monthly_payment", Unit.MONEY, "monthly_payment", lambda deal: deal.monthly_payment),
+        FieldOfDeal("given_monthly_payment", Unit.MONEY, "monthly_payment"),
     )
 }
 
@@ -92,10 +92,7 @@ LISTS: Mapping[str, ListOfDeal] = {
             "kind": _plain("kind", Unit.TEXT, ("loan", "lease", "none")),
             "allowance": _plain("allowance", Unit.MONEY),
             "acv": _plain("acv", Unit.MONEY),
-            # A trade of kind `none` owes nothing: its payoff is zero, stated or not.
-            "payoff": FieldOfDeal(
-                "payoff", Unit.MONEY, "payoff", lambda trade: 0 if trade.kind == "none" else trade.payoff
-            ),
+            "payoff": _plain("payoff", Unit.MONEY),
             "per_diem": _plain("per_diem", Unit.MONEY),
         },
     ),
@@ -120,12 +117,18 @@ Facts = Mapping[str, Any]
 """What the evaluators read: a value or None (unknown) for each field, a tuple of item facts for each list, `values` by basis."""
 
 
+_read_fields = attrgetter(*(field.path for field in FIELDS.values()))
+_read_item = {name: attrgetter(*part.items) for name, part in LISTS.items()}
+
+
 def facts_of(deal: PartialDeal) -> Facts:
     """Lay a deal out as the facts a policy can see."""
-    facts: dict[str, Any] = {name: field.read(deal) for name, field in FIELDS.items()}
+    facts: dict[str, Any] = dict(zip(FIELDS, _read_fields(deal), strict=True))
     for name, part in LISTS.items():
-        facts[name] = tuple(
-            {item: field.read(entry) for item, field in part.items.items()} for entry in getattr(deal, name)
-        )
+        read = _read_item[name]
+        facts[name] = tuple([dict(zip(part.items, read(item), strict=True)) for item in getattr(deal, name)])
+    for trade in facts["trade_ins"]:
+        if trade["kind"] == "none":
+            trade["payoff"] = 0  # such a trade owes nothing, stated or not
     facts["values"] = {value.basis: value.amount for value in deal.vehicle.values}
     return facts

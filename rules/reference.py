@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from dealgate.rules.compiling import Compiler, Slot, Source, any_unknown
@@ -17,6 +18,8 @@ class Result(StrEnum):
     MITIGATED = "mitigated"
     NOT_APPLICABLE = "not_applicable"
     NOT_EVALUABLE = "not_evaluable"
+
+    __hash__ = str.__hash__  # an enumeration hashes its names in Python, a string in C
 
 
 class Value(NamedTuple):
@@ -35,9 +38,6 @@ class Reckoning(NamedTuple):
     results: dict[str, Result]
 
 
-RuleCodes = tuple(Result)
-
-
 def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
     """Write and build the policy's function; the work is done once, each deal then costs microseconds."""
     source = Source("facts")
@@ -45,28 +45,28 @@ def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
     for definition in policy.definitions:
         slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
         compiler.names[definition.name] = slot
-    codes = {rule.id: _rule(compiler, rule) for layer in policy.layers for rule in layer}
+    rested_on = {name for rule in policy.rules for name in rule.rests_on()}
+    results = {rule.id: _rule(compiler, rule, rested_on) for layer in policy.layers for rule in layer}
     measures = "".join(
-        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}), " for name in policy.measures
+        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, -1), " for name in policy.measures
     )
     limits = "".join(
         f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), "
         for name in policy.limits
     )
-    results = "".join(f"{codes[rule.id]}, " for rule in policy.rules)
-    function = source.build("reference", f"({measures}), ({limits}), ({results})")
-    measure_names, limit_names, rule_ids = (
-        tuple(policy.measures),
-        tuple(policy.limits),
-        tuple(rule.id for rule in policy.rules),
+    rule_ids = tuple(rule.id for rule in policy.rules)
+    source.constants.update((result.name, result) for result in Result)
+    function = source.build(
+        "reference", f"({measures}), ({limits}), ({''.join(f'{results[rule]}, ' for rule in rule_ids)})"
     )
+    as_value = partial(tuple.__new__, Value)
 
     def reference(facts: Facts) -> Reckoning:
-        measure_values, limit_values, result_codes = function(facts)
+        measure_values, limit_values, found = function(facts)
         return Reckoning(
-            {name: Value(*value) for name, value in zip(measure_names, measure_values, strict=True)},
-            {name: Value(*value) for name, value in zip(limit_names, limit_values, strict=True)},
-            {name: RuleCodes[code] for name, code in zip(rule_ids, result_codes, strict=True)},
+            dict(zip(policy.measures, map(as_value, measure_values), strict=True)),
+            dict(zip(policy.limits, map(as_value, limit_values), strict=True)),
+            dict(zip(rule_ids, found, strict=True)),
         )
 
     return reference
@@ -109,27 +109,23 @@ def _limit(compiler: Compiler, limit: Limit) -> Slot:
     return Slot(top, "1" if integral else bottom)
 
 
-def _rule(compiler: Compiler, rule: Rule) -> str:
+def _rule(compiler: Compiler, rule: Rule, rested_on: set[str]) -> str:
     source = compiler.source
-    code = {result: str(index) for index, result in enumerate(RuleCodes)}
     applies = compiler.write(rule.applies) if rule.applies else None
     require = compiler.write(rule.require)
     when = compiler.write(rule.mitigated_by.when) if rule.mitigated_by else None
     name = source.name()
-    broken = code[Result.VIOLATED]
-    if when:
-        broken = f"({code[Result.MITIGATED]} if {when.numerator} is True else {broken})"
-    judged = f"{code[Result.PASS]} if {require.numerator} else {broken}"
+    broken = f"(MITIGATED if {when.numerator} is True else VIOLATED)" if when else "VIOLATED"
+    judged = f"PASS if {require.numerator} else {broken}"
     if require.nullable:
-        judged = f"{code[Result.NOT_EVALUABLE]} if {any_unknown(require)} else {judged}"
+        judged = f"NOT_EVALUABLE if {any_unknown(require)} else {judged}"
     if applies:
-        judged = f"{code[Result.NOT_APPLICABLE]} if not {applies.numerator} else {judged}"
+        judged = f"NOT_APPLICABLE if not {applies.numerator} else {judged}"
         if applies.nullable:
-            judged = f"{code[Result.NOT_EVALUABLE]} if {any_unknown(applies)} else {judged}"
+            judged = f"NOT_EVALUABLE if {any_unknown(applies)} else {judged}"
     source.add(f"{name} = {judged}")
-    truth = source.name()
-    source.add(
-        f"{truth} = None if {name} == {code[Result.NOT_EVALUABLE]} else {name} in ({code[Result.VIOLATED]}, {code[Result.MITIGATED]})"
-    )
-    compiler.names[f"rule {rule.id}"] = Slot(truth)
+    if rule.id in rested_on:
+        truth = source.name()
+        source.add(f"{truth} = None if {name} is NOT_EVALUABLE else {name} is VIOLATED or {name} is MITIGATED")
+        compiler.names[f"rule {rule.id}"] = Slot(truth)
     return name

@@ -8,9 +8,10 @@ verdict = gate.submit(deal, actor="los")
 from typing import TYPE_CHECKING, Any
 
 from dealgate.rules.deal import Deal, DealError
-from dealgate.rules.decision import Decision, Evaluation, Finding
+from dealgate.rules.decision import Decision
 from dealgate.rules.document import PolicyError
-from dealgate.rules.evaluation import CompiledPolicy, evaluate
+from dealgate.rules.evaluation import CompiledPolicy, Evaluation, evaluate
+from dealgate.rules.finding import Finding
 from dealgate.rules.policy import Outcome, Policy
 from dealgate.rules.reference import Result
 

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from statistics import median
 from time import process_time, process_time_ns
 from typing import Any, NamedTuple
@@ -13,10 +14,8 @@ from unittest import mock
 from dealgate import CompiledPolicy, Deal
 from dealgate.rules import engine as engine_module
 from dealgate.rules import evaluation as evaluation_module
-from dealgate.rules.decision import Evaluation
 from dealgate.rules.engine import Engine, load_library
-from dealgate.rules.fields import facts_of
-from dealgate.rules.tracing import Trace
+from dealgate.rules.evaluation import Evaluation
 from tests.benchmarks.deals import ROTATION, Deals, distinct_deals
 from tests.benchmarks.workload import Workload
 
@@ -138,21 +137,19 @@ def _inside(deals: Deals, workload: Workload, rounds: int) -> dict[str, float]:
 def break_down(deals: Deals, workload: Workload, rounds: int) -> list[Part]:
     """The parts of an evaluation in the order they happen, then what follows it."""
     compiled = CompiledPolicy(workload.read_policy())
-    evaluations = [compiled.evaluate(deal) for deal in deals.deals]
+    evaluations = [
+        compiled.evaluate(deal) for deal in deals.deals
+    ]  # copied before they are read: they keep what was asked
     documents = [evaluation.document() for evaluation in evaluations]
-    facts = [facts_of(deal) for deal in deals.deals]
-    traces = [Trace(compiled.policy, one, compiled.reference(one)) for one in facts]
     gc.collect()
     gc.freeze()
     inside = _inside(deals, workload, rounds)
-    findings = _time(rounds, lambda trace: _build_findings(compiled, trace), traces)
-    measures = _time(rounds, lambda trace: _show_measures(compiled, trace), traces)
-    evidence = _time(rounds, _read_evidence, evaluations)
+    evidence = _time(rounds, lambda evaluation: _read_evidence(copy(evaluation)), evaluations)
     document = _time(rounds, Evaluation.document, evaluations)
     dumps = _time(rounds, json.dumps, documents)
     reading = _time(rounds, Deal.read, deals.documents)
     gc.unfreeze()
-    listed = findings + measures + sum(inside[name] for name in PARTS)
+    listed = sum(inside[name] for name in PARTS)
     firings = inside["start_action_for_state"] + inside["complete_and_start_action"]
     return [
         Part("`CompiledPolicy.evaluate`", inside["evaluation"]),
@@ -165,24 +162,12 @@ def break_down(deals: Deals, workload: Workload, rounds: int) -> list[Part]:
         Part(
             "engine: text of the fact, firings to results", inside["engine"] - sum(inside[name] for name in ENGINE), 1
         ),
-        Part("findings, their evidence not read", findings, 1),
-        Part("measures as shown", measures, 1),
-        Part("agreement, outcome, reasons, exact measures", inside["evaluation"] - listed, 1),
-        Part("evidence of all findings, put into words", evidence),
+        Part("agreement, outcome", inside["evaluation"] - listed, 1),
+        Part("findings, their evidence put into words", evidence),
         Part("`Evaluation.document()`, which puts the evidence into words again", document),
         Part("`json.dumps` of the document", dumps),
         Part("`Deal.read`, before the evaluation", reading),
     ]
-
-
-def _build_findings(compiled: CompiledPolicy, trace: Trace) -> None:
-    for explainer in compiled.explainers:
-        explainer.finding(trace.reckoning.results[explainer.rule.id], trace)
-
-
-def _show_measures(compiled: CompiledPolicy, trace: Trace) -> None:
-    for name, value in trace.reckoning.measures.items():
-        compiled._measure(name, value, trace)
 
 
 def _read_evidence(evaluation: Evaluation) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dealgate import CompiledPolicy, Deal, Result
-from dealgate.rules.decision import Evaluation
+from dealgate.rules.evaluation import Evaluation
 from dealgate.rules.fields import facts_of
 from dealgate.rules.reference import Reckoning
 from tests.benchmarks.deals import Deals, PlainFacts, measures_by_hand

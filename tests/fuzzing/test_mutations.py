@@ -72,13 +72,18 @@ def take_or_for_and(patch: pytest.MonkeyPatch) -> None:
 
 
 def take_unknown_for_zero(patch: pytest.MonkeyPatch) -> None:
-    within = engine.within_engine
-    patch.setattr(engine, "within_engine", lambda margin: within(margin or 0))
+    compile_margins = conjunctions.compile_margins
+
+    def zeros(policy: Policy, atoms: Atoms) -> Any:
+        margins = compile_margins(policy, atoms)
+        return lambda facts, reckoning: tuple(margin or 0 for margin in margins(facts, reckoning))
+
+    patch.setattr(engine, "compile_margins", zeros)
 
 
 def forget_what_is_unknown(patch: pytest.MonkeyPatch) -> None:
-    result = engine._result
-    patch.setattr(engine, "_result", lambda rule, fired, unknown: result(rule, fired, set()))
+    results = engine._results
+    patch.setattr(engine, "_results", lambda rules, fired, unknown: results(rules, fired, ()))
 
 
 def forget_mitigation(patch: pytest.MonkeyPatch) -> None:
@@ -94,7 +99,7 @@ def forget_mitigation(patch: pytest.MonkeyPatch) -> None:
 
 
 def mix_up_earlier_rules(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine, "_truth_of", lambda result: None if result is None else int(result == Result.PASS))
+    patch.setattr(engine, "_truth_of", lambda result: int(result is Result.PASS))
 
 
 def lose_a_layer(patch: pytest.MonkeyPatch) -> None:
