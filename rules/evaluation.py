@@ -38,10 +38,15 @@ class CompiledPolicy:
 
     def __init__(self, policy: Policy, engine: Callable[[Policy], EvaluatesRules] = Engine) -> None:
         self.policy = policy
-        self.reference = compile_reference(policy)
+        self.reference = compile_reference(policy, only_what_rules_read=True)
         self.explainers = {rule.id: Explainer(rule, policy) for rule in policy.rules}
         self.shares_of_money = {name for name, measure in policy.measures.items() if is_share_of_money(measure)}
         self.engine = engine(policy)
+
+    @cached_property
+    def evidence(self) -> Callable[[Facts], Reckoning]:
+        """The reference with every measure, for whoever reads an evaluation."""
+        return compile_reference(self.policy)
 
     def evaluate(self, deal: PartialDeal) -> "Evaluation":
         """Evaluate a deal. Never raises for what the engine does: that becomes a finding which refers the deal."""
@@ -78,7 +83,7 @@ class Evaluation:
     def __init__(self, compiled: CompiledPolicy, facts: Facts, reckoning: Reckoning, doubt: Finding | None) -> None:
         self._compiled = compiled
         self._facts = facts
-        self._reckoning = reckoning
+        self._results = reckoning.results
         self._doubt = doubt
         good = (Result.PASS, Result.NOT_APPLICABLE)
         bad = [(rule, result) for rule, result in reckoning.results.items() if result not in good]
@@ -95,6 +100,10 @@ class Evaluation:
         return {**VERSIONS, "agreed": self._doubt is None}
 
     @cached_property
+    def _reckoning(self) -> Reckoning:
+        return self._compiled.evidence(self._facts)._replace(results=self._results)
+
+    @cached_property
     def _trace(self) -> Trace:
         return Trace(self._compiled.policy, self._facts, self._reckoning)
 
@@ -102,7 +111,7 @@ class Evaluation:
     def findings(self) -> tuple[Finding, ...]:
         """One for each rule, in the policy's order; one more where the engine gave cause for doubt."""
         explainers, trace = self._compiled.explainers, self._trace
-        findings = [explainers[rule].finding(result, trace) for rule, result in self._reckoning.results.items()]
+        findings = [explainers[rule].finding(result, trace) for rule, result in self._results.items()]
         return tuple(findings if self._doubt is None else [*findings, self._doubt])
 
     @cached_property
@@ -142,6 +151,7 @@ class Evaluation:
             "policy": self.policy,
             "outcome": self.outcome.value,
             "measures": {name: dict(measure) for name, measure in self.measures.items()},
+            "equity": dict(self._compiled.policy.content["equity"]),
             "findings": [finding.document() for finding in self.findings],
             "reasons": list(self.reasons),
             "unknown": list(self.unknown),

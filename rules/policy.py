@@ -9,9 +9,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
 
+from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, MeasureName, Violated, walk
 from dealgate.rules.fields import Unit
-from dealgate.rules.writing import expression_text
+from dealgate.rules.writing import expression_text, number_text
 
 
 class Outcome(StrEnum):
@@ -122,6 +123,7 @@ class Policy:
     measures: Mapping[str, Measure]
     limits: Mapping[str, Limit]
     rules: tuple[Rule, ...]
+    equity: Equity
     examples: tuple[Example, ...]
     file: str = ""
 
@@ -138,6 +140,19 @@ class Policy:
     def definitions(self) -> tuple[Measure | Limit, ...]:
         """Measures and limits, each after everything it reads."""
         return tuple(in_order({**self.measures, **self.limits}, definition_reads))
+
+    @cached_property
+    def read_by_rules(self) -> frozenset[str]:
+        """The measures and limits that rules rest on, directly or through others."""
+        defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}
+        waiting = [name for rule in self.rules for part in rule.expressions() for name in _names(part)]
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += definition_reads(defined[name])
+        return frozenset(found)
 
     @cached_property
     def layers(self) -> tuple[tuple[Rule, ...], ...]:
@@ -160,6 +175,7 @@ class Policy:
             "effective_from": self.effective_from.isoformat(),
             "on_unknown": self.on_unknown.value,
             "collateral_value": {condition: list(bases) for condition, bases in self.collateral_value.items()},
+            "equity": _equity_content(self.equity),
             "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
             "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
             "rules": [_rule_content(rule) for rule in self.rules],
@@ -187,12 +203,11 @@ def definition_reads(definition: Measure | Limit) -> list[str]:
         expressions: list[Expression | None] = [definition.formula]
     else:
         expressions = [part for row in definition.rows for part in (row.when, row.limit)]
-    return [
-        node.name
-        for expression in expressions
-        for node in walk(expression)
-        if isinstance(node, MeasureName | LimitName)
-    ]
+    return [name for expression in expressions for name in _names(expression)]
+
+
+def _names(expression: Expression | None) -> list[str]:
+    return [node.name for node in walk(expression) if isinstance(node, MeasureName | LimitName)]
 
 
 class CycleError(ValueError):
@@ -220,6 +235,20 @@ def in_order(things: Mapping[str, Any], reads: Any) -> list[Any]:
                 raise CycleError([*names[names.index(needed) :], needed])
             path.append((needed, list(reads(things[needed]))))
     return list(ordered.values())
+
+
+def _equity_content(equity: Equity) -> dict[str, Any]:
+    curve = equity.curve
+    return {
+        "curve": {
+            "name": curve.name,
+            "title": curve.title,
+            "source": curve.source,
+            "retained": [number_text(share) for share in curve.retained],
+        },
+        "wholesale_factor": number_text(equity.wholesale_factor),
+        "disposal_cost": number_text(equity.disposal_cost),
+    }
 
 
 def _measure_content(measure: Measure) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """From the text of a policy document to a `Policy`, or to every problem in it."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import date
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from dealgate.rules.checking import FUNCTIONS, NUMERIC, Scope, read_expression
 from dealgate.rules.deal import DealError, PartialDeal
@@ -21,7 +24,8 @@ from dealgate.rules.document import (
     parse_yaml,
     plain,
 )
-from dealgate.rules.expressions import Expression, Truth
+from dealgate.rules.equity import Curve, Equity
+from dealgate.rules.expressions import Expression, Number, Truth
 from dealgate.rules.fields import FIELDS, LISTS, Unit
 from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
@@ -46,7 +50,7 @@ RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
-BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "examples")
+BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "examples")
 
 
 def read_policy(text: str, file: str = "policy") -> Policy:
@@ -73,6 +77,32 @@ def shipped_measures() -> Mapping[str, Measure]:
     if report.problems:
         raise PolicyError(report.problems)
     return measures
+
+
+@cache
+def shipped_curves() -> Mapping[str, Curve]:
+    """The depreciation tables in curves.yaml."""
+    text = (files("dealgate.rules") / "curves.yaml").read_text(encoding="utf-8")
+    report = Report("curves.yaml", text)
+    root = parse_yaml(text)
+    assert isinstance(root, Table)
+    curves = {name: _Reader(report, {}).curve(node, name) for name, node in root.entries.items()}
+    if report.problems:
+        raise PolicyError(report.problems)
+    return {name: curve for name, curve in curves.items() if curve}
+
+
+def read_equity(content: Mapping[str, Any]) -> Equity:
+    """The assumptions as a policy's content and a decision carry them. Raises `PolicyError`."""
+    text = json.dumps(content)
+    report = Report("equity", text)
+    equity = _Reader(report, {}).equity(parse_yaml(text))
+    if report.problems:
+        raise PolicyError(report.problems)
+    return equity
+
+
+DEFAULT_CURVE = "kbb_calculator"
 
 
 class _Reader:
@@ -107,6 +137,7 @@ class _Reader:
             measures=measures,
             limits=limits,
             rules=rules,
+            equity=self.equity(entries.get("equity")),
             examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
         )
@@ -197,6 +228,57 @@ class _Reader:
             if len(set(bases)) < len(bases):
                 self.report.add(entries[key].place, f"the list for {key} vehicles names a basis twice")
         return {"new": lists.get("new", ()), "used": lists.get("used", ())}
+
+    def equity(self, node: Node | None) -> Equity:
+        """Without a word in the policy: Kelley Blue Book's table, the whole value, no cost of disposal."""
+        curves = shipped_curves()
+        entries = self.report.table(node, "equity", (), ("curve", "wholesale_factor", "disposal_cost")) if node else {}
+        curve: Curve | None = curves[DEFAULT_CURVE]
+        chosen = entries.get("curve")
+        if isinstance(chosen, Scalar):
+            name = self.report.word(chosen, "a shipped curve", list(curves))
+            curve = curves.get(name)
+        elif chosen:
+            curve = self.curve(chosen)
+        whole, nothing = Number(Unit.PERCENT, 1), Number(Unit.MONEY, 0)
+        factor = self._constant(entries.get("wholesale_factor"), Unit.PERCENT) or whole
+        cost = self._constant(entries.get("disposal_cost"), Unit.MONEY) or nothing
+        if not 0 < factor.numerator <= factor.denominator:
+            self.report.add(entries["wholesale_factor"].place, "wholesale_factor is above 0% and at most 100%")
+        if cost.numerator < 0:
+            self.report.add(entries["disposal_cost"].place, "disposal_cost is not below $0")
+        return Equity(curve or curves[DEFAULT_CURVE], factor, cost)
+
+    def curve(self, node: Node, name: str = "") -> Curve | None:
+        """A depreciation table: shares of the first value, none above the one before it."""
+        entries = self.report.table(node, "a curve", ("title", "source", "retained"), ("name",))
+        texts = {key: self._head(entries.get(key), key) for key in ("name", "title", "source")}
+        items = self.report.list(entries["retained"], "retained") if "retained" in entries else []
+        shares = [self._constant(item, Unit.PERCENT) for item in items]
+        if "retained" in entries and not 0 < len(shares) <= 30:
+            self.report.add(entries["retained"].place, "retained lists a share for each of 1 to 30 years")
+        before = Fraction(1)
+        for item, share in zip(items, shares, strict=True):
+            retained = Fraction(share.numerator, share.denominator) if share else before
+            if not 0 < retained <= before:
+                self.report.add(
+                    item.place, "a retained share is above 0% and not above the year before it, at first 100%"
+                )
+            before = max(retained, Fraction(0))
+        if not shares or None in shares:
+            return None
+        return Curve(
+            name or texts["name"] or "own", texts["title"], texts["source"], tuple(share for share in shares if share)
+        )
+
+    def _constant(self, node: Node | None, unit: Unit) -> Number | None:
+        """A plain number of a unit."""
+        expression = self._expression(node, Scope(), unit)
+        if expression is None or isinstance(expression, Number):
+            return expression
+        assert node is not None
+        self.report.add(node.place, "a plain number is needed here")
+        return None
 
     def measures(self, node: Node | None) -> dict[str, Measure]:
         if not self.shipped and node is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dealgate.rules.amounts import half_up
 from dealgate.rules.compiling import RATE_DENOMINATOR
+from dealgate.rules.equity import project
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
@@ -29,6 +30,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -115,6 +117,8 @@ class Trace:
                     amount.numerator, amount.denominator, rate.numerator, rate.denominator, int(months)
                 )
                 return None if cents is None else Fraction(cents)
+            case Projected():
+                return self._projected(expression, values)
             case Comparison(operator):
                 return COMPARE[operator](*values)
             case Membership():
@@ -122,6 +126,20 @@ class Trace:
             case Not():
                 return not values[0]
         raise TypeError(f"{type(expression).__name__} has no value")
+
+    def _projected(self, node: Projected, values: list[Fraction]) -> Fraction | None:
+        amount, rate, months, value = values[:4]
+        projection = project(
+            self.policy.equity, whole_cents(amount), rate.numerator, rate.denominator, int(months), whole_cents(value)
+        )
+        if projection is None:
+            return None
+        match node.reading:
+            case "break_even":
+                return Fraction(projection.break_even_month)
+            case "deepest_shortfall":
+                return Fraction(projection.peak_shortfall)
+        return Fraction(projection.deficiency(int(values[4]))) if values[4] >= 0 else None
 
     def _sum(self, node: ListSum) -> Fraction | None:
         total = Fraction(0)
@@ -219,6 +237,10 @@ class Trace:
             names = [node for node in (expression.right,) if isinstance(node, FieldName | MeasureName | ItemName)]
         elif isinstance(expression, LevelPayment):
             names = [node for node in (expression.amount,) if isinstance(node, FieldName | MeasureName)]
+        elif isinstance(expression, Projected):
+            operands = (expression.amount, expression.value)
+            known = [node for node in operands if isinstance(node, FieldName | MeasureName)]
+            names = [node for node in known if self.value(node) <= 0]
         else:
             names = []
         return [f"{self._path(node)} (above zero)" for node in names]

@@ -4,7 +4,9 @@ Shares nothing with the evaluators but the tree and the facts.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import cache, lru_cache
 from math import floor
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -162,6 +164,8 @@ class Naive:
                 return Fraction(values[0].year)
             case tree.LevelPayment():
                 return _payment(*values)
+            case tree.Projected():
+                return _projected(self.policy.equity, node.reading, *values)
             case tree.Arithmetic():
                 return _arithmetic(node.operator, *values)
         raise AssertionError(f"no such node: {node}")
@@ -193,3 +197,55 @@ def _payment(amount: Fraction, rate: Fraction, months: Fraction) -> Value:
         return None
     r, n = rate / 12, int(months)
     return rounded(amount / n if r == 0 else amount * r / (1 - (1 + r) ** -n))
+
+
+def _projected(
+    equity: Any,
+    reading: str,
+    amount: Fraction,
+    rate: Fraction,
+    months: Fraction,
+    value: Fraction,
+    after: Fraction = Fraction(0),
+) -> Value:
+    """The projection again, with 60-digit powers where the project takes integer roots."""
+    lent, first = rounded(amount), rounded(value)
+    if _payment(lent, rate, months) is None or first <= 0 or after < 0:
+        return None
+    owed, brings = _schedule(equity, lent, rate, int(months), first)
+    if reading == "break_even":
+        return Fraction(min(month for month in range(int(months) + 1) if owed[month] <= brings[month]))
+    if reading == "deepest_shortfall":
+        return max(Fraction(0), *(balance - worth for balance, worth in zip(owed, brings, strict=True)))
+    if after > months or not owed[int(after)]:
+        return Fraction(0)
+    return max(Fraction(0), owed[int(after)] + equity.disposal_cost.numerator - brings[int(after)])
+
+
+@lru_cache(maxsize=8)
+def _schedule(
+    equity: Any, lent: Fraction, rate: Fraction, months: int, first: Fraction
+) -> tuple[list[Fraction], list[Fraction]]:
+    payment = _payment(lent, rate, Fraction(months))
+    owed = [lent]
+    for _ in range(months):
+        owed.append(max(Fraction(0), owed[-1] + rounded(owed[-1] * rate / 12) - payment))
+    owed[-1] = Fraction(0)
+    return owed, [_brought(equity, first, month) for month in range(months + 1)]
+
+
+def _brought(equity: Any, first: Fraction, month: int) -> Fraction:
+    factor = Fraction(equity.wholesale_factor.numerator, equity.wholesale_factor.denominator)
+    return rounded(first * factor * _share(equity.curve.retained, month))
+
+
+@cache
+def _share(retained: tuple[Any, ...], month: int) -> Fraction:
+    ends = [Fraction(1), *(Fraction(share.numerator, share.denominator) for share in retained)]
+    while len(ends) <= month // 12 + 1:
+        ends.append(ends[-1] * ends[-1] / ends[-2])
+    year, part = divmod(month, 12)
+    with localcontext(prec=60):
+        before, after = (Decimal(end.numerator) / Decimal(end.denominator) for end in ends[year : year + 2])
+        share = before * (after / before) ** (Decimal(part) / 12) * 10**9
+    return Fraction(int(share + Decimal("1e-30")), 10**9)

@@ -40,8 +40,8 @@ def check(policy: CompiledPolicy, document: Document) -> Naive:
     """Hold the evaluators against each other on one deal."""
     deal = Deal.read(document)
     facts = facts_of(deal)
-    naive, reckoning = Naive(policy.policy, facts), policy.reference(facts)
-    assert reckoning.results == naive.results
+    naive, reckoning = Naive(policy.policy, facts), policy.evidence(facts)
+    assert reckoning.results == policy.reference(facts).results == naive.results
     assert policy.engine.evaluate(facts, reckoning) == naive.results
     for name, (numerator, denominator, _) in reckoning.measures.items():
         assert naive.measures[name] == (None if numerator is None else Fraction(numerator, denominator)), name
