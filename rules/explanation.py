@@ -134,6 +134,12 @@ class Heart:
         self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
         self.who = "the policy" if isinstance(right, Number | LimitName) else f"the policy ({expression_text(right)})"
         self.fields_of_row = [_fields_tested([row] if row.when else self.rows) for row in self.rows]
+        names = dict.fromkeys(
+            node
+            for node in walk(measured.formula if measured else None)
+            if isinstance(node, MeasureName | FieldName) and node.unit in NUMERIC
+        )
+        self.parts = [(node.name, node.unit, _reader(node)) for node in names]
         self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
 
     def tell(self, trace: Trace, result: Result) -> Told | None:
@@ -176,6 +182,23 @@ class Heart:
         if room[0] > 0:
             return f" {self.room_in_words(room)} to spare."
         return "" if self.comparison.operator == "==" else " Exactly at the limit."
+
+    def points(self, told: Told) -> str | None:
+        """The room in percentage points, of a measure whose room is told in money."""
+        if not self.share:
+            return None
+        (value, per), (limit, limit_per) = told.value, told.limit
+        gap = limit * per - value * limit_per
+        return percent(-gap if self.comparison.operator in {">", ">="} else gap, per * limit_per)
+
+    def inputs(self, trace: Trace) -> Mapping[str, str | int]:
+        """What the measure was computed from: the known names of its formula."""
+        found: dict[str, str | int] = {}
+        for name, unit, read in self.parts:
+            value = read(trace)
+            if value is not None:
+                found[name] = SHOWN[unit](value)
+        return found
 
     def row(self, trace: Trace) -> Row | None:
         """The table row that gave the limit."""
@@ -335,20 +358,24 @@ class Explainer:
         if heart is None:
             return Evidence(sentence)
         row = heart.row(trace)
-        origin = row.origin if row else None
-        if told is None:
-            return Evidence(sentence, heart.measure, unit=heart.unit.value, limit_origin=origin)
-        return Evidence(
+        evidence = Evidence(
             sentence,
             heart.measure,
-            told.value_text,
-            told.limit_text,
-            heart.unit.value,
-            told.room_text,
-            told.excess_text,
-            origin,
-            told.value,
-            told.limit,
+            unit=heart.unit.value,
+            inputs=heart.inputs(trace),
+            limit_when=expression_text(row.when) if row and row.when else None,
+            limit_origin=row.origin if row else None,
+        )
+        if told is None:
+            return evidence
+        return evidence._replace(
+            value=told.value_text,
+            limit=told.limit_text,
+            margin=told.room_text,
+            margin_points=heart.points(told) if told.room_text is not None else None,
+            excess=told.excess_text,
+            exact_value=told.value,
+            exact_limit=told.limit,
         )
 
     def _heart(self, result: Result, trace: Trace) -> Heart | None:
