@@ -21,6 +21,7 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.fields import FIELDS, Unit, basis_name
 from dealgate.rules.finding import INCOMPLETE, Evidence, Finding, RestsOn
+from dealgate.rules.phrasing import phrase, title_of
 from dealgate.rules.policy import Measure, Outcome, Policy, Row, Rule
 from dealgate.rules.reference import Result, Value
 from dealgate.rules.tracing import Trace
@@ -90,8 +91,6 @@ IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
     Unit.COUNT: lambda value: f"{half_up(*value):,}",
 }
 
-TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
-
 SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "model_year": "model year {}"}
 
 ROOM_SHOWN: Mapping[Unit, Callable[[Ratio], str | int]] = {
@@ -122,7 +121,7 @@ class Heart:
         self.unit = left.unit
         self.measure = _name(left)
         self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
-        self.subject = _label(left, policy)
+        self.subject = title_of(left, policy.measures)
         self.left, self.right = _reader(left), _reader(right)
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
         self.room_unit = Unit.MONEY if self.share else self.unit
@@ -264,16 +263,6 @@ def _name(expression: Expression) -> str:
     )
 
 
-def _label(expression: Expression, policy: Policy) -> str:
-    if isinstance(expression, MeasureName):
-        return policy.measures[expression.name].title
-    if isinstance(expression, FieldName) and expression.name in TITLES:
-        return TITLES[expression.name]
-    if isinstance(expression, FieldName | LimitName):
-        return expression.name.replace("_", " ").capitalize()
-    return expression_text(expression)
-
-
 def _fields_tested(rows: list[Row] | tuple[Row, ...]) -> tuple[str, ...]:
     """The words and counts a table goes by, the tier first."""
     names = [
@@ -311,11 +300,19 @@ class Explainer:
 
     @cached_property
     def condition(self) -> str:
-        return f"Does not apply: only where {expression_text(self.rule.applies)}." if self.rule.applies else ""
+        return (
+            f"Does not apply: only where {phrase(self.rule.applies, self.policy.measures)}."
+            if self.rule.applies
+            else ""
+        )
 
     @cached_property
-    def requirement(self) -> str:
-        return self.rule.title if self.rests_on else f"{self.rule.title}: {expression_text(self.rule.require)}"
+    def requirement(self) -> tuple[str, str]:
+        """What is said of a requirement that is no comparison of numbers, where it holds and where it does not."""
+        if self.rests_on:
+            return f"{self.rule.title}: holds.", f"{self.rule.title}: does not hold."
+        required = f"{self.rule.title}. The policy requires that {phrase(self.rule.require, self.policy.measures)}"
+        return f"{required}: it holds.", f"{required}: it does not hold."
 
     @cached_property
     def severities(self) -> Mapping[Result, Outcome]:
@@ -404,14 +401,15 @@ class Explainer:
         if result is NOT_EVALUABLE:
             are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
             return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
-        sentence = told.sentence if told else f"{self.requirement}: {'holds' if result is PASS else 'does not hold'}."
+        sentence = told.sentence if told else self.requirement[0 if result is PASS else 1]
         if rests_on:
             sentence += (
                 " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
             )
         if result is MITIGATED and self.rule.mitigated_by:
             sentence += (
-                f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
+                f" Mitigated to {self.rule.mitigated_by.to}, because "
+                f"{phrase(self.rule.mitigated_by.when, self.policy.measures)}."
             )
         return sentence
 

@@ -259,7 +259,8 @@ def test_a_mistake_in_the_assumptions_is_told_with_its_place(equity: str, place:
 
 @pytest.mark.parametrize("month", ["0", "-1", "5000"])
 def test_a_deficiency_after_a_strange_month_is_zero_or_unknown(month: str) -> None:
-    rule = f"rules:\n  - {{id: R, title: T, require: 'deficiency_after({month}, cash_price, apr_percent, term_months, collateral_value) <= $0', otherwise: flag, reason: R}}"
+    require = f"deficiency_after({month}, cash_price, apr_percent, term_months, collateral_value) <= $0"
+    rule = f"rules:\n  - {{id: R, title: T, require: '{require}', otherwise: flag, reason: R}}"
     text = POLICY[: POLICY.index("rules:")] % "" + rule
     [finding] = CompiledPolicy(Policy.from_text(text)).evaluate(Deal.read(a_deal())).findings
     assert finding.result == {"0": "violated", "-1": "not_evaluable", "5000": "pass"}[month]
