@@ -119,6 +119,7 @@ class Heart:
         measured = policy.measures[left.name] if isinstance(left, MeasureName) else None
         self.comparison = comparison
         self.unit = left.unit
+        self.unit_text = left.unit.value
         self.measure = _name(left)
         self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
         self.subject = title_of(left, policy.measures)
@@ -132,13 +133,14 @@ class Heart:
         self.limit_name = right.name if isinstance(right, LimitName) else None
         self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
         self.who = "the policy" if isinstance(right, Number | LimitName) else f"the policy ({expression_text(right)})"
+        self.conditions = [expression_text(row.when) if row.when else None for row in self.rows]
         self.fields_of_row = [_fields_tested([row] if row.when else self.rows) for row in self.rows]
         names = dict.fromkeys(
             node
             for node in walk(measured.formula if measured else None)
             if isinstance(node, MeasureName | FieldName) and node.unit in NUMERIC
         )
-        self.parts = [(node.name, node.unit, _reader(node)) for node in names]
+        self.parts = [(node.name, SHOWN[node.unit], _reader(node)) for node in names]
         self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
 
     def tell(self, trace: Trace, result: Result) -> Told | None:
@@ -193,16 +195,15 @@ class Heart:
     def inputs(self, trace: Trace) -> Mapping[str, str | int]:
         """What the measure was computed from: the known names of its formula."""
         found: dict[str, str | int] = {}
-        for name, unit, read in self.parts:
+        for name, shown, read in self.parts:
             value = read(trace)
             if value is not None:
-                found[name] = SHOWN[unit](value)
+                found[name] = shown(value)
         return found
 
-    def row(self, trace: Trace) -> Row | None:
-        """The table row that gave the limit."""
-        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
-        return self.rows[index] if index >= 0 else None
+    def row(self, trace: Trace) -> int:
+        """The number of the table row that gave the limit, or -1."""
+        return trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
 
     def _spelled_out(self, value: Ratio, trace: Trace) -> str:
         """The amounts behind a ratio: "($37,769.69 financed on a J.D. Power clean trade value of $27,000.00)"."""
@@ -217,7 +218,7 @@ class Heart:
 
     def _who(self, trace: Trace) -> str:
         """On whose account the limit holds: "tier B", "tier A on a new vehicle", else "the policy"."""
-        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
+        index = self.row(trace)
         if index < 0 or not self.fields_of_row[index]:
             return self.who
         named = [
@@ -355,24 +356,31 @@ class Explainer:
         if heart is None:
             return Evidence(sentence)
         row = heart.row(trace)
-        evidence = Evidence(
+        origin = heart.rows[row].origin if row >= 0 else None
+        when = heart.conditions[row] if row >= 0 else None
+        if told is None:
+            return Evidence(
+                sentence,
+                heart.measure,
+                unit=heart.unit_text,
+                inputs=heart.inputs(trace),
+                limit_when=when,
+                limit_origin=origin,
+            )
+        return Evidence(
             sentence,
             heart.measure,
-            unit=heart.unit.value,
-            inputs=heart.inputs(trace),
-            limit_when=expression_text(row.when) if row and row.when else None,
-            limit_origin=row.origin if row else None,
-        )
-        if told is None:
-            return evidence
-        return evidence._replace(
-            value=told.value_text,
-            limit=told.limit_text,
-            margin=told.room_text,
-            margin_points=heart.points(told) if told.room_text is not None else None,
-            excess=told.excess_text,
-            exact_value=told.value,
-            exact_limit=told.limit,
+            told.value_text,
+            told.limit_text,
+            heart.unit_text,
+            told.room_text,
+            heart.points(told) if told.room_text is not None else None,
+            told.excess_text,
+            heart.inputs(trace),
+            when,
+            origin,
+            told.value,
+            told.limit,
         )
 
     def _heart(self, result: Result, trace: Trace) -> Heart | None:

@@ -71,8 +71,8 @@ class Finding(NamedTuple):
         document: dict[str, Any] = {
             "rule": self.rule,
             "title": self.title,
-            "result": self.result.value,
-            "severity": self.severity.value,
+            "result": str(self.result),
+            "severity": str(self.severity),
             "measure": evidence.measure,
             "value": evidence.value,
             "limit": evidence.limit,
