@@ -170,10 +170,10 @@ class _Desk:
         dropped = [products[index] for index in search.dropped]
         names = [f"{product['kind'].replace('_', ' ')} ({dollars(product['price'])})" for product in dropped]
         price = choice.price(search.dropped)
-        total = f", {dollars(price)} in all" if len(dropped) > 1 else ""
+        total = f", {dollars(price)} in all," if len(dropped) > 1 else ""
         left = sum(product["price"] for product in products) - price
         kinds = tuple(product["kind"] for product in dropped)
-        return _Told(price, left, f"Dropping {_listed(names)}{total}, clears {{rules}}.", drop=kinds)
+        return _Told(price, left, f"Dropping {_listed(names)}{total} clears {{rules}}.", drop=kinds)
 
     def _offer(self, lever: str, search: Search, changed: PartialDeal, told: "_Told") -> Cure | Unfixable:
         """The proof: the whole evaluation of the changed deal, engine and reference."""

@@ -70,7 +70,7 @@ def demands(draw: st.DrawFn) -> str:
 def rules(draw: st.DrawFn) -> list[Document]:
     found: list[Document] = []
     for number in range(draw(st.integers(1, 4))):
-        rule = {
+        rule: Document = {
             "id": f"R{number}",
             "title": "Rule",
             "otherwise": "refer",
