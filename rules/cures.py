@@ -115,7 +115,7 @@ class _Desk:
         missed = self.aim.missed(start.reckoning.results)
         if not missed:
             return [Unfixable(lever, self._payment_is_it(start), self.broken)]
-        if aloof := tuple(rule for rule in missed if not ranging.bears_on(rule)):
+        if aloof := tuple(rule for rule in missed if rule in self.broken and not ranging.bears_on(rule)):
             return [
                 Unfixable(
                     lever, f"{_listed(aloof)} {'does' if len(aloof) == 1 else 'do'} not turn on {WORDS[lever]}.", aloof
@@ -213,8 +213,8 @@ class _Desk:
         """What the deal would still break: always the same rule, or now one and now another."""
         if search.given_up:
             return f"was found that clears {_listed(self.broken)}; the search was given up before its end"
-        if search.never:
-            return f"clears {_listed(search.never)}"
+        if stuck := [rule for rule in search.never if rule in self.broken]:
+            return f"clears {_listed(stuck)}"
         broken = [rule for rule in self.broken if rule in search.in_the_way]
         breaks = [rule for rule, result in search.in_the_way.items() if rule not in broken and result in BROKEN]
         unjudged = [rule for rule, result in search.in_the_way.items() if result is Result.NOT_EVALUABLE]

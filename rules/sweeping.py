@@ -57,13 +57,13 @@ class Sweep:
         aim: Aim,
         reference: Callable[[Facts], Reckoning],
         trace: Trace,
-        broken: list[str],
+        missed: list[str],
     ) -> None:
         self.ranging = ranging
         self.aim = aim
         self.reference = reference
         self.trace = trace
-        self.broken = broken
+        self.missed = missed
         self.looks = 0
 
     # Along a number
@@ -71,9 +71,8 @@ class Sweep:
     def along(self, motion: Motion) -> Search:
         """The least change from 1 to `most` that meets the aim."""
         journey, found, change = Journey(motion, self.trace), Search(), 1
-        found.never = tuple(rule for rule in self.broken if self._surely_missed(journey, rule, 1, motion.most))
-        if found.never:
-            return found
+        if never := [rule for rule in self.missed if self._surely_missed(journey, rule, 1, motion.most)]:
+            return self._hopeless(never)
         while change <= motion.most:
             self.looks += 1
             results = self.reference(motion.facts(change)).results
@@ -123,14 +122,18 @@ class Sweep:
         self.looks += 1
         return Leg(journey, first, last)
 
+    def _hopeless(self, never: list[str]) -> Search:
+        """Some rules are in the way all along, as they are before any change."""
+        results = self.trace.reckoning.results
+        return Search(in_the_way={rule: results[rule] for rule in never}, never=tuple(never))
+
     # Among products
 
     def among(self, choice: Choice) -> Search:
         """The cheapest products to drop; of equal price the fewest, then the first in the document."""
-        leg = self._leg(Journey(choice, self.trace), 0, 0)
-        found = Search(never=tuple(rule for rule in self.broken if self.ranging.rule(rule)(leg) <= self.aim.bad[rule]))
-        if found.never:
-            return found
+        journey, found = Journey(choice, self.trace), Search()
+        if never := [rule for rule in self.missed if self._surely_missed(journey, rule, 0, 0)]:
+            return self._hopeless(never)
         count = len(choice.base["products"])
         if count > MOST_PRODUCTS:
             found.given_up = True
