@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, Protocol
 from dealgate.rules.amounts import dollars, hundredths
 from dealgate.rules.deal import PartialDeal
 from dealgate.rules.fields import Facts, facts_of
+from dealgate.rules.finding import Finding
 from dealgate.rules.levers import LEVERS, LONGEST_TERM_SOUGHT, MOST_PRODUCTS, Choice, Motion, Payoff, Start
 from dealgate.rules.levers import motions as motions_of
 from dealgate.rules.policy import Policy
 from dealgate.rules.ranging import Ranging
+from dealgate.rules.reading import ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result
 from dealgate.rules.sweeping import BROKEN, Aim, Search, Sweep
 from dealgate.rules.tracing import Trace
@@ -29,8 +31,8 @@ class Judge(Protocol):
     @property
     def reference(self) -> Callable[[Facts], Reckoning]: ...
     def ranging(self, lever: str) -> Ranging: ...
-    def confirmed(self, deal: PartialDeal) -> Reckoning | None:
-        """What the reference concludes, if the rules engine confirms every result."""
+    def judged(self, deal: PartialDeal) -> tuple[Reckoning, Finding | None]:
+        """What the reference concludes, and the finding of the gate itself where the rules engine does not confirm it."""
         ...
 
 
@@ -81,11 +83,14 @@ class Cures(NamedTuple):
     unfixable: tuple[Unfixable, ...] = ()
 
 
-def find_cures(judge: Judge, deal: PartialDeal, reckoning: Reckoning) -> Cures:
-    """Search every lever of a deal that came to a reckoning."""
+def find_cures(judge: Judge, deal: PartialDeal, reckoning: Reckoning, doubt: Finding | None) -> Cures:
+    """Search every lever of a deal that came to a reckoning; none where the rules engine did not confirm the deal itself."""
     broken = tuple(rule for rule, result in reckoning.results.items() if result in BROKEN)
     if not broken:
         return Cures()
+    if doubt is not None:
+        reason = "Not searched: the rules engine did not confirm the deal as it is."
+        return Cures((), tuple(Unfixable(lever, reason, broken, proved=False) for lever in LEVERS))
     desk = _Desk(judge, deal, reckoning, broken)
     found = [result for lever in LEVERS for result in desk.pull(lever)]
     return Cures(
@@ -100,6 +105,7 @@ class _Desk:
     def __init__(self, judge: Judge, deal: PartialDeal, reckoning: Reckoning, broken: tuple[str, ...]) -> None:
         self.judge = judge
         self.broken = broken
+        self.engine_failed = False
         self.aim = Aim.from_results(reckoning.results)
         facts = facts_of(deal)
         self.as_stated = Start(deal, facts, reckoning, judge.policy)
@@ -116,11 +122,8 @@ class _Desk:
         if not missed:
             return [Unfixable(lever, self._payment_is_it(start), self.broken)]
         if aloof := tuple(rule for rule in missed if rule in self.broken and not ranging.bears_on(rule)):
-            return [
-                Unfixable(
-                    lever, f"{_listed(aloof)} {'does' if len(aloof) == 1 else 'do'} not turn on {WORDS[lever]}.", aloof
-                )
-            ]
+            verb = "does" if len(aloof) == 1 else "do"
+            return [Unfixable(lever, f"{_listed(aloof)} {verb} not turn on {WORDS[lever]}.", aloof)]
         sweep = Sweep(ranging, self.aim, self.judge.reference, self._trace(start), missed)
         if lever == "products":
             return [self._drop_products(sweep, start)]
@@ -177,8 +180,8 @@ class _Desk:
 
     def _offer(self, lever: str, search: Search, changed: PartialDeal, told: "_Told") -> Cure | Unfixable:
         """The proof: the whole evaluation of the changed deal, engine and reference."""
-        reckoning = self.judge.confirmed(changed)
-        if reckoning is None or self.aim.missed(reckoning.results):
+        reckoning = self._confirmed(changed)
+        if reckoning is None:
             reason = "A change was found, but the rules engine did not confirm it."
             return Unfixable(lever, reason, self.broken, proved=False)
         sentence = told.sentence.replace("{rules}", _listed(self.broken))
@@ -188,6 +191,14 @@ class _Desk:
             at = "" if payment is None else f": {dollars(payment)}"
             sentence += f" The stated payment is worked out anew{at}."
         return Cure(lever, told.change, told.to, self.broken, sentence, changed, told.drop, told.payoffs, payment)
+
+    def _confirmed(self, changed: PartialDeal) -> Reckoning | None:
+        """An engine that failed once is not asked again: each failure may take as long as the gate waits for an answer."""
+        if self.engine_failed:
+            return None
+        reckoning, doubt = self.judge.judged(changed)
+        self.engine_failed = doubt is not None and doubt.rule == ENGINE_FAILURE
+        return None if doubt is not None or self.aim.missed(reckoning.results) else reckoning
 
     # What is not
 

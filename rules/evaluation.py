@@ -59,11 +59,11 @@ class CompiledPolicy:
             self._rangings[lever] = Ranging(self.policy, REACHES[lever])
         return self._rangings[lever]
 
-    def confirmed(self, deal: PartialDeal) -> Reckoning | None:
-        """What the reference concludes of a changed deal, if the engine confirms every result."""
+    def judged(self, deal: PartialDeal) -> tuple[Reckoning, Finding | None]:
+        """What an evaluation rests on: the reference's conclusions, and the doubt that the engine casts on them, if any."""
         facts = facts_of(deal)
         reckoning = self.reference(facts)
-        return reckoning if self._doubt(facts, reckoning) is None else None
+        return reckoning, self._doubt(facts, reckoning)
 
     def _doubt(self, facts: Facts, reckoning: Reckoning) -> Finding | None:
         """The finding that refers the deal when the engine fails or differs from the reference in any rule."""
@@ -136,7 +136,7 @@ class Evaluation:
     @cached_property
     def cures(self) -> Cures:
         """For each lever the least change that clears the deal, or why there is none; searched when somebody asks."""
-        return find_cures(self._compiled, self._deal, self._reckoning)
+        return find_cures(self._compiled, self._deal, self._reckoning, self._doubt)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:

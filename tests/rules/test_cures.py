@@ -317,6 +317,46 @@ def test_a_change_that_the_engine_does_not_confirm_is_not_offered(
     assert found.reason == "A change was found, but the rules engine did not confirm it."
 
 
+class Failing:
+    """An engine that confirms the deal as it is and fails on every changed one."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.engine = Engine(policy)
+        self.asked = 0
+
+    def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+        self.asked += 1
+        if self.asked > 1:
+            raise TimeoutError
+        return self.engine.evaluate(facts, reckoning)
+
+
+def test_an_engine_that_failed_on_one_cure_is_not_asked_for_another(
+    write_policy: Callable[..., str], small_deal: Callable[..., Deal]
+) -> None:
+    policy = CompiledPolicy(Policy.from_text(write_policy(LTV)), Failing)
+    evaluation = policy.evaluate(small_deal(cash_price="13000.00"))
+    assert evaluation.cures.offered == ()
+    assert [found.lever for found in evaluation.cures.unfixable if not found.proved] == [
+        "cash_down",
+        "cash_price",
+        "collateral_value",
+    ]
+    assert isinstance(policy.engine, Failing)
+    assert policy.engine.asked == 2
+
+
+def test_where_the_engine_does_not_confirm_the_deal_itself_nothing_is_searched(
+    write_policy: Callable[..., str], small_deal: Callable[..., Deal]
+) -> None:
+    policy = CompiledPolicy(Policy.from_text(write_policy(LTV, "term_months <= 72")), Doubting)
+    cures, unfixable = policy.evaluate(small_deal(cash_price="14000.00", cash_down="1.00")).cures
+    assert cures == ()
+    assert {(found.reason, found.proved) for found in unfixable} == {
+        ("Not searched: the rules engine did not confirm the deal as it is.", False)
+    }
+
+
 def test_a_search_that_is_given_up_proves_nothing_and_says_so(judge: Judges) -> None:
     # Never above zero; but a range cannot know that both sides are the same number.
     evaluation = judge("cash_down / amount_financed - cash_down / amount_financed > 0%")
