@@ -145,7 +145,7 @@ def compiled(rules: list[Document], limits: Document) -> CompiledPolicy:
 
 @pytest.mark.parametrize("lever", LEVERS)
 @given(rules=rules(), limits=tables(), document=small_deals())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_the_search_finds_what_a_scan_of_every_cent_finds(
     lever: str, rules: list[Document], limits: Document, document: Document
 ) -> None:
@@ -160,7 +160,7 @@ def test_the_search_finds_what_a_scan_of_every_cent_finds(
 
 
 @given(rules=rules(), limits=tables(), document=small_deals())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_every_cure_offered_passes_on_the_changed_deal_and_says_what_it_clears(
     rules: list[Document], limits: Document, document: Document
 ) -> None:

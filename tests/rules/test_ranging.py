@@ -54,7 +54,7 @@ def check_choice(policy: CompiledPolicy, start: Start) -> None:
 
 
 @given(rules=rules(), limits=tables(), deals=st.lists(DEALS, min_size=1, max_size=2), seed=st.integers(0, 2**32))
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_no_result_falls_outside_the_results_that_were_held_possible(
     rules: list[Document], limits: Document, deals: list[Document], seed: int
 ) -> None:
@@ -72,7 +72,7 @@ def test_no_result_falls_outside_the_results_that_were_held_possible(
 
 @pytest.mark.parametrize("lever", [lever for lever in LEVERS if lever != "products"])
 @given(rules=rules(), limits=tables(), document=DEALS, seed=st.integers(0, 2**32))
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_changed_deal_reads_as_the_facts_that_the_search_judged(
     lever: str, rules: list[Document], limits: Document, document: Document, seed: int
 ) -> None:
