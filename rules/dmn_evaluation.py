@@ -199,6 +199,8 @@ class _Run:
             return True
         if _told(where, lambda: tests_hold(parse_tests(allowed, scope.names), value, scope)) is True:
             return True
+        if isinstance(value, str) and value in _told(where, lambda: _texts(allowed, scope)):
+            return True
         self.notes.append(
             f"{where} is {value_text(value)!r}, which is not among its values {allowed}: the result is null"
         )
@@ -233,13 +235,19 @@ class _Run:
 
     def _default(self, table: DecisionTable, scope: Scope, where: str) -> Value:
         if all(column.default is None for column in table.outputs):
-            self.notes.append(f"{where}: no rule holds, and the table has no default: the result is null")
-            return None
+            return self._nothing(table, where)
         values = [
             _cell(column.default or "", scope, f"{where}, default of {column.name!r}") for column in table.outputs
         ]
         result = _shaped(table.outputs, values)
         return [result] if _gives_a_list(table) else result
+
+    def _nothing(self, table: DecisionTable, where: str) -> Value:
+        """Nothing collected is an empty list, and the count of it zero; any other table has no result."""
+        if table.hit_policy is HitPolicy.COLLECT and table.aggregation in {None, Aggregation.COUNT}:
+            return [] if table.aggregation is None else Decimal(0)
+        self.notes.append(f"{where}: no rule holds, and the table has no default: the result is null")
+        return None
 
     def _result(
         self,
@@ -305,6 +313,11 @@ class _Run:
             item: ItemType | None = self.model.types.get(name) or self.model.types.get(name.rpartition(":")[2])
             text = text or (item.allowed if item else "")
         return _told(f"{where}, output values of {column.name!r}", lambda: values_of(text, scope)) if text else []
+
+
+def _texts(allowed: str, scope: Scope) -> list[str]:
+    """White space at the ends of an allowed text is an accident of the tool that listed it."""
+    return [text.strip() for text in values_of(allowed, scope) if isinstance(text, str)]
 
 
 def _rank(ordered: Sequence[Value], value: Value) -> int:
