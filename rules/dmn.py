@@ -16,9 +16,9 @@ from defusedxml.ElementTree import DefusedXMLParser
 from dealgate.rules.document import did_you_mean
 
 MOST_BYTES = 32_000_000
-MOST_ELEMENTS = 1_000_000
+MOST_ELEMENTS = 500_000
 MAX_DEPTH = 100
-MOST_ROWS = 50_000
+MOST_ROWS = 20_000
 """Rows of one decision table. No person keeps a larger one up to date."""
 
 

@@ -26,11 +26,13 @@ from dealgate.rules.document import did_you_mean
 from dealgate.rules.feel import Scope, cell_holds, evaluate, tests_hold, values_of
 from dealgate.rules.feel_functions import total
 from dealgate.rules.feel_syntax import FeelError, parse_tests
-from dealgate.rules.feel_values import Interval, Value, equal, kind, value_text
+from dealgate.rules.feel_values import Interval, Value, equal, is_vast, kind, value_text
 from dealgate.rules.feel_values import in_order as sorted_values
 from dealgate.rules.policy import CycleError, in_order
 
 MOST_CALLS_DEEP = 20
+MOST_CALLS = 20_000
+MOST_VALUES = 500_000
 
 
 class Outcome(NamedTuple):
@@ -91,8 +93,10 @@ class _Run:
         self.given = {" ".join(name.split()): value for name, value in inputs.items()}
         self.values: dict[str, Value] = {}
         self.depth = 0
+        self.calls = 0
         self.parts = frozenset(_part_names(model.types.values()))
         self.values.update(dict.fromkeys(model.inputs))
+        self.names = {found.id: found.name for found in (*model.inputs.values(), *model.decisions.values())}
         reader = InputReader(model.types)
         try:
             for name, value in self.given.items():
@@ -108,10 +112,8 @@ class _Run:
     def decide(self, decision: Decision) -> None:
         if decision.name in self.given:  # an input stands in for the decision
             return
-        by_id = {data.id: data for data in self.model.inputs.values()}
-        needed = [by_id[name].name for name in decision.requires if name in by_id]
-        for name in needed:
-            if name not in self.given:
+        for name in (self.names[required] for required in decision.requires if required in self.names):
+            if name in self.model.inputs and name not in self.given:
                 self.notes.append(f"the input {name!r} is not given: it counts as null")
         where = f"decision {decision.name!r}"
         if decision.logic is None:
@@ -119,14 +121,25 @@ class _Run:
             self.values[decision.name] = None
             return
         self.values[decision.name] = self.logic(
-            decision.logic, self._scope(self.values), where, decision.name, decision.type
+            decision.logic, self._scope(self._values_for(decision)), where, decision.name, decision.type
         )
+
+    def _values_for(self, decision: Decision) -> dict[str, Value]:
+        """The inputs, and of the decisions those that it requires."""
+        named = [*self.model.inputs, *self.given, *(self.names.get(required, "") for required in decision.requires)]
+        return {name: self.values[name] for name in named if name in self.values}
 
     def _scope(self, values: Mapping[str, Value]) -> Scope:
         functions = {name: self._function(knowledge) for name, knowledge in self.model.knowledge.items()}
         return Scope(values, functions, self.parts)
 
     def logic(self, logic: Logic, scope: Scope, where: str, name: str = "", type_name: str = "") -> Value:
+        value = self._value(logic, scope, where, name, type_name)
+        if isinstance(value, list | Mapping) and is_vast(value, MOST_VALUES):
+            raise DmnError(f"{where}: a list or context of more than {MOST_VALUES:,} values, or nested too deeply")
+        return value
+
+    def _value(self, logic: Logic, scope: Scope, where: str, name: str, type_name: str) -> Value:
         match logic:
             case DecisionTable():
                 return self.table(logic, scope, where, name, type_name)
@@ -166,6 +179,9 @@ class _Run:
                 return None
             if self.depth == MOST_CALLS_DEEP:
                 raise DmnError(f"{where}: functions call each other more than {MOST_CALLS_DEEP} levels deep")
+            self.calls += 1
+            if self.calls > MOST_CALLS:
+                raise DmnError(f"{where}: more than {MOST_CALLS:,} calls of functions")
             self.depth += 1
             try:
                 return self.logic(knowledge.logic, self._scope(given), where, where)

@@ -39,6 +39,7 @@ from dealgate.rules.feel_values import (
     any_true,
     compare,
     equal,
+    is_vast,
     kind,
     opposite,
     read_date,
@@ -49,6 +50,7 @@ from dealgate.rules.feel_values import (
 
 LARGEST_EXPONENT = 100_000
 LONGEST_TEXT = 1_000_000
+MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class _Evaluator:
             case Conditional(condition, then, otherwise):
                 return self.value(then if self.value(condition) is True else otherwise)
             case ListOf(items):
-                return [self.value(item) for item in items]
+                return _within_bounds([self.value(item) for item in items])
             case Context(entries):
                 return self.context(entries)
             case Call():
@@ -179,7 +181,7 @@ class _Evaluator:
     def context(self, entries: Iterable[tuple[str, Syntax]]) -> Value:
         found: dict[str, Value] = {}
         for key, entry in entries:
-            found[key] = _Evaluator(self.scope.with_values(found), self.tested).value(entry)
+            found[key] = _within_bounds(_Evaluator(self.scope.with_values(found), self.tested).value(entry))
         return found
 
     def call(self, node: Call) -> Value:
@@ -192,6 +194,12 @@ class _Evaluator:
         if node.names:
             raise FeelError(f"{node.function}() is called with its operands in order, without their names")
         return call(FUNCTIONS[node.function], operands)
+
+
+def _within_bounds(value: Value) -> Value:
+    if is_vast(value, MOST_VALUES):
+        raise FeelError(f"a list or context of more than {MOST_VALUES:,} values, or nested too deeply")
+    return value
 
 
 def _reads_tested_value(node: object) -> bool:

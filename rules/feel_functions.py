@@ -23,6 +23,9 @@ from dealgate.rules.feel_values import (
     value_text,
 )
 
+MOST_ITEMS = 100_000
+"""Of a list that a function makes; a longer one is null."""
+
 
 class Function(NamedTuple):
     compute: Callable[..., Value]
@@ -194,7 +197,9 @@ def _positions(items: list[Value], sought: Value) -> list[Value]:
     return [Decimal(place) for place, item in enumerate(items, 1) if equal(item, sought) is True]
 
 
-def _joined(*lists: Value) -> list[Value]:
+def _joined(*lists: Value) -> list[Value] | None:
+    if sum(len(part) for part in lists if isinstance(part, list)) > MOST_ITEMS:
+        return None
     return [item for part in lists for item in (part if isinstance(part, list) else [part])]
 
 
@@ -265,7 +270,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "reverse": Function(lambda items: items[::-1], 1, 1, ("list",)),
     "append": Function(lambda items, *more: [*items, *more], 2, 1_000, ("list",)),
     "concatenate": Function(_joined, 1, 1_000),
-    "union": Function(lambda *lists: _distinct(_joined(*lists)), 1, 1_000),
+    "union": Function(lambda *lists: _distinct(_joined(*lists) or []), 1, 1_000),
     "flatten": Function(_flat, 1, 1, ("list",)),
     "get value": Function(_entry, 2, 2, ("context", "string")),
 }

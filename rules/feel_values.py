@@ -18,6 +18,7 @@ ARITHMETIC = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-6143, Emax=6144, t
 """DMN's numbers are those of IEEE 754-2008 decimal128."""
 
 LONGEST_NUMBER = 60
+MOST_LEVELS = 100
 LONGEST_DURATION = 60
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -131,6 +132,21 @@ def in_order(values: Iterable[Value]) -> list[Value] | None:
     if any(compare("<=", values[0], value) is None for value in values):
         return None
     return sorted(values, key=cmp_to_key(_order))
+
+
+def is_vast(value: Value, most: int) -> bool:
+    """Whether a value holds more than so many values, or is nested deeper than `MOST_LEVELS`: lists of lists grow without end."""
+    waiting, seen = [(value, 0)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        seen += 1
+        if seen > most or depth > MOST_LEVELS:
+            return True
+        if isinstance(part, list | Mapping):
+            waiting.extend((item, depth + 1) for item in (part.values() if isinstance(part, Mapping) else part))
+            if len(waiting) > most:
+                return True
+    return False
 
 
 # From text

@@ -11,13 +11,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
-
-from dealgate.rules.dmn import DecisionTable, DmnError, TableRow, read_dmn
 
 if TYPE_CHECKING:
     from openpyxl.cell.cell import Cell as ExcelCell
     from openpyxl.worksheet.worksheet import Worksheet
+
+    from dealgate.rules.dmn import TableRow
 
 MOST_BYTES = 20_000_000
 MOST_ROWS = 5_000
@@ -181,7 +180,10 @@ def _from_excel(data: bytes, file: str, sheet: str) -> FileTable:
 
 
 def _worksheet(data: bytes, file: str, sheet: str) -> "Worksheet":
-    from openpyxl import load_workbook  # noqa: PLC0415  costs a quarter of a second, and most policies need none
+    # Loaded where they are needed: most policies have no such file.
+    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415
+
+    from openpyxl import load_workbook  # noqa: PLC0415
 
     try:
         with ZipFile(BytesIO(data)) as unpacked:
@@ -239,6 +241,8 @@ def _plain(number: Decimal) -> str:
 
 
 def _from_dmn(data: bytes, file: str, decision: str) -> FileTable:
+    from dealgate.rules.dmn import DecisionTable, DmnError, read_dmn  # noqa: PLC0415
+
     try:
         model = read_dmn(data)
         names = list(model.decisions)
@@ -273,7 +277,7 @@ def _from_dmn(data: bytes, file: str, decision: str) -> FileTable:
     )
 
 
-def _dmn_line(row: TableRow, columns: Sequence[TableCell], where: str) -> TableLine:
+def _dmn_line(row: "TableRow", columns: Sequence[TableCell], where: str) -> TableLine:
     rule = f"{where}, rule {row.number}"
     tested = [TableCell(text, f"{rule}, input {name.text}") for text, name in zip(row.inputs, columns, strict=True)]
     return TableLine(tuple(tested), TableCell(row.outputs[0], f"{rule}, output"), rule)
