@@ -96,7 +96,8 @@ class _Run:
         self.calls = 0
         self.parts = frozenset(_part_names(model.types.values()))
         self.values.update(dict.fromkeys(model.inputs))
-        self.names = {found.id: found.name for found in (*model.inputs.values(), *model.decisions.values())}
+        self.names = {data.id: data.name for data in model.inputs.values()}
+        self.names |= {decision.id: decision.name for decision in model.decisions.values()}
         reader = InputReader(model.types)
         try:
             for name, value in self.given.items():

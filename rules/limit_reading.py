@@ -289,6 +289,9 @@ class _FileRows:
 
     def _unit(self, cell: TableCell) -> Unit | None:
         """The unit of the field or measure that heads a column."""
+        if cell.problem:
+            self._problem(f"{cell.place}: {cell.problem}", "")
+            return None
         try:
             found = read_expression(cell.text, self.scope)
         except ExpressionError as error:
@@ -305,7 +308,7 @@ class _FileRows:
     def condition(self, name: str, unit: Unit, cell: TableCell) -> tuple[Expression, ...]:
         """The operands of `and` that a cell contributes, none where it asks nothing."""
         key = (name, cell.text)
-        if key not in self._conditions:
+        if cell.problem or key not in self._conditions:
             found = self._told(cell, lambda: self._read_condition(name, unit, cell.text))
             if found is None:
                 return ()
@@ -320,7 +323,7 @@ class _FileRows:
         return expression.operands if isinstance(expression, All) else (expression,)
 
     def limit(self, cell: TableCell) -> Expression | None:
-        if cell.text not in self._limits:
+        if cell.problem or cell.text not in self._limits:
             found = self._told(cell, lambda: self._read_limit(cell.text))
             if found is None:
                 return None
@@ -338,6 +341,8 @@ class _FileRows:
 
     def _told(self, cell: TableCell, read: Callable[[], Found]) -> Found | None:
         try:
+            if cell.problem:
+                raise CellError(cell.problem)
             return read()
         except (CellError, ExpressionError) as error:
             self._problem(f"{cell.place}: {error.message}", error.suggestion)

@@ -7,7 +7,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,8 +38,11 @@ class TableError(ValueError):
 
 
 class TableCell(NamedTuple):
+    """A cell with its place; `problem` says why it has no text that counts."""
+
     text: str
     place: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,10 +173,7 @@ def _from_excel(data: bytes, file: str, sheet: str) -> FileTable:
         first = sorted(str(cells) for cells in worksheet.merged_cells.ranges)[0]
         raise TableError(f"{where}: the cells {first} are merged; all but one of them would count as empty")
     lines = [
-        _Line(
-            [TableCell(_excel_text(cell, where), f"{where}, cell {cell.coordinate}") for cell in row],
-            f"{where}, row {number}",
-        )
+        _Line([_excel_cell(cell, where) for cell in row], f"{where}, row {number}")
         for number, row in enumerate(worksheet.iter_rows(), worksheet.min_row)
     ]
     return _from_grid(lines, where)
@@ -206,21 +206,26 @@ def _worksheet(data: bytes, file: str, sheet: str) -> "Worksheet":
     return workbook.worksheets[names.index(sheet)]
 
 
-def _excel_text(cell: Any, where: str) -> str:
-    """What a person sees in a cell, exactly."""
+def _excel_cell(cell: Any, where: str) -> TableCell:
     excel: ExcelCell = cell
-    value = excel.value
-    if value is None:
-        return ""
+    place = f"{where}, cell {excel.coordinate}"
     if excel.data_type in {"f", "e"}:
-        what = "a formula" if excel.data_type == "f" else f"the error {value}"
-        raise TableError(f"{where}, cell {excel.coordinate}: {what}; put the value itself there")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return _number_text(Decimal(repr(value)), excel.number_format)
-    if isinstance(value, datetime | date):
-        return value.isoformat()[:10]
+        what = "a formula" if excel.data_type == "f" else f"the error {excel.value}"
+        return TableCell(str(excel.value), place, f"{what}; put the value itself there")
+    return TableCell(_excel_text(excel.value, excel.number_format), place)
+
+
+def _excel_text(value: Any, number_format: str) -> str:
+    """What a person sees in a cell, exactly."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return _number_text(Decimal(repr(value)), number_format)
+        case date():
+            return value.isoformat()[:10]
     return str(value)
 
 

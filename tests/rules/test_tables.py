@@ -491,6 +491,13 @@ def test_a_mistake_in_a_sheet_is_told_with_its_cell(rows: list[list[Any]], words
     assert any(words in problem for problem in excel_problems(rows))
 
 
+def test_every_mistake_of_a_sheet_is_told_at_once() -> None:
+    rows: list[list[Any]] = [["condition", "term months", "limit"], ["nwe", "60,000", "=C3*2"], ["new", "=1", 1.25]]
+    assert [problem.partition(": ")[0] for problem in excel_problems(rows) if problem.startswith("l.xlsx")] == [
+        f"l.xlsx, sheet LTV, cell {name}" for name in ("A2", "B2", "B3", "C2", "C3")
+    ]
+
+
 def test_numbers_of_a_sheet_are_read_exactly_as_they_are_shown() -> None:
     rows: list[list[Any]] = [
         ["cash_price", "mileage", "first_time_buyer", "limit"],
