@@ -12,13 +12,17 @@ from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
+from dealgate.rules.table_files import MOST_BYTES, TableError
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
 DEFAULT = SHIPPED[0]
 
 
 class PolicyDocument(NamedTuple):
-    """A policy as it was written and as it was read."""
+    """A policy as it was written and as it was read.
+
+    Where tables come from files, the text is the policy with their rows written out: it is read again without them.
+    """
 
     text: str
     policy: Policy
@@ -30,8 +34,9 @@ def load_policy(name: str | None = None) -> PolicyDocument:
     if name in SHIPPED:
         shipped = files("dealgate.rules") / "policies" / f"{name.replace('-', '_')}.yaml"
         return _read(shipped.read_bytes(), f"{name}.yaml")
+    tables = TableFolder(Path(name).parent)
     try:
-        return _read(Path(name).read_bytes(), name)
+        return _read(Path(name).read_bytes(), name, tables)
     except OSError as error:
         message = f"the policy cannot be read: {error.strerror or error}"
         raise PolicyError(
@@ -39,12 +44,46 @@ def load_policy(name: str | None = None) -> PolicyDocument:
         ) from None
 
 
-def _read(data: bytes, file: str) -> PolicyDocument:
+class TableFolder:
+    """The folder of a policy document, as far as its tables may be read from there. `read` remembers that something was."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.read: set[str] = set()
+
+    def __call__(self, name: str) -> bytes:
+        """The content of a file, by its name relative to the folder. Raises `TableError`."""
+        try:
+            path = (self.folder / name).resolve()
+            inside = path.is_relative_to(self.folder.resolve()) and not Path(name).is_absolute()
+            data = _first_bytes(path) if inside else b""
+        except OSError as error:
+            raise TableError(f"{name} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:  # a name with a null character
+            raise TableError(f"{name!r} cannot be read: {error}") from None
+        if not inside:
+            raise TableError(
+                f"{name} lies outside the folder of the policy: keep the table beside it, or in a folder below"
+            )
+        self.read.add(name)
+        return data
+
+
+def _first_bytes(path: Path) -> bytes:
+    """One more than a table may have, so that a larger file is known to be one."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "there is no such file")
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _read(data: bytes, file: str, tables: TableFolder | None = None) -> PolicyDocument:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(file, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
-    return PolicyDocument(text, Policy.from_text(text, file))
+    policy = Policy.from_text(text, file, tables)
+    return PolicyDocument(policy.self_contained if tables and tables.read else text, policy)
 
 
 _compiled: WeakValueDictionary[tuple[object, ...], CompiledPolicy] = WeakValueDictionary()

@@ -131,7 +131,7 @@ class Heart:
         self.over, self.allows = OVER[comparison.operator], ALLOWS[comparison.operator]
         self.reading = measured.reading if measured and self.share else ""
         self.limit_name = right.name if isinstance(right, LimitName) else None
-        self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
+        self.rows = policy.limits[right.name].all_rows if isinstance(right, LimitName) else ()
         self.who = "the policy" if isinstance(right, Number | LimitName) else f"the policy ({expression_text(right)})"
         self.conditions = [expression_text(row.when) if row.when else None for row in self.rows]
         self.fields_of_row = [_fields_tested([row] if row.when else self.rows) for row in self.rows]
@@ -439,7 +439,7 @@ def used_consumer_report(policy: Policy, rule: Rule) -> bool:
             if isinstance(node, MeasureName):
                 waiting.append(policy.measures[node.name].formula)
             if isinstance(node, LimitName):
-                waiting.extend(part for row in policy.limits[node.name].rows for part in (row.when, row.limit))
+                waiting.extend(part for row in policy.limits[node.name].all_rows for part in (row.when, row.limit))
     return False
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, MeasureName, Violated, walk
 from dealgate.rules.fields import Unit
+from dealgate.rules.table_files import FindTable
 from dealgate.rules.writing import expression_text, number_text
 
 
@@ -60,12 +61,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Limit:
-    """A number the policy sets, often by tier: a decision table."""
+    """A number the policy sets, often by tier: a decision table.
+
+    `hit_policy` is `first`, `unique`, `any` or `collect` with an `aggregate`. A table by priority is one by `first`, its rows in
+    the order of priority; the default of such a table is its last row. The others keep theirs in `default`.
+    """
 
     name: str
     unit: Unit
     hit_policy: str
     rows: tuple[Row, ...]
+    aggregate: str = ""
+    default: Row | None = None
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows, and after them the default."""
+        return (*self.rows, self.default) if self.default else self.rows
 
 
 @dataclass(frozen=True)
@@ -128,11 +140,11 @@ class Policy:
     file: str = ""
 
     @classmethod
-    def from_text(cls, text: str, file: str = "policy") -> Self:
-        """Read a policy document. Raises `PolicyError` with every problem found."""
+    def from_text(cls, text: str, file: str = "policy", find_table: FindTable | None = None) -> Self:
+        """Read a policy document; `find_table` gives the content of a table's file. Raises `PolicyError` with every problem found."""
         from dealgate.rules.reading import read_policy  # noqa: PLC0415  the reader builds this class
 
-        policy = read_policy(text, file)
+        policy = read_policy(text, file, find_table)
         assert isinstance(policy, cls)
         return policy
 
@@ -193,6 +205,15 @@ class Policy:
         return json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @cached_property
+    def self_contained(self) -> str:
+        """The content with the origin of every row, as a document: it needs no file, and its evidence is the same."""
+        limits = {name: dict(content) for name, content in self.content["limits"].items()}
+        for name, content in limits.items():
+            rows = zip(content["rows"], self.limits[name].rows, strict=True)
+            content["rows"] = [{**written, "origin": row.origin} for written, row in rows]
+        return json.dumps({**self.content, "limits": limits}, sort_keys=True, indent=1, ensure_ascii=False)
+
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
@@ -202,7 +223,7 @@ def definition_reads(definition: Measure | Limit) -> list[str]:
     if isinstance(definition, Measure):
         expressions: list[Expression | None] = [definition.formula]
     else:
-        expressions = [part for row in definition.rows for part in (row.when, row.limit)]
+        expressions = [part for row in definition.all_rows for part in (row.when, row.limit)]
     return [name for expression in expressions for name in _names(expression)]
 
 
@@ -264,11 +285,21 @@ def _measure_content(measure: Measure) -> dict[str, str]:
 
 
 def _limit_content(limit: Limit) -> dict[str, Any]:
-    rows = [
-        {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {})
-        for row in limit.rows
-    ]
-    return {"unit": limit.unit.value, "hit_policy": limit.hit_policy, "rows": rows}
+    content: dict[str, Any] = {
+        "unit": limit.unit.value,
+        "hit_policy": limit.hit_policy,
+        "rows": [
+            {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {})
+            for row in limit.rows
+        ],
+    }
+    if limit.aggregate:
+        content["aggregate"] = limit.aggregate
+    if limit.default:
+        content["default"] = expression_text(limit.default.limit)
+    elif limit.aggregate != "count" and all(row.when for row in limit.rows):
+        content["on_no_hit"] = "unknown"
+    return content
 
 
 def _rule_content(rule: Rule) -> dict[str, Any]:

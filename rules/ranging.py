@@ -36,7 +36,7 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
-from dealgate.rules.policy import Limit, Measure, Policy, Rule, definition_reads
+from dealgate.rules.policy import Limit, Measure, Policy, Row, Rule, definition_reads
 from dealgate.rules.reference import Result
 from dealgate.rules.spans import (
     ANYTHING,
@@ -229,9 +229,35 @@ class Ranging:
         return lambda leg: leg.stretch.whole_cents(formula(leg))
 
     def _limit(self, limit: Limit) -> ReadsNumber:
+        if limit.hit_policy != "first":
+            return self._limit_by_all_rows(limit)
+        return self._first_row(limit)
+
+    def _rows(self, rows: Iterable[Row], unit: Unit) -> list[tuple[ReadsTruth, ReadsNumber]]:
+        def cents(read: ReadsNumber) -> ReadsNumber:
+            return lambda leg: leg.stretch.whole_cents(read(leg))
+
+        reads = [(self.truth(row.when) if row.when else _always, self.number(row.limit)) for row in rows]
+        return [(when, cents(read) if unit == Unit.MONEY else read) for when, read in reads]
+
+    def _limit_by_all_rows(self, limit: Limit) -> ReadsNumber:
+        """Rows that can be true may count, those that must be true do; an unknown condition makes the limit unknown."""
+        rows = self._rows(limit.rows, limit.unit)
+        default = self._rows([limit.default], limit.unit)[0][1] if limit.default else None
+
+        def settled(leg: Leg) -> Span | None:
+            matches = [when(leg) for when, _ in rows]
+            hits = [(truths, read(leg)) for truths, (_, read) in zip(matches, rows, strict=True) if truths & TRUE]
+            found = by_all_rows(leg.stretch, limit, hits)
+            if limit.aggregate != "count" and not any(truths == TRUE for truths in matches):
+                found = hull([*([found] if hits else []), default(leg) if default else None])
+            return hull([found, None]) if any(truths & UNKNOWN for truths in matches) else found
+
+        return settled
+
+    def _first_row(self, limit: Limit) -> ReadsNumber:
         """Every row that can be the first true one counts; an unknown row above it makes the limit unknown."""
-        money = limit.unit == Unit.MONEY
-        rows = [(self.truth(row.when) if row.when else _always, self.number(row.limit)) for row in limit.rows]
+        rows = self._rows(limit.rows, limit.unit)
 
         def first_true(leg: Leg) -> Span | None:
             found: list[Span | None] = []
@@ -240,7 +266,7 @@ class Ranging:
                 if matches & UNKNOWN:
                     found.append(None)
                 if matches & TRUE:
-                    found.append(leg.stretch.whole_cents(read(leg)) if money else read(leg))
+                    found.append(read(leg))
                 if not matches & FALSE:
                     return hull(found)
             return hull([*found, None])
@@ -358,7 +384,27 @@ class Ranging:
 def _of(definition: Measure | Limit) -> list[Expression]:
     if isinstance(definition, Measure):
         return [definition.formula]
-    return [part for row in definition.rows for part in (row.when, row.limit) if part is not None]
+    return [part for row in definition.all_rows for part in (row.when, row.limit) if part is not None]
+
+
+def by_all_rows(stretch: Stretch, limit: Limit, hits: list[tuple[int, Span | None]]) -> Span | None:
+    """What a table comes to whose hit policy looks at every row, if any row is hit. `hits` are the rows that can be."""
+    certain = sum(truths == TRUE for truths, _ in hits)
+    values = [value for _, value in hits]
+    match limit.aggregate or limit.hit_policy:
+        case "count":
+            return Span(certain, len(hits), 1, (certain, 0) if certain == len(hits) else None)
+        case "sum":
+            total: Span | None = exactly(0)
+            for truths, value in hits:
+                total = stretch.sum(total, value if truths == TRUE else hull([value, exactly(0)]))
+            return total
+        case "min" | "max":
+            if certain == len(hits):
+                return stretch.extreme(limit.aggregate, values)
+            return hull(values)
+    # unique and any: rows that fail each other leave the limit unknown
+    return hull([*values, None] if len(values) > 1 else values)
 
 
 def _reads_item(expression: Expression) -> bool:

@@ -27,6 +27,7 @@ from dealgate.rules.document import (
 from dealgate.rules.equity import Curve, Equity
 from dealgate.rules.expressions import Expression, Number, Truth
 from dealgate.rules.fields import FIELDS, LISTS, Unit
+from dealgate.rules.limit_reading import LimitReader
 from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
@@ -36,11 +37,11 @@ from dealgate.rules.policy import (
     Mitigation,
     Outcome,
     Policy,
-    Row,
     Rule,
     definition_reads,
     in_order,
 )
+from dealgate.rules.table_files import FindTable
 
 ENGINE_FAILURE = "ENGINE-FAILURE"
 ENGINE_DISAGREEMENT = "ENGINE-DISAGREEMENT"
@@ -53,8 +54,11 @@ HEAD = ("policy", "version", "title", "effective_from", "rules")
 BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "examples")
 
 
-def read_policy(text: str, file: str = "policy") -> Policy:
-    """Read and check one policy document. Raises `PolicyError` with every problem found."""
+def read_policy(text: str, file: str = "policy", find_table: FindTable | None = None) -> Policy:
+    """Read and check one policy document; `find_table` gives the content of a table's file.
+
+    Raises `PolicyError` with every problem found.
+    """
     text = text.removeprefix("\ufeff")
     report = Report(file, text)
     try:
@@ -62,7 +66,7 @@ def read_policy(text: str, file: str = "policy") -> Policy:
     except PolicyError as error:
         report.adopt(error)
         raise PolicyError(report.problems) from None
-    policy = _Reader(report, shipped_measures()).policy(root)
+    policy = _Reader(report, shipped_measures(), find_table).policy(root)
     if policy is None:
         raise PolicyError(report.problems)
     return policy
@@ -106,8 +110,9 @@ DEFAULT_CURVE = "kbb_calculator"
 
 
 class _Reader:
-    def __init__(self, report: Report, shipped: Mapping[str, Measure]) -> None:
+    def __init__(self, report: Report, shipped: Mapping[str, Measure], find_table: FindTable | None = None) -> None:
         self.report = report
+        self.find_table = find_table
         self.shipped = shipped
         self.scope = Scope({name: measure.unit for name, measure in shipped.items()})
 
@@ -116,7 +121,8 @@ class _Reader:
         limit_nodes = self._tables(entries.get("limits"), "limits")
         self._declare(entries.get("measures"), entries.get("limits"), entries.get("rules"))
         measures = {**self.shipped, **self.measures(entries.get("measures"))}
-        limits = {name: limit for name, node in limit_nodes.items() if (limit := self._limit(name, node))}
+        reader = LimitReader(self.report, self.scope, self._expression, self.find_table)
+        limits = {name: limit for name, node in limit_nodes.items() if (limit := reader.limit(name, node))}
         self._refuse_cycles(entries, {**measures, **limits})
         rules = self._rules(entries.get("rules"))
         effective_from = self._date(entries.get("effective_from"), "effective_from")
@@ -311,44 +317,6 @@ class _Reader:
                 words = {"title": shipped.title, "meaning": shipped.meaning, "reading": shipped.reading} | words
             found[name] = Measure(name, Unit(unit), formula, **({"title": name.replace("_", " ").capitalize()} | words))
         return found
-
-    def _limit(self, name: str, node: Node) -> Limit | None:
-        parts = self.report.table(node, f"limit {name}", ("unit", "rows"), ("hit_policy",))
-        unit = (
-            self.report.word(parts["unit"], "the unit of a limit", [u.value for u in Unit if u in NUMERIC])
-            if "unit" in parts
-            else ""
-        )
-        hit_policy = (
-            self.report.word(parts["hit_policy"], "hit_policy", ["first"]) if "hit_policy" in parts else "first"
-        )
-        rows = (
-            [self._row(name, row, Unit(unit) if unit else None) for row in self.report.list(parts["rows"], "rows")]
-            if "rows" in parts
-            else []
-        )
-        if "rows" in parts and not rows:
-            self.report.add(parts["rows"].place, f"limit {name} has no row")
-        for row, following in zip(rows, self.report.list(parts["rows"], "rows")[1:] if rows else [], strict=False):
-            if row and row.when is None:
-                self.report.add(following.place, "this row can never match: the row above it matches every deal")
-        if rows and rows[-1] and rows[-1].when is not None:
-            self.report.add(
-                node.place,
-                f"limit {name} has a gap: a deal that matches no row has no limit",
-                "End with a row without 'when'.",
-            )
-        if not unit or not hit_policy or not rows or None in rows:
-            return None
-        return Limit(name, Unit(unit), hit_policy, tuple(row for row in rows if row))
-
-    def _row(self, name: str, node: Node, unit: Unit | None) -> Row | None:
-        parts = self.report.table(node, f"a row of {name}", ("limit",), ("when",))
-        when = self._expression(parts["when"], self.scope, Unit.BOOLEAN) if "when" in parts else None
-        limit = self._expression(parts.get("limit"), self.scope, unit)
-        if limit is None or ("when" in parts and when is None):
-            return None
-        return Row(when, limit, f"{self.report.file}:{node.place.line}")
 
     def _rules(self, node: Node | None) -> tuple[Rule, ...]:
         if node is None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dealgate.rules.compiling import Compiler, Slot, Source, any_unknown
 from dealgate.rules.fields import Facts, Unit
+from dealgate.rules.limit_compiling import write_by_all_rows
 from dealgate.rules.policy import Limit, Measure, Policy, Rule
 
 
@@ -94,6 +95,9 @@ def _limit(compiler: Compiler, limit: Limit) -> Slot:
     source = compiler.source
     conditions = [compiler.write(row.when) if row.when else None for row in limit.rows]
     slots = [_whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
+    if limit.hit_policy != "first":
+        default = _whole_cents(source, compiler.write(limit.default.limit), limit.unit) if limit.default else None
+        return write_by_all_rows(source, limit, conditions, slots, default)
     top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
     unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
     source.add(

@@ -40,7 +40,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import FIELDS, Facts, Unit
 from dealgate.rules.payment import level_payment
-from dealgate.rules.policy import Policy
+from dealgate.rules.policy import Limit, Policy
 from dealgate.rules.reference import Reckoning, Result, Value
 
 COMPARE = {
@@ -217,13 +217,30 @@ class Trace:
         return names
 
     def _missing_for_limit(self, name: str) -> list[str]:
-        for row in self.policy.limits[name].rows:
+        limit = self.policy.limits[name]
+        if limit.hit_policy != "first":
+            return self._missing_for_all_rows(limit)
+        for row in limit.rows:
             matches = True if row.when is None else self.value(row.when)
             if matches is None:
                 return self.missing(row.when)
             if matches:
                 return self.missing(row.limit)
-        return []
+        return [f"{name} (no row holds)"]
+
+    def _missing_for_all_rows(self, limit: Limit) -> list[str]:
+        """Where every row counts: what leaves a condition or a value unknown, else how the rows fail each other."""
+        matches = [True if row.when is None else self.value(row.when) for row in limit.rows]
+        unknown = [
+            name
+            for row, holds in zip(limit.rows, matches, strict=True)
+            if holds is None
+            for name in self.missing(row.when)
+        ]
+        hits = [row for row, holds in zip(limit.rows, matches, strict=True) if holds]
+        rows = hits or ([limit.default] if limit.default else [])
+        unknown += [name for row in rows if self.value(row.limit) is None for name in self.missing(row.limit)]
+        return unknown or [f"{limit.name} ({'several rows hold' if hits else 'no row holds'})"]
 
     def missing_for_rule(self, name: str) -> list[str]:
         rule = next(rule for rule in self.policy.rules if rule.id == name)

@@ -49,7 +49,6 @@ class Writer(Reader):
         blank = "\n" if shown and not shown[-1] else ""
         return f"$ {command}\n{output}{code}{blank}"
 
-
     def _breaks_alike(self, shown: list[str]) -> bool:
         """Whether as many lines came as are shown: only ids and times are other than on the page."""
         kept = [line for line in shown if line.strip() and not line.startswith("exit code ")]

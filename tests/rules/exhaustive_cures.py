@@ -18,7 +18,7 @@ LONGEST = 240
 
 
 def judged(policy: CompiledPolicy, document: Document) -> Reckoning:
-    return policy.reference(facts_of(Deal.read(document)))
+    return policy.evidence(facts_of(Deal.read(document)))
 
 
 def is_cured(before: dict[str, Result], after: dict[str, Result]) -> bool:

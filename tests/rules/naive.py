@@ -89,14 +89,36 @@ class Naive:
         if isinstance(definition, Measure):
             self.measures[definition.name] = self._amount(definition.formula, definition.unit)
             return
-        self.limits[definition.name] = (None, -1)
-        for index, row in enumerate(definition.rows):
-            matches = True if row.when is None else self.value(row.when)
-            if matches is None:
-                return
-            if matches:
-                self.limits[definition.name] = (self._amount(row.limit, definition.unit), index)
-                return
+        self.limits[definition.name] = self._limit(definition)
+
+    def _limit(self, limit: Limit) -> tuple[Value, int]:
+        """The value and the row it came from, counted from 0; -1 where that is no single row."""
+        rows = [(True if row.when is None else self.value(row.when), row) for row in limit.rows]
+        if limit.hit_policy == "first":
+            index = next((index for index, (holds, _) in enumerate(rows) if holds is not False), None)
+            if index is None or rows[index][0] is None:
+                return None, -1
+            return self._amount(limit.rows[index].limit, limit.unit), index
+        if any(holds is None for holds, _ in rows):
+            return None, -1
+        hits = [(self._amount(row.limit, limit.unit), index) for index, (holds, row) in enumerate(rows) if holds]
+        if not hits and limit.default:
+            return self._amount(limit.default.limit, limit.unit), len(rows)
+        return self._of_all(limit.aggregate or limit.hit_policy, hits)
+
+    def _of_all(self, policy: str, hits: list[tuple[Value, int]]) -> tuple[Value, int]:
+        values = [value for value, _ in hits]
+        if policy == "count":
+            return Fraction(len(hits)), -1
+        if policy == "unique":
+            return hits[0] if len(hits) == 1 else (None, -1)
+        if not hits or None in values:
+            return None, -1
+        if policy == "any":
+            return hits[0] if len(set(values)) == 1 else (None, -1)
+        if policy == "sum":
+            return sum(values, Fraction(0)), hits[0][1] if len(hits) == 1 else -1
+        return hits[values.index(min(values) if policy == "min" else max(values))]
 
     def _amount(self, expression: tree.Expression, unit: str) -> Value:
         value = self.value(expression)
