@@ -18,13 +18,17 @@ LONGEST = 240
 
 
 def judged(policy: CompiledPolicy, document: Document) -> Reckoning:
-    return policy.evidence(facts_of(Deal.read(document)))
+    return policy.reference(facts_of(Deal.read(document)))
 
 
 def is_cured(before: dict[str, Result], after: dict[str, Result]) -> bool:
     broken = any(result in {"violated", "mitigated"} for result in after.values())
     newly_unjudged = any(after[rule] == "not_evaluable" != result for rule, result in before.items())
     return not broken and not newly_unjudged
+
+
+VALUES_SCANNED = 3_000
+"""Cents of collateral value that a scan goes up."""
 
 
 def cents(text: str | None) -> int:
@@ -41,7 +45,7 @@ def changes(policy: CompiledPolicy, document: Document, lever: str) -> Iterator[
         yield from _higher_values(policy, document)
         return
     plain = without_payment(document)
-    financed = judged(policy, plain).measures["amount_financed"].numerator
+    financed = policy.evidence(facts_of(Deal.read(plain))).measures["amount_financed"].numerator
     most = 10**9 if financed is None else financed - 1
     match lever:
         case "cash_down":
@@ -89,7 +93,7 @@ def _higher_values(policy: CompiledPolicy, document: Document) -> Iterator[Tried
     listed = next((basis for basis in bases if any(value["basis"] == basis for value in values)), None)
     if listed is None:
         return
-    for change in range(1, 3_000):
+    for change in range(1, VALUES_SCANNED):
         changed = copy.deepcopy(document)
         for value in changed["vehicle"]["values"]:
             if value["basis"] == listed:

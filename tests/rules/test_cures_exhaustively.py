@@ -11,7 +11,7 @@ from dealgate import CompiledPolicy, Deal, Policy
 from dealgate.rules.amounts import hundredths
 from dealgate.rules.fields import facts_of
 from dealgate.rules.levers import LEVERS
-from tests.rules.exhaustive_cures import is_cured, judged, least_changes
+from tests.rules.exhaustive_cures import VALUES_SCANNED, is_cured, judged, least_changes
 
 Document = dict[str, Any]
 Strategy = st.SearchStrategy[Any]
@@ -154,7 +154,8 @@ def test_the_search_finds_what_a_scan_of_every_cent_finds(
     assume(any(finding.result in {"violated", "mitigated"} for finding in evaluation.findings))
     cures, unfixable = evaluation.cures
     offered = [cure for cure in cures if cure.lever == lever]
-    assert [cure.change for cure in offered] == least_changes(policy, document, lever)
+    within = [cure.change for cure in offered if lever != "collateral_value" or cure.change < VALUES_SCANNED]
+    assert within == least_changes(policy, document, lever)
     assert [found.lever for found in unfixable].count(lever) == (0 if offered else 1)
     assert all(found.proved for found in unfixable)
 
