@@ -23,7 +23,7 @@ INK, GREY, GRID = "#1a1a1a", "#595959", "#d9d9d9"
 ADDED, CREDITED, TOTAL, OVER = "#5b9bd5", "#f2d9a6", "#1f3d5c", "#d55e00"
 TEXT, SMALL = 12, 11
 ROW, BAR = 21, 13
-CURVE_HEIGHT, CURVE_TOP = 270, 46
+CURVE_TOP = 46
 NARROWEST, WIDEST, USUAL = 360, 2400, 800
 
 
@@ -65,7 +65,7 @@ def curve_parts(curve: EquityCurve | Unknown, width: int) -> list[Chart]:
         return [written([heading, Line(curve.sentence)], width)]
     said = written([heading, Line(" ".join(curve.sentences))], width)
     notes = [Line(note, SMALL, fill=GREY) for note in (curve.assumptions, curve.source)]
-    return [said, curve_chart(curve, width), written(notes, width)]
+    return [said, curve_chart(curve, width, min(430, max(250, width // 3))), written(notes, width)]
 
 
 UNBROKEN = re.compile(r"\s+(?!%)")
@@ -139,7 +139,7 @@ def _waterfall(structure: Structure, width: int) -> Chart:
     amounts = max(text_width(row["amount"], TEXT, bold=True) for row in rows) + 10
     places = {"range": [labels, width - amounts]}
     low, high = min(0, *(row["from"] for row in rows)), max(row["to"] for row in rows)
-    ticks = rounded_ticks(low, high, max(2, int((width - labels - amounts) / 40)))
+    ticks = rounded_ticks(low, high, min(12, max(2, int((width - labels - amounts) / 40))))
     scale = places | {"domain": [low / 100, high / 100], "nice": False, "zero": False}
     x = NO_AXIS | {"scale": scale}
     top = 4
@@ -250,7 +250,7 @@ def _dollar_grid(ticks: Sequence[int], x: Chart, height: int) -> list[Chart]:
     ]
 
 
-def curve_chart(curve: EquityCurve, width: int, height: int = CURVE_HEIGHT) -> Chart:
+def curve_chart(curve: EquityCurve, width: int, height: int) -> Chart:
     """Balance and value by month; where the balance is above the value the gap is shaded."""
     projection = curve.projection
     high = max(*projection.balances, *projection.values)
@@ -308,7 +308,7 @@ def _level_grid(ticks: Sequence[int], y: Chart, left: float, width: int) -> list
 
 
 def _month_axis(months: int, at_month: Chart, height: int, room: float) -> list[Chart]:
-    values = [{"month": month, "label": str(month)} for month in month_ticks(months, int(room / 36))]
+    values = [{"month": month, "label": str(month)} for month in month_ticks(months, min(15, int(room / 36)))]
     text = {"type": "text", "fontSize": SMALL, "fill": GREY, "baseline": "top"}
     return [
         _mark({"type": "tick", "stroke": GREY, "orient": "vertical", "size": 5, "thickness": 1, "y": height + 3},

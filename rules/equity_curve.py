@@ -12,6 +12,7 @@ from dealgate.rules.structure import Document, Unknown, money_measure
 
 NO_CURVE = "There is no equity curve"
 DEFICIENCY_MONTHS = (12, 24)
+MOST_YEARS = 8
 
 
 class EquityCurve(NamedTuple):
@@ -30,6 +31,12 @@ class EquityCurve(NamedTuple):
         """The month of the deepest shortfall."""
         pairs = enumerate(zip(self.projection.balances, self.projection.values, strict=True))
         return max(pairs, key=lambda month: month[1][0] - month[1][1])[0]
+
+    @property
+    def shown_months(self) -> list[int]:
+        """The ends of the years, of every other or tenth year in a long loan, the month above water and the last."""
+        years = next(years for years in (1, 2, 5, 10) if self.months <= 12 * years * MOST_YEARS)
+        return sorted({*range(0, self.months + 1, 12 * years), self.projection.break_even_month, self.months})
 
     @property
     def underwater(self) -> tuple[tuple[int, int], ...]:
@@ -78,10 +85,11 @@ class EquityCurve(NamedTuple):
     def assumptions(self) -> str:
         """What was assumed, in one sentence: every picture names it."""
         curve, cost = self.equity.curve, self.projection.disposal_cost
+        payments = "one payment after a month" if self.months == 1 else f"{self.months} level monthly payments"
         return (
             f"Assumed: {curve.title} ({retained(self.equity, self.months)}); {self.wholesale} of that on a sale, "
             f"{f'{dollars(cost)} disposal cost' if cost else 'no disposal cost'}; "
-            f"{self.months} level monthly payments at {self.apr_percent} % a year."
+            f"{payments} at {self.apr_percent} % a year."
         )
 
     @property
