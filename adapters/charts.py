@@ -126,7 +126,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return sum(shares) * size * (1.07 if bold else 1.0)
 
 
-NO_AXIS = {"type": "quantitative", "axis": None}
+NO_AXIS: Chart = {"type": "quantitative", "axis": None}
 
 
 def _mark(mark: Chart, encoding: Chart | None = None, values: Sequence[Chart] = ({},)) -> Chart:

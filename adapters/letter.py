@@ -60,7 +60,7 @@ class Letter(NamedTuple):
     structure: list[str]
     measures: list[tuple[str, str]]
     findings: list[Told]
-    count: str
+    passes: str
     cures: list[Told]
     no_cure: str
     equity: list[str]
@@ -86,7 +86,7 @@ def letter_of(deal: Document, decision: Document) -> Letter:
         structure=[structure.sentence] if isinstance(structure, Unknown) else list(structure.sentences),
         measures=[(title, _amount(decision["measures"].get(name, {}))) for name, title in MEASURES.items()],
         findings=list(_findings(decision)),
-        count=_count(decision),
+        passes=_passes(decision),
         cures=[_cure(cure) for cure in decision.get("cures", ())],
         no_cure=_no_cure(decision),
         equity=[curve.sentence] if isinstance(curve, Unknown) else list(curve.sentences),
@@ -98,7 +98,7 @@ def letter_of(deal: Document, decision: Document) -> Letter:
 def _facts(deal: Document, decision: Document) -> Iterator[tuple[str, str]]:
     policy, vehicle = decision["policy"], deal["vehicle"]
     decided = datetime.fromisoformat(decision["decided_at"]).astimezone(UTC)
-    yield "Decided", f"{decided:%Y-%m-%d %H:%M:%S} UTC, {decision['outcome']}"
+    yield "Decided", f"{decided:%Y-%m-%d %H:%M:%S} UTC"
     yield "Policy", f"{policy['name']} {policy['version']} (SHA-256 {policy['sha256'][:12]}...)"
     parts = [vehicle["condition"], vehicle.get("model_year"), vehicle.get("vin") and f"VIN {vehicle['vin']}"]
     mileage = vehicle.get("mileage")
@@ -134,7 +134,7 @@ def _findings(decision: Document) -> Iterator[Told]:
         yield Told(finding["severity"], finding["rule"], finding["explanation"], note)
 
 
-def _count(decision: Document) -> str:
+def _passes(decision: Document) -> str:
     results = Counter(finding["result"] for finding in decision["findings"])
     passed, silent = results["pass"], results["not_applicable"]
     words = f"{passed} of {results.total()} rules {'passes' if passed == 1 else 'pass'}"
@@ -164,7 +164,7 @@ def pdf_letter(deal: Document, decision: Document) -> bytes:
     letter, curve = letter_of(deal, decision), equity_curve(deal, decision)
     shortened = letter._replace(findings=[*map(_shortened, letter.findings)], cures=[*map(_shortened, letter.cures)])
     content = shortened._asdict() | {name: [told._asdict() for told in getattr(shortened, name)] for name in TOLD}
-    inputs = {"letter": json.dumps(content), "chart": json.dumps(list(_drawn(curve)))}
+    inputs = {"letter": json.dumps(_breakable(content)), "chart": json.dumps(list(_drawn(curve)))}
     template = (files("dealgate.adapters") / "letter.typ").read_bytes()
     written: bytes = load_package("typst").compile(
         template,
@@ -180,9 +180,23 @@ TOLD = ("findings", "cures")
 
 
 def _shortened(told: Told) -> Told:
-    if len(told.sentence) <= LONGEST_SENTENCE:
-        return told
-    return told._replace(sentence=f"{told.sentence[: LONGEST_SENTENCE - 4].rstrip()} ...")
+    return told._replace(sentence=_cut(told.sentence), note=_cut(told.note))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[: LONGEST_SENTENCE - 4].rstrip()} ..."
+
+
+LONG_WORD = re.compile(r"\S{30}(?=\S)")
+
+
+def _breakable(content: Any) -> Any:
+    """The same content, with places to break in words too long for a line."""
+    if isinstance(content, str):
+        return LONG_WORD.sub("\\g<0>\u200b", content)
+    if isinstance(content, Mapping):
+        return {name: _breakable(part) for name, part in content.items()}
+    return [_breakable(part) for part in content]
 
 
 def _drawn(curve: EquityCurve | Unknown) -> bytes:
@@ -195,7 +209,7 @@ def markdown_letter(deal: Document, decision: Document) -> bytes:
     lines += ["", "## Structure", "", *_table(letter.steps), "", *map(escaped, letter.structure)]
     lines += ["", "## Measures", "", *_table(letter.measures), "", "## Findings", ""]
     lines += [_item(told) for told in letter.findings] or ["No finding needs attention."]
-    lines += ["", letter.count]
+    lines += ["", letter.passes]
     if letter.cures or letter.no_cure:
         lines += ["", "## Cures", "", *map(_item, letter.cures), *filter(None, [escaped(letter.no_cure)])]
     lines += ["", "## Equity over time", "", escaped(" ".join(letter.equity)), ""]

@@ -156,4 +156,4 @@ class _Output:
                 print(line)
             return
         self._keep_most_severe()
-        show(standard_output(), self.shown, self.totals, self.only and self.only.document())
+        show(standard_output(), self.shown, self.totals, self.only.document() if self.only else None)
