@@ -190,7 +190,7 @@ def _span(one: int, other: int) -> dict[str, int]:
     return {"from": min(one, other), "to": max(one, other)}
 
 
-BARS = {
+BARS: dict[str, Chart] = {
     "added": {"fill": ADDED, "stroke": ADDED},
     "credited": {"fill": CREDITED, "stroke": "#9a7b34"},
     "total": {"fill": TOTAL, "stroke": TOTAL},
@@ -200,7 +200,7 @@ BARS = {
 
 
 def _bar(row: Chart, x: Chart) -> Chart:
-    mark = {"type": "rect", "strokeWidth": 1, "y": row["y"], "y2": row["y"] + BAR} | BARS[row["kind"]]
+    mark: Chart = {"type": "rect", "strokeWidth": 1, "y": row["y"], "y2": row["y"] + BAR, **BARS[row["kind"]]}
     return _mark(mark, {"x": {"field": "start"} | x, "x2": {"field": "end"}}, [_shown(row)])
 
 
