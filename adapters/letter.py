@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from dealgate.adapters.charts import curve_chart, figure
+from dealgate.adapters.charts import figure
+from dealgate.adapters.curve_chart import curve_chart
 from dealgate.adapters.pictures import load_package, pdf
 from dealgate.rules.amounts import dollars
 from dealgate.rules.equity_curve import EquityCurve, equity_curve

@@ -5,7 +5,8 @@ from html import escape
 from importlib import import_module
 from typing import Any
 
-from dealgate.adapters.charts import USUAL, Chart, picture, text_of
+from dealgate.adapters.chart_marks import Chart
+from dealgate.adapters.charts import USUAL, picture, text_of
 from dealgate.rules.structure import Document
 
 
@@ -28,7 +29,7 @@ def draw(deal: Document, decision: Document, suffix: str, width: int = USUAL) ->
 
     The same documents give the same bytes. Raises `MissingExtraError`.
     """
-    return WRITERS[suffix](picture(deal, decision, width))
+    return WRITERS[suffix](picture(deal, decision, width, hover=suffix == ".html"))
 
 
 def svg(chart: Chart) -> bytes:
