@@ -54,7 +54,7 @@ def curve_chart(curve: EquityCurve, width: int, height: int, *, hover: bool = Fa
             {"type": "line", "stroke": NAVY, "strokeWidth": 2.5}, at_month | {"y": {"field": "balance"} | y}, months
         ),
         *_break_even(curve, x, y, height, width, left),
-        *_legend(curve),
+        *_legend(),
         *([_hover(curve, at_month, height)] if hover else []),
     ]
     return {"width": width, "height": height, "layer": layers}
@@ -63,8 +63,8 @@ def curve_chart(curve: EquityCurve, width: int, height: int, *, hover: bool = Fa
 def _hover(curve: EquityCurve, at_month: Chart, height: int) -> Chart:
     """An unseen line at each month, which tells its amounts under a pointer."""
     pairs = enumerate(zip(curve.projection.balances, curve.projection.values, strict=True))
-    told = [{"month": month, "owed": dollars(balance), "brings": dollars(value)} for month, (balance, value) in pairs]
-    fields = [{"field": name, "type": "nominal"} for name in ("month", "owed", "brings")]
+    told = [{"month": month, "owed": dollars(balance), "worth": dollars(value)} for month, (balance, value) in pairs]
+    fields = [{"field": name, "type": "nominal"} for name in ("month", "owed", "worth")]
     mark = {"type": "rule", "opacity": 0, "strokeWidth": 6, "y": CURVE_TOP, "y2": height}
     return mark_of(mark, at_month | {"tooltip": fields}, told)
 
@@ -145,11 +145,10 @@ def _break_even(curve: EquityCurve, x: Chart, y: Chart, height: int, width: int,
     ]
 
 
-def _legend(curve: EquityCurve) -> list[Chart]:
-    value = "vehicle value" if curve.wholesale == "100 %" else f"vehicle value, {curve.wholesale} wholesale"
+def _legend() -> list[Chart]:
     entries = [
         ("balance owed", {"type": "rule", "stroke": NAVY, "strokeWidth": 2.5}, {"y": 7}),
-        (value, {"type": "rule", "stroke": VERMILION, "strokeWidth": 2, "strokeDash": [6, 3]}, {"y": 7}),
+        ("vehicle value", {"type": "rule", "stroke": VERMILION, "strokeWidth": 2, "strokeDash": [6, 3]}, {"y": 7}),
         ("underwater", {"type": "rect", "fill": VERMILION, "fillOpacity": 0.22}, {"y": 2, "y2": 12}),
     ]
     marks, x = list[Chart](), 0.0

@@ -31,7 +31,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Equity:
-    """What a policy assumes: `wholesale_factor` of the curve's value is what a sale brings, before `disposal_cost`."""
+    """What a policy assumes. A lender's sale brings `wholesale_factor` of the curve's value, less `disposal_cost`."""
 
     curve: Curve
     wholesale_factor: Number
@@ -43,11 +43,11 @@ class Projection(NamedTuple):
 
     balances: tuple[int, ...]
     values: tuple[int, ...]
-    disposal_cost: int
+    equity: Equity
 
     @property
     def break_even_month(self) -> int:
-        """The first month in which no more is owed than the vehicle brings. The last payment leaves nothing owed."""
+        """The first month in which no more is owed than the vehicle is worth. The last payment leaves nothing owed."""
         pairs = zip(self.balances, self.values, strict=True)
         return next(month for month, (balance, value) in enumerate(pairs) if balance <= value)
 
@@ -57,10 +57,12 @@ class Projection(NamedTuple):
         return max(0, *(balance - value for balance, value in zip(self.balances, self.values, strict=True)))
 
     def deficiency(self, month: int) -> int:
-        """What would still be owed if the vehicle were sold at the end of a month; UCC 9-615, without accrued interest."""
+        """What would still be owed if the lender sold the vehicle at the end of a month; UCC 9-615, without accrued interest."""
         if month >= len(self.balances) or not self.balances[month]:
             return 0
-        return max(0, self.balances[month] + self.disposal_cost - self.values[month])
+        factor, cost = self.equity.wholesale_factor, self.equity.disposal_cost.numerator
+        proceeds = half_up(self.values[month] * factor.numerator, factor.denominator)
+        return max(0, self.balances[month] + cost - proceeds)
 
 
 @lru_cache(maxsize=64)
@@ -75,12 +77,9 @@ def project(
     payment = level_payment(amount, 1, rate, rate_denominator, months)
     if payment is None or value <= 0:
         return None
-    factor, cost = equity.wholesale_factor, equity.disposal_cost.numerator
-    scale = SHARE_SCALE * factor.denominator
-    first = value * factor.numerator
     shares = monthly_shares(equity.curve.retained, -(-months // 12))
-    values = tuple([(2 * first * share + scale) // (2 * scale) for share in shares[: months + 1]])
-    return Projection(balances_of(amount, rate, rate_denominator, months, payment), values, cost)
+    values = tuple([half_up(value * share, SHARE_SCALE) for share in shares[: months + 1]])
+    return Projection(balances_of(amount, rate, rate_denominator, months, payment), values, equity)
 
 
 def projected(

@@ -40,7 +40,7 @@ class EquityCurve(NamedTuple):
 
     @property
     def underwater(self) -> tuple[tuple[int, int], ...]:
-        """Each run of months in which more is owed than the vehicle brings: its first and its last month."""
+        """Each run of months in which more is owed than the vehicle is worth: its first and its last month."""
         pairs = enumerate(zip(self.projection.balances, self.projection.values, strict=True))
         runs = ([month for month, _ in run] for under, run in groupby(pairs, _is_underwater) if under)
         return tuple((run[0], run[-1]) for run in runs)
@@ -77,18 +77,18 @@ class EquityCurve(NamedTuple):
         owed = {month: self.projection.deficiency(month) for month in DEFICIENCY_MONTHS if month < self.months}
         if any(owed.values()):
             parts = [f"after {month} months {dollars(deficiency)}" for month, deficiency in owed.items()]
-            yield f"Deficiency if sold {', '.join(parts)}."
+            yield f"Deficiency if the lender sells {', '.join(parts)}."
         elif owed:
-            yield f"No deficiency if sold after {' or '.join(map(str, owed))} months."
+            yield f"No deficiency if the lender sells after {' or '.join(map(str, owed))} months."
 
     @property
     def assumptions(self) -> str:
         """What was assumed, in one sentence: every picture names it."""
-        curve, cost = self.equity.curve, self.projection.disposal_cost
+        curve, cost = self.equity.curve, self.equity.disposal_cost.numerator
         payments = "one payment after a month" if self.months == 1 else f"{self.months} level monthly payments"
         return (
-            f"Assumed: {curve.title} ({retained(self.equity, self.months)}); {self.wholesale} of that on a sale, "
-            f"{f'{dollars(cost)} disposal cost' if cost else 'no disposal cost'}; "
+            f"Assumed: {curve.title} ({retained(self.equity, self.months)}); a lender's sale brings {self.wholesale} "
+            f"of the value, {f'less {dollars(cost)} of disposal cost' if cost else 'without disposal cost'}; "
             f"{payments} at {self.apr_percent} % a year."
         )
 
@@ -136,7 +136,7 @@ def retained(equity: Equity, months: int) -> str:
     shown = ", ".join(_short(percent(share.numerator, share.denominator)) for share in shares)
     ends = "year 1" if len(shares) == 1 else f"years 1 to {len(shares)}"
     beyond = ", then falling as in the last" if years > len(equity.curve.retained) else ""
-    return f"{shown} % of the value left after {ends}{beyond}"
+    return f"{shown} % of the value is left after {ends}{beyond}"
 
 
 def _is_underwater(month: tuple[int, tuple[int, int]]) -> bool:

@@ -135,7 +135,7 @@ class Evaluation:
 
     def _shown(self, name: str, value: Value) -> Mapping[str, Any]:
         unit = self._compiled.policy.measures[name].unit
-        document: dict[str, Any] = {"unit": unit.value, "value": None}
+        document: dict[str, Any] = {"unit": str(unit), "value": None}
         if value.numerator is None:
             return document | {"missing": self._trace.missing(MeasureName(name, unit))}
         if unit == Unit.MONEY:

@@ -16,7 +16,7 @@ COVERED, UNDERWATER, EQUITY = "█", "░", "·"
 
 
 def equity_over_time(deal: Mapping[str, Any], decision: Mapping[str, Any]) -> RenderableType:
-    """What is owed and what the vehicle brings at the end of each year, and in the month they meet."""
+    """What is owed and what the vehicle is worth at the end of each year, and in the month they meet."""
     curve = equity_curve(deal, decision)
     if isinstance(curve, Unknown):
         return Text(curve.sentence)

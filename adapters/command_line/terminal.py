@@ -169,10 +169,7 @@ def decision_in_full(decision: Decision, deal: Mapping[str, Any] | None = None) 
     for finding in decision["findings"]:
         style = COLOURS[finding["severity"]] if finding["severity"] != "pass" else ""
         amounts = [_amount(finding.get(name), finding.get("unit")) for name in ("value", "limit")]
-        room = finding.get("margin")
-        findings.add_row(
-            finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, "" if room is None else str(room)
-        )
+        findings.add_row(finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, _room(finding))
     parts: list[RenderableType] = [head, policy, Text(), _structure(decision), Text(), findings]
     told = open_findings(decision)
     if told:
@@ -208,6 +205,22 @@ def _amount(value: object, unit: str | None) -> str:
     if value is None:
         return ""
     return money({"value": value}) if unit == "money" else f"{value} %" if unit == "percent" else str(value)
+
+
+def _room(finding: Mapping[str, Any]) -> str:
+    """Room of a share of money is money; of another percent, points."""
+    room = finding.get("margin")
+    in_money = finding.get("unit") == "money" or "margin_points" in finding
+    points = finding.get("unit") == "percent" and not in_money
+    return (
+        _amount(room, "money")
+        if in_money
+        else f"{room} points"
+        if points and room is not None
+        else ""
+        if room is None
+        else str(room)
+    )
 
 
 def show(

@@ -168,7 +168,7 @@ def test_readable_output_names_value_limit_and_distance_of_every_violated_rule(
     assert "PRODUCTS Products is $3,295.00; the policy allows $3,000.00. $295.00 over." in output
     assert "AGE Vehicle age in years is 3; the policy allows 2. 1 over." in output
     assert "PTI Payment to income is 12.70 %" in output
-    assert "allows 10.00 %. $140.43 over. Mitigated to flag, because credit_score >= 680." in output
+    assert "allows 10.00 %. $140.43 over. Mitigated to flag, because credit score is at least 680." in output
     assert "DTI Cannot be judged: applicant.monthly_debt is unknown." in output
     assert "REFER" in output
 

@@ -212,14 +212,15 @@ def _projected(
     lent, first = rounded(amount), rounded(value)
     if _payment(lent, rate, months) is None or first <= 0 or after < 0:
         return None
-    owed, brings = _schedule(equity, lent, rate, int(months), first)
+    owed, worth = _schedule(equity, lent, rate, int(months), first)
     if reading == "break_even":
-        return Fraction(min(month for month in range(int(months) + 1) if owed[month] <= brings[month]))
+        return Fraction(min(month for month in range(int(months) + 1) if owed[month] <= worth[month]))
     if reading == "deepest_shortfall":
-        return max(Fraction(0), *(balance - worth for balance, worth in zip(owed, brings, strict=True)))
+        return max(Fraction(0), *(balance - value for balance, value in zip(owed, worth, strict=True)))
     if after > months or not owed[int(after)]:
         return Fraction(0)
-    return max(Fraction(0), owed[int(after)] + equity.disposal_cost.numerator - brings[int(after)])
+    factor = Fraction(equity.wholesale_factor.numerator, equity.wholesale_factor.denominator)
+    return max(Fraction(0), owed[int(after)] + equity.disposal_cost.numerator - rounded(worth[int(after)] * factor))
 
 
 @lru_cache(maxsize=8)
@@ -231,12 +232,7 @@ def _schedule(
     for _ in range(months):
         owed.append(max(Fraction(0), owed[-1] + rounded(owed[-1] * rate / 12) - payment))
     owed[-1] = Fraction(0)
-    return owed, [_brought(equity, first, month) for month in range(months + 1)]
-
-
-def _brought(equity: Any, first: Fraction, month: int) -> Fraction:
-    factor = Fraction(equity.wholesale_factor.numerator, equity.wholesale_factor.denominator)
-    return rounded(first * factor * _share(equity.curve.retained, month))
+    return owed, [rounded(first * _share(equity.curve.retained, month)) for month in range(months + 1)]
 
 
 @cache

@@ -158,6 +158,8 @@ def test_the_assumptions_are_named() -> None:
     policy = CompiledPolicy(Policy.from_text(POLICY.replace("rules:", equity, 1), "equity.yaml"))
     found = curve(decided(a_deal(), policy))
     assert "Edmunds True Cost to Own 2014" in found.assumptions
-    assert "79, 69, 61, 53, 46 % of the value left after years 1 to 5, then falling as in the last" in found.assumptions
-    assert "92.5 % of that on a sale, $450.00 disposal cost" in found.assumptions
+    assert (
+        "79, 69, 61, 53, 46 % of the value is left after years 1 to 5, then falling as in the last" in found.assumptions
+    )
+    assert "a lender's sale brings 92.5 % of the value, less $450.00 of disposal cost" in found.assumptions
     assert "72 level monthly payments at 7.9025 % a year" in found.assumptions
