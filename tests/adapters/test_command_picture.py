@@ -35,7 +35,8 @@ def test_the_suffix_says_what_is_drawn(deal: Path, tmp_path: Path, name: str, be
 def test_the_picture_in_the_documentation_is_what_the_command_draws() -> None:
     committed = (ROOT / "docs" / "deal.svg").read_bytes()
     with SAMPLES.open(encoding="utf-8") as lines:
-        assert draw(*decided(json.loads(next(lines))), ".svg") == committed
+        drawn = draw(*decided(json.loads(next(lines))), ".svg")
+    assert drawn == committed, "draw it again: head -1 examples/deals.jsonl | dealgate picture - -o docs/deal.svg"
 
 
 def test_a_stored_decision_draws_what_the_deal_drew(deal: Path, tmp_path: Path, database_url: str) -> None:
