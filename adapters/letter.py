@@ -143,9 +143,11 @@ def _passes(decision: Document) -> str:
 
 
 def _cure(cure: Mapping[str, Any]) -> Told:
-    change = f"by {cure['change']} to {cure['to']}" if "to" in cure else str(cure.get("change", ""))
-    clears = ", ".join(cure.get("clears", ()))
-    return Told("", _words(cure["lever"]), cure.get("explanation", change), f"clears {clears}" if clears else "")
+    if "explanation" in cure:
+        return Told("", _words(cure["lever"]), cure["explanation"], "")
+    return Told(
+        "", _words(cure["lever"]), f"by {cure['change']} to {cure['to']}", f"clears {', '.join(cure['clears'])}"
+    )
 
 
 def _no_cure(decision: Document) -> str:

@@ -64,8 +64,13 @@ class Projection(NamedTuple):
         proceeds = half_up(self.values[month] * factor.numerator, factor.denominator)
         return max(0, self.balances[month] + cost - proceeds)
 
+    def read(self, reading: str, after: int) -> int:
+        """As the language asks for it; `after` is the month of `deficiency_after`."""
+        if reading == "break_even":
+            return self.break_even_month
+        return self.peak_shortfall if reading == "deepest_shortfall" else self.deficiency(after)
 
-@lru_cache(maxsize=64)
+
 def project(
     equity: Equity, amount: int, rate: int, rate_denominator: int, months: int, value: int
 ) -> Projection | None:
@@ -77,9 +82,8 @@ def project(
     payment = level_payment(amount, 1, rate, rate_denominator, months)
     if payment is None or value <= 0:
         return None
-    shares = monthly_shares(equity.curve.retained, -(-months // 12))
-    values = tuple([half_up(value * share, SHARE_SCALE) for share in shares[: months + 1]])
-    return Projection(balances_of(amount, rate, rate_denominator, months, payment), values, equity)
+    balances = balances_of(amount, rate, rate_denominator, months, payment)
+    return Projection(balances, values_of(equity.curve, value, months), equity)
 
 
 def projected(
@@ -94,16 +98,13 @@ def projected(
     value_denominator: int,
     after: int,
 ) -> int | None:
-    """One reading of the projection, as the language asks for it; `after` is the month of `deficiency_after`."""
+    """One reading of the projection; None where there is none."""
     cents = half_up(amount, amount_denominator), half_up(value, value_denominator)
     projection = project(equity, cents[0], rate, rate_denominator, months, cents[1])
-    if projection is None or after < 0:
-        return None
-    if reading == "break_even":
-        return projection.break_even_month
-    return projection.peak_shortfall if reading == "deepest_shortfall" else projection.deficiency(after)
+    return None if projection is None or after < 0 else projection.read(reading, after)
 
 
+@lru_cache(maxsize=256)
 def balances_of(amount: int, rate: int, rate_denominator: int, months: int, payment: int) -> tuple[int, ...]:
     """What is owed after each month's payment, in cents."""
     balances, balance = [amount], amount
@@ -113,6 +114,13 @@ def balances_of(amount: int, rate: int, rate_denominator: int, months: int, paym
         balance = max(0, balance + interest - payment)
         balances.append(balance)
     return (*balances, 0)
+
+
+@lru_cache(maxsize=256)
+def values_of(curve: Curve, value: int, months: int) -> tuple[int, ...]:
+    """What a vehicle worth so many cents is worth at the end of each month."""
+    shares = monthly_shares(curve.retained, -(-months // 12))
+    return tuple([half_up(value * share, SHARE_SCALE) for share in shares[: months + 1]])
 
 
 @lru_cache(maxsize=64)

@@ -42,11 +42,17 @@ class Writer(Reader):
                 print(f"{name_of(self.page)}:{block.line}: {command}: mend by hand")
                 return kept
         else:
-            return kept
+            if "..." in shown or self._breaks_alike(shown):
+                return kept
         output = "".join(f"{line.rstrip()}\n" for line in self.output.splitlines())
         code = f"exit code {self.code}\n" if self.code else ""
         blank = "\n" if shown and not shown[-1] else ""
         return f"$ {command}\n{output}{code}{blank}"
+
+    def _breaks_alike(self, shown: list[str]) -> bool:
+        """Whether as many lines came as are shown: only ids and times are other than on the page."""
+        kept = [line for line in shown if line.strip() and not line.startswith("exit code ")]
+        return len(kept) == len([line for line in self.output.splitlines() if line.strip()])
 
 
 def rewrite(page: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_decision_has_the_documented_shape(policy: Path, write: Write) -> None
 
     assert decision.keys() >= {
         *("decision_id", "deal_id", "submission", "decided_at", "policy", "outcome", "measures", "findings"),
-        *("reasons", "unknown", "engine"),
+        *("reasons", "cures", "unfixable", "unknown", "engine"),
     }
     assert decision["measures"]["amount_financed"] == {"unit": "money", "value": "37769.67"}
     assert decision["measures"]["total_ltv"] == {

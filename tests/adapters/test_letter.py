@@ -87,11 +87,17 @@ def test_cures_are_printed_as_the_decision_has_them() -> None:
     deal, decision = decided_sample()
     decision["cures"] = [
         {"lever": "cash_down", "change": "4019.69", "to": "5519.69", "clears": ["LTV-TOTAL", "NE-ROLLED"]},
-        {"lever": "term_months", "change": 12, "to": 60, "clears": ["TERM"], "explanation": "Twelve months less."},
+        {
+            "lever": "term_months",
+            "change": 12,
+            "to": 60,
+            "clears": ["TERM"],
+            "explanation": "Twelve months less clears TERM.",
+        },
     ]
     said = write_letter(deal, decision, ".md").decode()
     assert "- **cash down** by 4019.69 to 5519.69 (clears LTV-TOTAL, NE-ROLLED)" in said
-    assert "- **term months** Twelve months less. (clears TERM)" in said
+    assert "- **term months** Twelve months less clears TERM.\n" in said
 
 
 def test_where_no_lever_cures_the_deal_the_letter_says_so() -> None:
