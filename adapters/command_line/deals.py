@@ -52,7 +52,7 @@ def evaluate(
             refuse([f"no lever is called {cure!r}: use {', '.join(LEVERS[:-1])} or {LEVERS[-1]}"])
         compiled = check_policy(load_policy(policy), IsolatedEngine if isolated else Engine)
         sources, count = _checked(stack, files)
-        output = _Output(as_json, at_once=True, cures=cure is not None)
+        output = _Output(as_json, at_once=True, only=_only_deal(sources, count), cures=cure is not None)
         for deal in _deals(sources, count, as_json=as_json):
             # As a first submission would be decided now: the document has the shape of a stored decision.
             decision = Decision(str(uuid4()), deal.deal_id, 1, datetime.now(UTC), compiled.evaluate(deal))
@@ -81,12 +81,21 @@ def submit(
             print(
                 f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr
             )
-        printed = _Output(as_json)
+        printed = _Output(as_json, only=_only_deal(sources, count))
         with engine.begin() as connection:
             deals = _deals(sources, count, as_json=as_json)
             for verdict in gate.submit_all(deals, session=connection, actor=actor):
                 printed.keep(verdict.decision, verdict.text)
         printed.finish()
+
+
+def read_one(file: str) -> Deal:
+    """The deal of a file that must hold exactly one."""
+    with ExitStack() as stack:
+        sources, count = _checked(stack, [file])
+        if count > 1:
+            refuse([f"{file}: holds {count:,} deals; give a file of one"])
+        return next(sources[0].deals())
 
 
 def _by_lever(decision: dict[str, Any], lever: str) -> dict[str, Any]:
@@ -125,11 +134,17 @@ def _deals(sources: list[DealFile], count: int, *, as_json: bool) -> Iterator[De
     return deals
 
 
+def _only_deal(sources: list[DealFile], count: int) -> Deal | None:
+    """The deal of a call that has one: it is shown in full."""
+    return next((deal for source in sources for deal in source.deals()), None) if count == 1 else None
+
+
 class _Output:
     """Decisions on their way to standard output. What is being stored is printed only once it is."""
 
-    def __init__(self, as_json: bool, *, at_once: bool = False, cures: bool = False) -> None:
+    def __init__(self, as_json: bool, *, at_once: bool = False, only: Deal | None = None, cures: bool = False) -> None:
         self.as_json = as_json
+        self.only = only
         self.cures = cures
         self.at_once = at_once
         self.lines: list[str] = []
@@ -156,4 +171,5 @@ class _Output:
                 print(line)
             return
         self._keep_most_severe()
-        show(standard_output(), self.shown, self.totals, cures=self.cures)
+        only = self.only.document() if self.only else None
+        show(standard_output(), self.shown, self.totals, only, cures=self.cures)

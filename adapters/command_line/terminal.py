@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dealgate.adapters.command_line.equity import equity_over_time
 from dealgate.rules.amounts import percent as percent_text
 
 OUTCOMES = ("decline", "refer", "flag", "pass")
@@ -170,8 +171,8 @@ class Totals:
         return Group(outcomes, Text(), rules)
 
 
-def decision_in_full(decision: Decision) -> RenderableType:
-    """One deal: its structure, every rule, and why."""
+def decision_in_full(decision: Decision, deal: Mapping[str, Any] | None = None) -> RenderableType:
+    """One deal: its structure, every rule, and why; with the deal's document also its equity over time."""
     head = Text.assemble(
         (decision["deal_id"], "bold"), f"  submission {decision['submission']}  ", outcome_text(decision["outcome"])
     )
@@ -201,6 +202,8 @@ def decision_in_full(decision: Decision) -> RenderableType:
         parts += [Text(), Text("Principal reasons: " + "; ".join(decision["reasons"]))]
     if decision["unknown"]:
         parts.append(Text("To be supplied: " + ", ".join(decision["unknown"])))
+    if deal is not None:
+        parts += [Text(), equity_over_time(deal, decision)]
     return Panel(Group(*parts), border_style=COLOURS[decision["outcome"]], expand=False)
 
 
@@ -244,11 +247,18 @@ def _room(finding: Mapping[str, Any]) -> str:
     )
 
 
-def show(console: Console, decisions: Sequence[Decision], counted: Totals, *, cures: bool = False) -> None:
+def show(
+    console: Console,
+    decisions: Sequence[Decision],
+    counted: Totals,
+    deal: Mapping[str, Any] | None = None,
+    *,
+    cures: bool = False,
+) -> None:
     """One decision in full; several as a table with the reasons why, the cures if asked for, and the totals."""
     count = counted.outcomes.total()
     if count == 1:
-        console.print(decision_in_full(decisions[0]))
+        console.print(decision_in_full(decisions[0], deal))
         return
     console.print(decisions_table(decisions, count))
     if count <= MOST_ROWS:
