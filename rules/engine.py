@@ -15,7 +15,7 @@ What each habit here is for (all of it was measured on 2.0.28, see docs/explanat
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -47,6 +47,9 @@ RULES = 250
 """Engine rules in one ruleset; the engine's table of first conditions has 512 places and no check."""
 
 SENTINEL = "sentinel"
+
+PASS, VIOLATED, MITIGATED, _, NOT_EVALUABLE = Result
+"""By short names: to look a member up through its class takes as long as to judge a rule."""
 
 
 class EngineError(RuntimeError):
@@ -153,16 +156,14 @@ class _Ruleset:
             raise EngineError("two properties share the hash by which the engine tells them apart")
         self.library = library
         self.shard = shard
-        self.labels = [(atom, f'"{name}":') for atom, name in shard.atoms.items()]
+        self.labels = [f'"{name}":' for name in shard.atoms.values()]
+        self.whole_fact = "".join(['{"sid":"%s","id":1,"always":1', *(f",{label}%d" for label in self.labels), "}"])
         self.handle = library.create_ruleset("dealgate", json.dumps(shard.definition))
         finalize(self, library.delete_ruleset, self.handle)
 
-    def fire(self, sid: str, margins: Sequence[int | None], unknown: Iterable[str]) -> list[tuple[str, Result]]:
+    def fire(self, sid: str, margins: Sequence[int | None], unknown: Collection[str]) -> list[tuple[str, Result]]:
         """Assert one fact, run every action, delete the session. Raises `EngineError` or the module's own error."""
-        parts = [f'{{"sid":"{sid}","id":1,"always":1']
-        parts += [f"{label}{margins[atom]}" for atom, label in self.labels if margins[atom] is not None]
-        parts += [f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns]
-        code, state = self.library.assert_fact(self.handle, ",".join(parts) + "}")
+        code, state = self.library.assert_fact(self.handle, self._fact(sid, margins, unknown))
         if code:
             raise EngineError(f"the engine answered {code} to a fact")
         names = self._actions(state)
@@ -172,18 +173,31 @@ class _Ruleset:
         self.library.delete_state(self.handle, sid)
         return [self.shard.meanings[name] for name in names if name != SENTINEL]
 
+    def _fact(self, sid: str, margins: Sequence[int | None], unknown: Collection[str]) -> str:
+        """The fact as JSON. What is unknown is left out: an absent property matches nothing."""
+        values = list(map(margins.__getitem__, self.shard.atoms))
+        if not unknown and None not in values:
+            return self.whole_fact % (sid, *values)
+        parts = [f'{{"sid":"{sid}","id":1,"always":1']
+        parts += [f"{label}{value}" for label, value in zip(self.labels, values, strict=True) if value is not None]
+        parts += [f'"{self.shard.unknowns[rule]}":1' for rule in unknown if rule in self.shard.unknowns]
+        return ",".join(parts) + "}"
+
     def _actions(self, state: int) -> list[str]:
         names: list[str] = []
-        started = self.library.start_action_for_state(self.handle, state)
+        definition, handle, following = self.shard.definition, self.handle, self.library.complete_and_start_action
+        started = self.library.start_action_for_state(handle, state)
         message = started[1] if started else None
-        while message:
+        for _ in definition:
+            if not message:
+                return names
             name = message.split('"', 2)[1]
-            if name not in self.shard.definition:
+            if name not in definition:
                 raise EngineError("the engine fired a rule that it was not given")
-            if len(names) == len(self.shard.definition):
-                raise EngineError("the engine fired more often than it has rules")
             names.append(name)
-            message = self.library.complete_and_start_action(self.handle, state)
+            message = following(handle, state)
+        if message:
+            raise EngineError("the engine fired more often than it has rules")
         return names
 
 
@@ -225,10 +239,7 @@ class Engine:
     def _run(self, facts: Facts, reckoning: Reckoning, rulesets: list[list[_Ruleset]]) -> dict[str, Result]:
         if not rulesets:
             raise EngineError("the rulesets could not be built anew after an error")
-        margins = [
-            margin if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN else within_engine(margin)
-            for margin in self.margins(facts, reckoning)
-        ]
+        margins = within_engine(self.margins(facts, reckoning))
         results: dict[str, Result] = {}
         sid = str(next(self.sids))
         for (rules, _), layer in zip(self.layers, rulesets, strict=True):
@@ -249,23 +260,28 @@ def _unknown(rules: Iterable[RuleConjunctions], margins: Sequence[int | None]) -
     return {rule.rule for rule in rules if not absent.isdisjoint(rule.read)}
 
 
-def within_engine(margin: int) -> int:
+def within_engine(margins: Iterable[int | None]) -> list[int | None]:
     """A margin beyond what the engine is exact to keeps its sign, and only its sign is compared."""
-    return max(-LARGEST_MARGIN, min(margin, LARGEST_MARGIN))
+    return [
+        margin
+        if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN
+        else max(-LARGEST_MARGIN, min(margin, LARGEST_MARGIN))
+        for margin in margins
+    ]
 
 
 def _truth_of(result: Result) -> int | None:
     """What a later layer sees of a rule: a fact, or nothing where the rule could not be evaluated."""
-    if result is Result.NOT_EVALUABLE:
+    if result is NOT_EVALUABLE:
         return None
-    return 1 if result is Result.VIOLATED or result is Result.MITIGATED else 0
+    return 1 if result is VIOLATED or result is MITIGATED else 0
 
 
 def _results(
     rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]
 ) -> dict[str, Result]:
     """A rule that fired nothing has passed, or could not be evaluated."""
-    silent = dict.fromkeys([rule.rule for rule in rules], Result.PASS) | dict.fromkeys(unknown, Result.NOT_EVALUABLE)
+    silent = dict.fromkeys([rule.rule for rule in rules], PASS) | dict.fromkeys(unknown, NOT_EVALUABLE)
     seen: dict[str, Result] = {}
     for rule, result in fired:
         before = seen.setdefault(rule, result)
@@ -276,6 +292,6 @@ def _results(
 
 def _together(rule: str, before: Result, result: Result) -> Result:
     """A violation fires beside its mitigation; nothing else may fire beside another result."""
-    if {before, result} <= {Result.VIOLATED, Result.MITIGATED}:
-        return Result.MITIGATED
+    if {before, result} <= {VIOLATED, MITIGATED}:
+        return MITIGATED
     raise EngineError(f"the engine fired contradicting results for rule {rule}")

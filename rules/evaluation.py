@@ -20,6 +20,8 @@ from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
 from dealgate.rules.tracing import Trace
 
+HARMLESS = (Result.PASS, Result.NOT_APPLICABLE)
+
 VERSIONS = {"dealgate": version("dealgate"), "durable_rules": installed_version()}
 
 
@@ -109,8 +111,7 @@ class Evaluation:
         self._facts = facts
         self._results = reckoning.results
         self._doubt = doubt
-        good = (Result.PASS, Result.NOT_APPLICABLE)
-        bad = [(rule, result) for rule, result in reckoning.results.items() if result not in good]
+        bad = [(rule, result) for rule, result in reckoning.results.items() if result not in HARMLESS]
         severities = [compiled.explainers[rule].severities[result] for rule, result in bad]
         self.outcome = Outcome.most_severe(severities if doubt is None else [*severities, doubt.severity])
 

@@ -248,10 +248,10 @@ class Ranging:
         def settled(leg: Leg) -> Span | None:
             matches = [when(leg) for when, _ in rows]
             hits = [(truths, read(leg)) for truths, (_, read) in zip(matches, rows, strict=True) if truths & TRUE]
-            found = by_all_rows(leg.stretch, limit, hits)
+            found = [by_all_rows(leg.stretch, limit, hits)] if hits or limit.aggregate == "count" else []
             if limit.aggregate != "count" and not any(truths == TRUE for truths in matches):
-                found = hull([*([found] if hits else []), default(leg) if default else None])
-            return hull([found, None]) if any(truths & UNKNOWN for truths in matches) else found
+                found.append(default(leg) if default else None)
+            return hull([*found, None] if any(truths & UNKNOWN for truths in matches) else found)
 
         return settled
 

@@ -1,6 +1,6 @@
 """The reference evaluator: the policy as one Python function in exact integers, written from the typed tree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -52,31 +52,30 @@ def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> 
         slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
         compiler.names[definition.name] = slot
     rested_on = {name for rule in policy.rules for name in rule.rests_on()}
-    results = {rule.id: _rule(compiler, rule, rested_on) for layer in policy.layers for rule in layer}
-    measure_names = tuple(name for name in policy.measures if name in wanted)
-    limit_names = tuple(name for name in policy.limits if name in wanted)
-    measures = "".join(
-        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, -1), " for name in measure_names
-    )
-    limits = "".join(
-        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), " for name in limit_names
-    )
-    rule_ids = tuple(rule.id for rule in policy.rules)
+    judged = {rule.id: _rule(compiler, rule, rested_on) for layer in policy.layers for rule in layer}
+    results = {rule.id: judged[rule.id] for rule in policy.rules}
     source.constants.update((result.name, result) for result in Result)
+    source.constants["value"] = partial(tuple.__new__, Value)  # faster than to call the class
     function = source.build(
-        "reference", f"({measures}), ({limits}), ({''.join(f'{results[rule]}, ' for rule in rule_ids)})"
+        "reference",
+        f"{_values(compiler, policy.measures, wanted)}, {_values(compiler, policy.limits, wanted)}, {_dictionary(results)}",
     )
-    as_value = partial(tuple.__new__, Value)
+    return lambda facts: Reckoning(*function(facts))
 
-    def reference(facts: Facts) -> Reckoning:
-        measure_values, limit_values, found = function(facts)
-        return Reckoning(
-            dict(zip(measure_names, map(as_value, measure_values), strict=True)),
-            dict(zip(limit_names, map(as_value, limit_values), strict=True)),
-            dict(zip(rule_ids, found, strict=True)),
-        )
 
-    return reference
+def _values(compiler: Compiler, definitions: Mapping[str, Measure | Limit], wanted: Container[str]) -> str:
+    return _dictionary(
+        {
+            name: f"value(({compiler.names[name].numerator}, {compiler.names[name].denominator}, "
+            f"{f'row_{name}' if isinstance(definition, Limit) else -1}))"
+            for name, definition in definitions.items()
+            if name in wanted
+        }
+    )
+
+
+def _dictionary(entries: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{name!r}: {value}" for name, value in entries.items()) + "}"
 
 
 def _whole_cents(source: Source, slot: Slot, unit: Unit) -> Slot:

@@ -29,7 +29,7 @@ RULES = (1, 5, 20, 40, 80, 200, 400)
 def walk_rules(compiled: CompiledPolicy, deal: Deal) -> dict[str, Result]:
     """Every rule's result from a plain walk over the tree in fractions: a third opinion, written apart from the other two."""
     facts = facts_of(deal)
-    trace = Trace(compiled.policy, facts, compiled.reference(facts))
+    trace = Trace(compiled.policy, facts, compiled.evidence(facts))
     return {rule.id: _walk_rule(rule, trace) for rule in compiled.policy.rules}
 
 
