@@ -165,7 +165,9 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
         nodes += isinstance(event, yaml.NodeEvent)
         if nodes > MOST_NODES:
             raise _failure(
-                f"more than {MOST_NODES:,} keys and values", place, "Leave out what is repeated, or make two policies of it."
+                f"more than {MOST_NODES:,} keys and values",
+                place,
+                "Leave out what is repeated, or make two policies of it.",
             )
         node: Node
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
@@ -244,7 +246,9 @@ class Report:
     def add(self, place: Place, message: str, suggestion: str = "") -> None:
         """Raises `PolicyError` once there are too many to go on."""
         if len(self.problems) >= MOST_PROBLEMS:
-            stopped = Problem(self.file, place, f"reading ends here, after {MOST_PROBLEMS} problems", "Mend those first.")
+            stopped = Problem(
+                self.file, place, f"reading ends here, after {MOST_PROBLEMS} problems", "Mend those first."
+            )
             raise PolicyError([*self.problems, stopped])
         message, suggestion = _shortened(message), _shortened(suggestion)
         source = self._lines[place.line - 1] if place.line <= len(self._lines) else ""

@@ -28,6 +28,7 @@ from dealgate.rules.equity import Curve, Equity
 from dealgate.rules.expressions import Expression, Number, Truth
 from dealgate.rules.fields import FIELDS, LISTS, Unit
 from dealgate.rules.limit_reading import LimitReader
+from dealgate.rules.magnitude import MOST_FACTORS, too_large
 from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
@@ -379,7 +380,7 @@ class _Reader:
 
     def _refuse_cycles(self, entries: Mapping[str, Node], definitions: Mapping[str, Measure | Limit]) -> None:
         try:
-            in_order(definitions, definition_reads)
+            name = too_large(in_order(definitions, definition_reads))
         except CycleError as error:
             sections = [entries[key] for key in ("measures", "limits") if key in entries]
             place = next(
@@ -393,6 +394,16 @@ class _Reader:
                 Place(1, 1),
             )
             self.report.add(place, f"definitions rest on each other in a circle: {error}")
+        else:
+            if name:
+                self.report.add(
+                    next(
+                        (locate(node, name) for node in entries.values() if name in getattr(node, "entries", ())),
+                        Place(1, 1),
+                    ),
+                    f"{name} multiplies or divides more than {MOST_FACTORS} numbers, through the measures it reads",
+                    "Let measures that read each other multiply less.",
+                )
 
     def _examples(self, node: Node | None, measures: Mapping[str, Unit]) -> tuple[Example, ...]:
         if node is None:

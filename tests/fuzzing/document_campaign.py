@@ -56,12 +56,15 @@ def judge_policy(written: Written, folder: Path, seed: int) -> str:
         assert back.sha256 == policy.sha256, "the canonical form reads back to another hash"
         compiled = check_policy(loaded)
     except PolicyError as error:
-        assert error.problems, "an error without a problem"
-        assert str(error), "an error without words"
-        return "error"
+        return _error(str(error))
     evaluation = compiled.evaluate(Deal.read(Author(seed).deal()))
     assert evaluation.engine["agreed"], evaluation.findings[-1].explanation
     return "policy"
+
+
+def _error(words: str) -> str:
+    assert words, "an error without words, or with another exit code than 2"
+    return "error"
 
 
 def judge_model(model: bytes, inputs: str, folder: Path) -> str:
@@ -73,8 +76,7 @@ def judge_model(model: bytes, inputs: str, folder: Path) -> str:
         try:
             run_table(str(file), "Max", str(given), as_json=True)
         except typer.Exit as ended:
-            assert ended.exit_code == 2, f"exit code {ended.exit_code}"
-            return "error"
+            return _error("" if ended.exit_code != 2 else "refused")
     return "value"
 
 

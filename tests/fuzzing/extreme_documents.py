@@ -105,9 +105,7 @@ EXTREMES: Mapping[str, Callable[[], Written]] = {
     "100,000 dashes": lambda: _policy("- " * 100_000 + "x"),
     "100,000 question marks": lambda: _policy("? " * 100_000 + "x"),
     "100,000 indents": lambda: _policy("\n".join(" " * n + "a:" for n in range(3_900))),
-    "an alias bomb": lambda: _policy(
-        "a: &a [x]\n" + "".join(f"k{n}: &k{n} [{'*a, ' * 9}*a]\n" for n in range(50_000))
-    ),
+    "an alias bomb": lambda: _policy("a: &a [x]\n" + "".join(f"k{n}: &k{n} [{'*a, ' * 9}*a]\n" for n in range(50_000))),
     "100,000 anchors": lambda: _policy("".join(f"- &a{n} x\n" for n in range(100_000))),
     "100,000 documents": lambda: _policy("--- x\n" * 100_000),
     "a line of 7 million characters": lambda: _policy(HEAD.replace("title: x", "title: " + "x" * 7_000_000) + RULE),

@@ -161,7 +161,11 @@ class Breaker:
             values = (*CELLS[:18], 1, 1.25, -0.0, 1e308, 5e-324, True, date(2026, 11, 20), None)
             odd = self.random.random() < 0.1
             sheet.append([self.random.choice(values) if odd else self._cell() for _ in range(2)] + [24])
-        sheet.cell(2, 3).number_format = "General" if self.random.random() < 0.8 else self.random.choice(("0%", "General", "$#,##0.00", "yyyy-mm-dd"))
+        sheet.cell(2, 3).number_format = (
+            "General"
+            if self.random.random() < 0.8
+            else self.random.choice(("0%", "General", "$#,##0.00", "yyyy-mm-dd"))
+        )
         written = BytesIO()
         workbook.save(written)
         content = written.getvalue()
@@ -183,7 +187,10 @@ class Breaker:
         """A decision model, whole or broken."""
         policy = self.random.choice(("FIRST", "UNIQUE", "ANY", "PRIORITY", "RULE ORDER", "OUTPUT ORDER", "COLLECT"))
         most = self.random.choice((4, 4, len(FEEL)))
-        rows = [(self.random.choice(FEEL[:most]), self.random.choice(FEEL[:most])) for _ in range(self.random.randrange(1, 5))]
+        rows = [
+            (self.random.choice(FEEL[:most]), self.random.choice(FEEL[:most]))
+            for _ in range(self.random.randrange(1, 5))
+        ]
         written = document(
             data("Tier", "string"), data("Price"), decision("Max", table(policy, ["Tier"], rows), "Tier", "Price")
         )

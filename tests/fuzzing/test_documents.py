@@ -26,13 +26,20 @@ def test_random_documents_are_policies_or_errors() -> None:
     assert counts["documents"] == 250
     for kind in ("policy", "csv", "excel", "dmn"):
         assert counts[f"{kind}: error"], f"no error in a document of kind {kind}: the campaign proves nothing about it"
-        assert counts[f"{kind}: policy"], f"no policy in a document of kind {kind}: the campaign proves nothing about it"
+        assert counts[f"{kind}: policy"], (
+            f"no policy in a document of kind {kind}: the campaign proves nothing about it"
+        )
     assert counts["model: value"]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["100,000 brackets", "a key of 7 million characters", "an expression of 100,000 terms", "a circle of 60,000 measures"],
+    [
+        "100,000 brackets",
+        "a key of 7 million characters",
+        "an expression of 100,000 terms",
+        "a circle of 60,000 measures",
+    ],
 )
 def test_an_extreme_document_is_an_error_in_bounded_time_and_memory(name: str) -> None:
     assert campaign("--extreme", name).startswith("error ")

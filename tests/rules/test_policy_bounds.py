@@ -77,7 +77,7 @@ def test_the_cells_of_a_file_count_as_expressions(monkeypatch: pytest.MonkeyPatc
     text = HEAD + "limits:\n  l: {unit: count, table: t.csv, on_no_hit: unknown}\n" + rules(1)
     monkeypatch.setattr(document, "MOST_EXPRESSIONS", 4)
     assert Policy.from_text(text, "p.yaml", lambda _: b"term_months,limit\n1,1\n2,1\n")  # a cell read twice counts once
-    with pytest.raises(PolicyError, match="p.yaml:6:.*at most 4 expressions"):
+    with pytest.raises(PolicyError, match=r"p\.yaml:6:.*at most 4 expressions"):
         Policy.from_text(text, "p.yaml", lambda _: b"term_months,limit\n1,1\n2,2\n3,3\n")
 
 
@@ -102,3 +102,9 @@ def test_a_long_chain_is_put_in_order_and_a_long_circle_found_at_once() -> None:
     with pytest.raises(CycleError) as caught:
         in_order({**things, "50000": ["0"]}, list)
     assert len(caught.value.names) == 50_002
+
+
+def test_measures_that_square_each_other_are_refused_where_they_grow_too_large() -> None:
+    squares = "".join(f"  m{n}: {{unit: count, formula: m{n - 1} * m{n - 1}}}\n" for n in range(1, 60))
+    found = refusal(f"{HEAD}measures:\n  m0: {{unit: count, formula: term_months}}\n{squares}{rules(1)}")
+    assert "p.yaml:15:3: error: m9 multiplies or divides more than 500 numbers" in str(found)
