@@ -30,10 +30,7 @@ def too_large(definitions: Iterable[Measure | Limit]) -> str:
     """The first definition of more than `MOST_FACTORS`, empty if none is; each stands after those that it reads."""
     known: dict[str, Factors] = {}
     for definition in definitions:
-        if isinstance(definition, Measure):
-            values = [definition.formula]
-        else:
-            values = [row.limit for row in definition.all_rows]
+        values = [definition.formula] if isinstance(definition, Measure) else [row.limit for row in definition.all_rows]
         known[definition.name] = _largest(factors(value, known) for value in values)
         if max(known[definition.name]) > MOST_FACTORS:
             return definition.name
