@@ -83,7 +83,10 @@ def _read(data: bytes, file: str, tables: TableFolder | None = None) -> PolicyDo
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(file, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
     policy = Policy.from_text(text, file, tables)
-    return PolicyDocument(policy.self_contained if tables and tables.read else text, policy)
+    if not tables or not tables.read:
+        return PolicyDocument(text, policy)
+    Policy.from_text(policy.self_contained, file)  # what is stored must be readable without the files, years from now
+    return PolicyDocument(policy.self_contained, policy)
 
 
 _compiled: WeakValueDictionary[tuple[object, ...], CompiledPolicy] = WeakValueDictionary()

@@ -39,6 +39,8 @@ from dealgate.rules.parsing import ExpressionError, Syntax, parse
 
 MAX_LITERAL = 10**15
 MAX_DIGITS = 50
+MOST_MISTAKES = 20
+"""Told of the parts of one operator or call; the next reading tells more."""
 
 NUMERIC = {Unit.MONEY, Unit.PERCENT, Unit.COUNT}
 
@@ -126,6 +128,8 @@ class _Checker:
                 found.append(read(node))
             except ExpressionError as error:
                 errors.append(error)
+                if len(errors) == MOST_MISTAKES:
+                    break
         if errors:
             first, *rest = errors
             first.more += tuple(rest)

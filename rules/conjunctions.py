@@ -38,6 +38,9 @@ MOST_ALTERNATIVES = 500
 MOST_CONDITIONS = 100
 """Conditions that must hold together for one result; the engine refuses a fact with more than 255 properties."""
 
+MOST_CONDITIONS_ALTOGETHER = 100_000
+"""Of all alternatives of all rules; the engine needs more than three kilobytes for each."""
+
 LARGEST_MARGIN = 2**61
 """The engine is exact to 2**62; a larger margin keeps its sign, and only its sign is compared."""
 
@@ -76,12 +79,17 @@ class Atoms:
 
     numbers: dict[Expression, int] = field(default_factory=dict)
 
+    by_number: list[Expression] = field(default_factory=list)
+
     def number(self, expression: Expression) -> int:
-        return self.numbers.setdefault(expression, len(self.numbers))
+        number = self.numbers.setdefault(expression, len(self.numbers))
+        if number == len(self.by_number):
+            self.by_number.append(expression)
+        return number
 
     def condition(self, literal: Literal) -> dict[str, Any]:
         """The engine's test for one literal."""
-        atom = next(expression for expression, number in self.numbers.items() if number == literal.atom)
+        atom = self.by_number[literal.atom]
         name = property_name(literal.atom)
         if isinstance(atom, Comparison):
             operator = OPERATORS[atom.operator][0 if literal.truth else 1]
@@ -186,8 +194,15 @@ def rule_conjunctions(rule: Rule, layer: int, atoms: Atoms) -> RuleConjunctions:
 
 def policy_conjunctions(policy: Policy) -> tuple[Atoms, list[RuleConjunctions]]:
     """All rules of a policy, in layers. Raises `TangledRuleError`."""
-    atoms = Atoms()
-    return atoms, [rule_conjunctions(rule, layer, atoms) for layer, rules in enumerate(policy.layers) for rule in rules]
+    atoms, found, conditions = Atoms(), list[RuleConjunctions](), 0
+    for layer, rules in enumerate(policy.layers):
+        for rule in rules:
+            found.append(rule_conjunctions(rule, layer, atoms))
+            conditions += sum(len(way) for ways in found[-1].ways.values() for way in ways)
+            if conditions > MOST_CONDITIONS_ALTOGETHER:
+                most = f"{MOST_CONDITIONS_ALTOGETHER:,} conditions in all their ways"
+                raise TangledRuleError(rule.id, f"and those before it need more than {most}")
+    return atoms, found
 
 
 def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning], tuple[int | None, ...]]:

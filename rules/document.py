@@ -13,6 +13,15 @@ import yaml
 
 MAX_CHARACTERS = 8_000_000
 MAX_DEPTH = 32
+MOST_NODES = 300_000
+"""Values and keys. Each is an object in memory, many times as large as the character that may have written it."""
+MOST_PROBLEMS = 200
+"""Nobody reads on after so many, and a generated document could hold a million."""
+MOST_EXPRESSIONS, MOST_EXPRESSION_CHARACTERS = 50_000, 1_000_000
+"""Of one policy, its tables' files among them: reading them takes about ten seconds, and all of it is checked and compiled."""
+LONGEST_MESSAGE = 600
+LONGEST_WORD, MOST_KNOWN = 100, 1_000
+"""A longer word is no misspelling of a name, and among more names looking for one takes too long."""
 
 UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 """An escape can smuggle these in; written out plainly, YAML would refuse or fold them, and the content would not read back."""
@@ -141,6 +150,7 @@ def parse_yaml(text: str) -> Node:
 def _compose(text: str, events: Iterator[Any]) -> Node:
     """Build nodes from parser events with a stack of our own: no recursion, so no depth can harm."""
     root: Node | None = None
+    nodes = 0
     stack: list[tuple[Place, bool, list[Node]]] = []
     for event in events:
         place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
@@ -152,6 +162,13 @@ def _compose(text: str, events: Iterator[Any]) -> Node:
             )
         if getattr(event, "tag", None):
             raise _failure("tags are not read in a policy", place, "Write the value without it.")
+        nodes += isinstance(event, yaml.NodeEvent)
+        if nodes > MOST_NODES:
+            raise _failure(
+                f"more than {MOST_NODES:,} keys and values",
+                place,
+                "Leave out what is repeated, or make two policies of it.",
+            )
         node: Node
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             if len(stack) == MAX_DEPTH:
@@ -223,14 +240,31 @@ class Report:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self._expressions = self._expression_characters = 0
         self._lines = text.splitlines()
 
     def add(self, place: Place, message: str, suggestion: str = "") -> None:
+        """Raises `PolicyError` once there are too many to go on."""
+        if len(self.problems) >= MOST_PROBLEMS:
+            stopped = Problem(
+                self.file, place, f"reading ends here, after {MOST_PROBLEMS} problems", "Mend those first."
+            )
+            raise PolicyError([*self.problems, stopped])
+        message, suggestion = _shortened(message), _shortened(suggestion)
         source = self._lines[place.line - 1] if place.line <= len(self._lines) else ""
         if len(source) <= 400:  # a generated one-line document would bury its own message
             self.problems.append(Problem(self.file, place, message, suggestion, source))
         else:
             self.problems.append(Problem(self.file, place, message, suggestion))
+
+    def count_expression(self, place: Place, text: str) -> None:
+        """Raises `PolicyError` for one more than a policy may have."""
+        self._expressions += 1
+        self._expression_characters += len(text)
+        if self._expressions > MOST_EXPRESSIONS or self._expression_characters > MOST_EXPRESSION_CHARACTERS:
+            most = f"{MOST_EXPRESSIONS:,} expressions or {MOST_EXPRESSION_CHARACTERS:,} characters of them"
+            self.add(place, f"a policy has at most {most}", "Make two policies of it, or shorten its tables.")
+            raise PolicyError(self.problems)
 
     def adopt(self, error: PolicyError) -> None:
         for problem in error.problems:
@@ -274,9 +308,14 @@ class Report:
         return value
 
 
+def _shortened(text: str) -> str:
+    """What came is repeated in a message, and may be as long as the document."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = list(known)
-    close = get_close_matches(word, known, n=1)
+    close = get_close_matches(word, known, n=1) if len(word) <= LONGEST_WORD and len(known) <= MOST_KNOWN else []
     if close:
         return f"Did you mean {close[0]!r}?"
     return "Known here: " + ", ".join(known) + "." if len(known) <= 12 else ""

@@ -319,6 +319,7 @@ class _FileRows:
         written = cell_condition(name, unit, text)
         if written is None:
             return ()
+        self.report.count_expression(self.place, written)
         expression = read_expression(written, self.scope, Unit.BOOLEAN)
         return expression.operands if isinstance(expression, All) else (expression,)
 
@@ -333,6 +334,7 @@ class _FileRows:
     def _read_limit(self, text: str) -> Expression:
         if not text.strip():
             raise CellError("there is no limit in this row")
+        self.report.count_expression(self.place, text)
         return read_expression(limit_text(self.unit, text), self.scope, self.unit)
 
     def output_values(self, text: str) -> list[Expression]:

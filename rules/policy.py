@@ -243,18 +243,18 @@ def in_order(things: Mapping[str, Any], reads: Any) -> list[Any]:
     """Sort named things so that each comes after what it reads. Raises `CycleError`."""
     ordered: dict[str, Any] = {}
     for start in things:
-        path: list[tuple[str, list[str]]] = [(start, list(reads(things[start])))] if start not in ordered else []
+        path: dict[str, list[str]] = {start: list(reads(things[start]))} if start not in ordered else {}
         while path:
-            name, waiting = path[-1]
-            needed = next((other for other in waiting if other not in ordered and other in things), None)
+            name = next(reversed(path))
+            needed = next((other for other in path[name] if other not in ordered and other in things), None)
             if needed is None:
                 ordered[name] = things[name]
-                path.pop()
+                path.popitem()
                 continue
-            names = [step for step, _ in path]
-            if needed in names:
+            if needed in path:
+                names = list(path)
                 raise CycleError([*names[names.index(needed) :], needed])
-            path.append((needed, list(reads(things[needed]))))
+            path[needed] = list(reads(things[needed]))
     return list(ordered.values())
 
 

@@ -28,6 +28,7 @@ from dealgate.rules.equity import Curve, Equity
 from dealgate.rules.expressions import Expression, Number, Truth
 from dealgate.rules.fields import FIELDS, LISTS, Unit
 from dealgate.rules.limit_reading import LimitReader
+from dealgate.rules.magnitude import MOST_FACTORS, too_large
 from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
@@ -49,6 +50,9 @@ RESERVED_RULES = {ENGINE_FAILURE, ENGINE_DISAGREEMENT}
 
 RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
+
+MOST_RULES, MOST_EXAMPLES = 5_000, 500
+"""Each rule is compiled and proved on every deal, and each example is such a deal."""
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
 BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "examples")
@@ -324,6 +328,7 @@ class _Reader:
         items = self.report.list(node, "rules")
         if not items:
             self.report.add(node.place, "a policy has at least one rule")
+        self._bound(node, "rules", len(items), MOST_RULES)
         found: dict[str, Rule] = {}
         for item in items:
             rule = self._rule(item)
@@ -375,7 +380,7 @@ class _Reader:
 
     def _refuse_cycles(self, entries: Mapping[str, Node], definitions: Mapping[str, Measure | Limit]) -> None:
         try:
-            in_order(definitions, definition_reads)
+            name = too_large(in_order(definitions, definition_reads))
         except CycleError as error:
             sections = [entries[key] for key in ("measures", "limits") if key in entries]
             place = next(
@@ -389,12 +394,30 @@ class _Reader:
                 Place(1, 1),
             )
             self.report.add(place, f"definitions rest on each other in a circle: {error}")
+        else:
+            if name:
+                self.report.add(
+                    next(
+                        (locate(node, name) for node in entries.values() if name in getattr(node, "entries", ())),
+                        Place(1, 1),
+                    ),
+                    f"{name} multiplies or divides more than {MOST_FACTORS} numbers, through the measures it reads",
+                    "Let measures that read each other multiply less.",
+                )
 
     def _examples(self, node: Node | None, measures: Mapping[str, Unit]) -> tuple[Example, ...]:
         if node is None:
             return ()
         ids = sorted(self.rule_scope.rules or ())
-        return tuple(self._example(item, ids, measures) for item in self.report.list(node, "examples"))
+        items = self.report.list(node, "examples")
+        self._bound(node, "examples", len(items), MOST_EXAMPLES)
+        return tuple(self._example(item, ids, measures) for item in items)
+
+    def _bound(self, node: Node, what: str, count: int, most: int) -> None:
+        """Reading ends at once where there are more: it would take too long."""
+        if count > most:
+            self.report.add(node.place, f"{count:,} {what}; at most {most:,} are read", "Make two policies of it.")
+            raise PolicyError(self.report.problems)
 
     def _example(self, node: Node, ids: list[str], measures: Mapping[str, Unit]) -> Example:
         parts = self.report.table(node, "an example", ("name", "deal", "expect"))
@@ -438,6 +461,7 @@ class _Reader:
                 "Put quotes around it if it holds brackets, braces or a colon.",
             )
             return None
+        self.report.count_expression(node.place, node.value)
         try:
             return read_expression(node.value, scope, wanted)
         except ExpressionError as errors:
