@@ -158,6 +158,14 @@ class Violated:
 
 
 @dataclass(frozen=True, slots=True)
+class DealOutcome:
+    """The outcome of the whole submission: only a guarantee may read it, since the rules make it."""
+
+    name: str = "outcome"
+    unit: Unit = Unit.TEXT
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     operand: "Expression"
     unit: Unit = Unit.BOOLEAN
@@ -184,11 +192,11 @@ Numeric: TypeAlias = (
     Number | Name | Arithmetic | Extreme | FirstKnown | ListSum | Year | LevelPayment | BookValueOn | ListedValue
 )
 Logical: TypeAlias = Truth | Comparison | Membership | Missing | Violated | Not | All | Any
-Expression: TypeAlias = Numeric | Text | Logical
+Expression: TypeAlias = Numeric | Text | DealOutcome | Logical
 
 EXPRESSION_TYPES = (
     Number, Text, Truth, FieldName, ItemName, MeasureName, LimitName, Arithmetic, Extreme, FirstKnown, ListSum, Year,
-    LevelPayment, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, Not, All, Any,
+    LevelPayment, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, DealOutcome, Not, All, Any,
 )  # fmt: skip
 
 

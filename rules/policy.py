@@ -109,6 +109,13 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Guarantee:
+    """What the document promises of every possible deal: `never` is true of none."""
+
+    never: Expression
+
+
+@dataclass(frozen=True)
 class Policy:
     """A checked policy version. Read one with `read_policy` or `Policy.from_text`."""
 
@@ -124,6 +131,7 @@ class Policy:
     rules: tuple[Rule, ...]
     examples: tuple[Example, ...]
     file: str = ""
+    guarantees: tuple[Guarantee, ...] = ()
 
     @classmethod
     def from_text(cls, text: str, file: str = "policy") -> Self:
@@ -150,6 +158,19 @@ class Policy:
             layers[depth[rule.id]].append(rule)
         return tuple(map(tuple, layers))
 
+    def outcome(self, results: Mapping[str, str]) -> Outcome:
+        """What follows for the submission from the results of its rules."""
+        found = []
+        for rule in self.rules:
+            match results[rule.id]:
+                case "violated":
+                    found.append(rule.otherwise)
+                case "mitigated" if rule.mitigated_by:
+                    found.append(rule.mitigated_by.to)
+                case "not_evaluable":
+                    found.append(self.on_unknown)
+        return Outcome.most_severe(found)
+
     @cached_property
     def content(self) -> dict[str, Any]:
         """Everything that can bear on a decision, shipped measures included, in one spelling. It is itself a policy document."""
@@ -169,6 +190,8 @@ class Policy:
         }
         if self.effective_to:
             content["effective_to"] = self.effective_to.isoformat()
+        if self.guarantees:
+            content["guarantees"] = [{"never": expression_text(guarantee.never)} for guarantee in self.guarantees]
         return content
 
     @cached_property

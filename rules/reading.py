@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -27,6 +28,7 @@ from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
     Example,
+    Guarantee,
     Limit,
     Measure,
     Mitigation,
@@ -46,7 +48,7 @@ RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
-BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "examples")
+BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "guarantees", "examples")
 
 
 def read_policy(text: str, file: str = "policy") -> Policy:
@@ -109,6 +111,7 @@ class _Reader:
             rules=rules,
             examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
+            guarantees=self._guarantees(entries.get("guarantees")),
         )
         return None if self.report.problems else policy
 
@@ -322,6 +325,20 @@ class _Reader:
         if to and otherwise and Outcome(to).severity >= Outcome(otherwise).severity:
             self.report.add(parts["to"].place, f"a mitigation to {to!r} does not soften {otherwise!r}")
         return Mitigation(when, Outcome(to)) if when is not None and to else None
+
+    def _guarantees(self, node: Node | None) -> tuple[Guarantee, ...]:
+        if node is None:
+            return ()
+        scope = replace(self.rule_scope, outcomes=tuple(outcome.value for outcome in Outcome))
+        found = []
+        for item in self.report.list(node, "guarantees"):
+            parts = self.report.table(item, "a guarantee", ("never",))
+            never = self._expression(parts.get("never"), scope, Unit.BOOLEAN)
+            if isinstance(never, Truth):
+                self.report.add(parts["never"].place, "this guarantee does not depend on the deal")
+            elif never is not None:
+                found.append(Guarantee(never))
+        return tuple(found)
 
     def _refuse_cycles(self, entries: Mapping[str, Node], definitions: Mapping[str, Measure | Limit]) -> None:
         try:

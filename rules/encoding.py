@@ -1,0 +1,529 @@
+"""From the typed tree to SMT: the fourth reader of a policy. What it says of every deal, the reference says of each.
+
+A number is a set of cases, of which exactly one holds where the number is known: a table of constant limits stays a choice
+between constants, and a share compared with it stays linear. Logic is Kleene's: a truth says when it is known to hold and
+when it is known not to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from math import lcm
+from typing import NamedTuple
+
+from dealgate.rules.any_deal import AnyDeal, Item, Rest, Variable
+from dealgate.rules.compiling import RATE_DENOMINATOR
+from dealgate.rules.expressions import (
+    All,
+    Arithmetic,
+    BookValueOn,
+    Comparison,
+    DealOutcome,
+    Expression,
+    Extreme,
+    FieldName,
+    FirstKnown,
+    ItemName,
+    LevelPayment,
+    LimitName,
+    ListedValue,
+    ListSum,
+    MeasureName,
+    Membership,
+    Missing,
+    Not,
+    Number,
+    Text,
+    Truth,
+    Violated,
+    Year,
+    walk,
+)
+from dealgate.rules.expressions import Any as AnyOf
+from dealgate.rules.fields import Unit
+from dealgate.rules.payment import LONGEST_TERM
+from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule
+from dealgate.rules.reference import Result
+from dealgate.rules.smt import Term, Terms, Whole, constant, same
+
+MOST_CASES = 400
+"""Cases of one number that are kept apart; beyond it the number is left free."""
+
+FREE = 10**30
+"""Bounds of a number of which nothing is kept."""
+
+
+class Case(NamedTuple):
+    """Under `guard` the number is top / bottom; the bottom is above zero wherever the number is known."""
+
+    guard: Term
+    top: Whole
+    bottom: Whole
+
+
+class Quantity(NamedTuple):
+    known: Term
+    cases: tuple[Case, ...]
+
+
+class Logic(NamedTuple):
+    """When it is known to hold, and when it is known not to."""
+
+    yes: Term
+    no: Term
+
+
+class Encoder:
+    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number."""
+
+    def __init__(self, policy: Policy, terms: Terms, deal: AnyDeal, fixed: Mapping[str, int] | None = None) -> None:
+        self.policy = policy
+        self.terms = terms
+        self.deal = deal
+        self.fixed = fixed or {}
+        self.results: dict[str, dict[Result, Term]] = {}
+        self._numbers: dict[Expression, Quantity] = {}
+        self._truths: dict[Expression, Logic] = {}
+        self._rows: dict[str, tuple[Term, ...]] = {}
+        self._definitions: dict[str, Quantity] = {}
+        self._item: Item | None = None
+
+    # Rules and limits
+
+    def rule(self, name: str) -> dict[Result, Term]:
+        """When each result comes of a rule."""
+        if not self.results:
+            for layer in self.policy.layers:
+                for rule in layer:
+                    self.results[rule.id] = self._rule(rule)
+        return self.results[name]
+
+    def _rule(self, rule: Rule) -> dict[Result, Term]:
+        terms = self.terms
+        applies = self.truth(rule.applies) if rule.applies else Logic(yes=True, no=False)
+        require = self.truth(rule.require)
+        helps = self.truth(rule.mitigated_by.when).yes if rule.mitigated_by else False
+        broken = terms.every((applies.yes, require.no))
+        unknown = [terms.negated(terms.some(applies))]
+        unknown.append(terms.every((applies.yes, terms.negated(terms.some(require)))))
+        return {
+            Result.PASS: terms.every((applies.yes, require.yes)),
+            Result.VIOLATED: terms.every((broken, terms.negated(helps))),
+            Result.MITIGATED: terms.every((broken, helps)),
+            Result.NOT_APPLICABLE: applies.no,
+            Result.NOT_EVALUABLE: terms.some(unknown),
+        }
+
+    def rows(self, name: str) -> tuple[Term, ...]:
+        """When each row of a limit's table gives the limit: all rows above it are known not to match."""
+        if name not in self._rows:
+            above: list[Term] = []
+            taken: list[Term] = []
+            for row in self.policy.limits[name].rows:
+                when = self.truth(row.when) if row.when else Logic(yes=True, no=False)
+                taken.append(self.terms.every((*above, when.yes)))
+                above.append(when.no)
+            self._rows[name] = tuple(taken)
+        return self._rows[name]
+
+    def outcome(self, word: str) -> Term:
+        """When the outcome of the submission is this one."""
+        wanted = Outcome(word)
+        worse = [other for other in Outcome if other.severity > wanted.severity]
+        at_least = [other for other in Outcome if other.severity >= wanted.severity]
+        reached = True if wanted is Outcome.PASS else self._some_finding(at_least)
+        return self.terms.every((reached, self.terms.negated(self._some_finding(worse))))
+
+    def _some_finding(self, outcomes: Sequence[Outcome]) -> Term:
+        found: list[Term] = []
+        for rule in self.policy.rules:
+            results = self.rule(rule.id)
+            if rule.otherwise in outcomes:
+                found.append(results[Result.VIOLATED])
+            if rule.mitigated_by and rule.mitigated_by.to in outcomes:
+                found.append(results[Result.MITIGATED])
+            if self.policy.on_unknown in outcomes:
+                found.append(results[Result.NOT_EVALUABLE])
+        return self.terms.some(found)
+
+    # Truths
+
+    def truth(self, expression: Expression) -> Logic:
+        if self._item is not None:
+            return self._truth(expression)
+        if expression not in self._truths:
+            self._truths[expression] = self._truth(expression)
+        return self._truths[expression]
+
+    def _truth(self, expression: Expression) -> Logic:
+        terms = self.terms
+        match expression:
+            case Truth(value):
+                return Logic(value, not value)
+            case FieldName() | ItemName():
+                known, value = self._variable(expression)
+                yes = terms.compare("==", value, constant(1))
+                return Logic(terms.every((known, yes)), terms.every((known, terms.negated(yes))))
+            case Not(operand):
+                yes, no = self.truth(operand)
+                return Logic(no, yes)
+            case All(operands):
+                found = [self.truth(operand) for operand in operands]
+                return Logic(terms.every(part.yes for part in found), terms.some(part.no for part in found))
+            case AnyOf(operands):
+                found = [self.truth(operand) for operand in operands]
+                return Logic(terms.some(part.yes for part in found), terms.every(part.no for part in found))
+            case Missing(operand):
+                known = self._known(operand)
+                return Logic(terms.negated(known), known)
+            case Violated(rule):
+                results = self.results[rule] if rule in self.results else self.rule(rule)
+                yes = terms.some((results[Result.VIOLATED], results[Result.MITIGATED]))
+                return Logic(yes, terms.some((results[Result.PASS], results[Result.NOT_APPLICABLE])))
+            case Comparison(operator, left, right):
+                return self._comparison(operator, left, right)
+            case Membership(operand, options):
+                tests = [self._comparison("==", operand, option) for option in options]
+                return Logic(terms.some(test.yes for test in tests), terms.every(test.no for test in tests))
+        raise TypeError(f"{type(expression).__name__} is not a condition")
+
+    def _known(self, expression: Expression) -> Term:
+        if expression.unit in {Unit.TEXT, Unit.BOOLEAN, Unit.DATE}:
+            return self._variable(expression).known
+        return self.number(expression).known
+
+    def _comparison(self, operator: str, left: Expression, right: Expression) -> Logic:
+        if isinstance(left, DealOutcome) or isinstance(right, DealOutcome):
+            return self._outcome_comparison(operator, left, right)
+        if left.unit in {Unit.TEXT, Unit.DATE}:
+            (known, value), (other_known, other) = self._variable(left), self._variable(right)
+            holds = self.terms.compare(operator, value, other)
+            return self._logic(self.terms.every((known, other_known)), holds)
+        return self.compare(operator, self.number(left), self.number(right))
+
+    def compare(self, operator: str, first: Quantity, second: Quantity) -> Logic:
+        pairs = [
+            (self.terms.every((one.guard, other.guard)), self._compare(operator, one, other))
+            for one, other in product(first.cases, second.cases)
+        ]
+        known = self.terms.every((first.known, second.known))
+        holds = [self.terms.every((guard, test)) for guard, test in pairs]
+        fails = [self.terms.every((guard, self.terms.negated(test))) for guard, test in pairs]
+        yes, no = self.terms.some(holds), self.terms.some(fails)
+        return Logic(self.terms.every((known, yes)), self.terms.every((known, no)))
+
+    def _compare(self, operator: str, one: Case, other: Case) -> Term:
+        if same(one.bottom, other.bottom):
+            return self.terms.compare(operator, one.top, other.top)
+        left, right = self.terms.times(one.top, other.bottom), self.terms.times(other.top, one.bottom)
+        return self.terms.compare(operator, left, right)
+
+    def _outcome_comparison(self, operator: str, left: Expression, right: Expression) -> Logic:
+        """Two outcomes are compared with words only; of `outcome` with itself there is nothing to decide."""
+        words = [side.value for side in (left, right) if isinstance(side, Text)]
+        holds = self.outcome(words[0]) if words else True
+        return self._logic(True, holds if operator == "==" else self.terms.negated(holds))
+
+    def _logic(self, known: Term, holds: Term) -> Logic:
+        return Logic(self.terms.every((known, holds)), self.terms.every((known, self.terms.negated(holds))))
+
+    def _variable(self, expression: Expression) -> Variable:
+        match expression:
+            case Text(value):
+                return Variable(True, constant(self.deal.word_numbers[value]))
+            case FieldName(name):
+                if name in self.fixed:
+                    return Variable(True, constant(self.fixed[name]))
+                return self.deal.field(name)
+            case ItemName(name):
+                assert self._item is not None
+                return self._item.parts[name]
+        raise TypeError(f"{type(expression).__name__} is not a fact of a deal")
+
+    # Numbers
+
+    def number(self, expression: Expression) -> Quantity:
+        if self._item is not None:
+            return self._compact(self._number(expression))
+        if expression not in self._numbers:
+            self._numbers[expression] = self._compact(self._number(expression))
+        return self._numbers[expression]
+
+    def _number(self, expression: Expression) -> Quantity:
+        match expression:
+            case Number(numerator=numerator, denominator=denominator):
+                return _single(True, constant(numerator), constant(denominator))
+            case FieldName() | ItemName():
+                known, value = self._variable(expression)
+                return _single(known, value, constant(RATE_DENOMINATOR if expression.unit == Unit.PERCENT else 1))
+            case MeasureName() | LimitName():
+                return self._definition(expression.name)
+            case Arithmetic(operator, left, right):
+                return self._arithmetic(operator, self.number(left), self.number(right))
+            case Extreme(name, operands):
+                found = self.number(operands[0])
+                for operand in operands[1:]:
+                    found = self._extreme("<=" if name == "min" else ">=", found, self.number(operand))
+                return found
+            case FirstKnown(operands):
+                return self._first_known([self.number(operand) for operand in operands])
+            case ListSum():
+                return self._list_sum(expression)
+            case Year(date):
+                return _single(*self._variable(date), constant(1))
+            case LevelPayment(amount, rate, months):
+                return self._level_payment(self.number(amount), self.number(rate), self.number(months))
+            case BookValueOn(basis):
+                return _single(*self.deal.book_value(basis), constant(1))
+            case ListedValue():
+                return self._listed_value()
+        raise TypeError(f"{type(expression).__name__} is not a number")
+
+    def _definition(self, name: str) -> Quantity:
+        """A measure or limit is the whole deal's, also where it is named inside a list."""
+        if name not in self._definitions:
+            item, self._item = self._item, None
+            measure = self.policy.measures.get(name)
+            self._definitions[name] = self._measure(measure) if measure else self._limit(self.policy.limits[name])
+            self._item = item
+        return self._definitions[name]
+
+    def _measure(self, measure: Measure) -> Quantity:
+        found = self.number(measure.formula)
+        return self._whole_cents(found) if measure.unit == Unit.MONEY else found
+
+    def _limit(self, limit: Limit) -> Quantity:
+        known: list[Term] = []
+        cases: list[Case] = []
+        for taken, row in zip(self.rows(limit.name), limit.rows, strict=True):
+            found = self.number(row.limit)
+            if limit.unit == Unit.MONEY:
+                found = self._whole_cents(found)
+            known.append(self.terms.every((taken, found.known)))
+            cases += [case._replace(guard=self.terms.every((taken, case.guard))) for case in found.cases]
+        return Quantity(self.terms.some(known), tuple(case for case in cases if case.guard is not False))
+
+    def _whole_cents(self, found: Quantity) -> Quantity:
+        one = constant(1)
+        cases = [
+            case if same(case.bottom, one) else Case(case.guard, self.terms.half_up(case.top, case.bottom), one)
+            for case in found.cases
+        ]
+        return self._compact(Quantity(found.known, tuple(cases)))
+
+    def _compact(self, found: Quantity) -> Quantity:
+        """One case where nothing is gained by several: constants alone are worth keeping apart."""
+        cases = found.cases
+        if not cases:
+            return _single(False, constant(0), constant(1))
+        settled = all(case.top.constant is not None and case.bottom.constant is not None for case in cases)
+        if len(cases) == 1 or (settled and len(cases) <= MOST_CASES):
+            return found
+        bottoms = [case.bottom.constant for case in cases]
+        if None not in bottoms and (settled or len(set(bottoms)) == 1 or len(cases) > MOST_CASES):
+            return Quantity(found.known, (self._merged(cases, lcm(*(bottom or 1 for bottom in bottoms))),))
+        if len(cases) > MOST_CASES:
+            return _single(found.known, self.terms.whole("free", -FREE, FREE), self.terms.whole("free", 1, FREE))
+        return found
+
+    def _merged(self, cases: Sequence[Case], bottom: int) -> Case:
+        *others, last = cases
+        top = self.terms.times(last.top, constant(bottom // (last.bottom.constant or 1)))
+        for case in reversed(others):
+            scaled = self.terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))
+            top = self.terms.either(case.guard, scaled, top)
+        return Case(True, top, constant(bottom))
+
+    def _pairs(self, left: Quantity, right: Quantity) -> Iterable[tuple[Term, Case, Case]]:
+        for one, other in product(left.cases, right.cases):
+            yield self.terms.every((one.guard, other.guard)), one, other
+
+    def _arithmetic(self, operator: str, left: Quantity, right: Quantity) -> Quantity:
+        terms = self.terms
+        known = [left.known, right.known]
+        if operator == "/":
+            zero = constant(0)
+            positive = (terms.every((case.guard, terms.compare(">", case.top, zero))) for case in right.cases)
+            known.append(terms.some(positive))
+        cases = []
+        for guard, one, other in self._pairs(left, right):
+            if operator == "/":
+                top, bottom = terms.times(one.top, other.bottom), terms.times(one.bottom, other.top)
+            elif operator == "*":
+                top, bottom = terms.times(one.top, other.top), terms.times(one.bottom, other.bottom)
+            else:
+                first, second, bottom = self._over_one_bottom(one, other)
+                top = terms.plus(first, second) if operator == "+" else terms.minus(first, second)
+            cases.append(Case(guard, top, bottom))
+        return Quantity(terms.every(known), tuple(cases))
+
+    def _over_one_bottom(self, one: Case, other: Case) -> tuple[Whole, Whole, Whole]:
+        """Both tops over one bottom, the least where both are constants."""
+        times = self.terms.times
+        if same(one.bottom, other.bottom):
+            return one.top, other.top, one.bottom
+        first, second = one.bottom.constant, other.bottom.constant
+        if first is not None and second is not None:
+            bottom = lcm(first, second)
+            return times(one.top, constant(bottom // first)), times(other.top, constant(bottom // second)), constant(bottom)
+        return times(one.top, other.bottom), times(other.top, one.bottom), times(one.bottom, other.bottom)
+
+    def _extreme(self, operator: str, left: Quantity, right: Quantity) -> Quantity:
+        terms = self.terms
+        cases = []
+        for guard, one, other in self._pairs(left, right):
+            first = self._compare(operator, one, other)
+            if one.bottom.constant is not None and same(one.bottom, other.bottom):
+                cases.append(Case(guard, self._better(operator, first, one.top, other.top), one.bottom))
+            else:
+                cases.append(one._replace(guard=terms.every((guard, first))))
+                cases.append(other._replace(guard=terms.every((guard, terms.negated(first)))))
+        return Quantity(terms.every((left.known, right.known)), tuple(case for case in cases if case.guard is not False))
+
+    def _better(self, operator: str, first: Term, one: Whole, other: Whole) -> Whole:
+        """The lesser or the greater of two; its bounds are tighter than those of a mere choice."""
+        found = self.terms.either(first, one, other)
+        pick = min if operator == "<=" else max
+        return found._replace(low=pick(one.low, other.low), high=pick(one.high, other.high))
+
+    def _first_known(self, operands: Sequence[Quantity]) -> Quantity:
+        terms, cases = self.terms, list[Case]()
+        before: list[Term] = []
+        for operand in operands:
+            turn = terms.every((*(terms.negated(known) for known in before), operand.known))
+            cases += [case._replace(guard=terms.every((turn, case.guard))) for case in operand.cases]
+            before.append(operand.known)
+        return Quantity(terms.some(before), tuple(case for case in cases if case.guard is not False))
+
+    def _level_payment(self, amount: Quantity, rate: Quantity, months: Quantity) -> Quantity:
+        terms, one = self.terms, constant(1)
+        zero = constant(0)
+        valid, cases = list[Term](), list[Case]()
+        for due, price, term in product(amount.cases, rate.cases, months.cases):
+            guard = terms.every((due.guard, price.guard, term.guard))
+            tests = ((">", due.top, zero), (">=", price.top, zero), (">", term.top, zero), ("<=", term.top, constant(LONGEST_TERM)))
+            valid.append(terms.every((guard, *(terms.compare(*test) for test in tests))))
+            cases.append(Case(guard, terms.payment(due.top, due.bottom, price.top, price.bottom, term.top), one))
+        return Quantity(terms.every((amount.known, rate.known, months.known, terms.some(valid))), tuple(cases))
+
+    def _listed_value(self) -> Quantity:
+        terms = self.terms
+        condition = self._variable(FieldName("condition", Unit.TEXT)).value
+        known, value = list[Term](), constant(0)
+        for word, bases in self.policy.collateral_value.items():
+            is_word = terms.compare("==", condition, constant(self.deal.word_numbers[word]))
+            found = [self.deal.book_value(basis) for basis in bases]
+            listed = constant(0)
+            for variable in reversed(found):
+                listed = terms.either(variable.known, variable.value, listed)
+            known.append(terms.every((is_word, terms.some(variable.known for variable in found))))
+            value = terms.either(is_word, listed, value)
+        return _single(terms.some(known), value, constant(1))
+
+    # Lists
+
+    def _list_sum(self, node: ListSum) -> Quantity:
+        terms = self.terms
+        items, rest = self.deal.listed(node.list)
+        unknown: list[Term] = []
+        parts: list[tuple[Term, Case]] = []
+        for item in items:
+            self._item = item
+            try:
+                where = self.truth(node.where) if node.where is not None else Logic(yes=True, no=False)
+                value = self.number(node.value)
+            finally:
+                self._item = None
+            counts = terms.every((item.present, where.yes))
+            in_doubt = terms.every((item.present, terms.negated(terms.some(where))))
+            unknown += [in_doubt, terms.every((counts, terms.negated(value.known)))]
+            bottoms = [case.bottom.constant for case in value.cases]
+            if None in bottoms:
+                return self._free_sum(unknown)
+            parts.append((counts, self._merged(value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
+        bottom = lcm(*(case.bottom.constant or 1 for _, case in parts))
+        total, low, high = constant(0), 0, 0
+        for counts, case in parts:
+            scaled = terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))
+            low, high = min(low, scaled.low), max(high, scaled.high)
+            total = terms.plus(total, terms.either(counts, scaled, constant(0)))
+        more = self._rest(node, rest, bottom, (low, high))
+        unknown.append(terms.negated(more.known))
+        return _single(terms.negated(terms.some(unknown)), terms.plus(total, more.value), constant(bottom))
+
+    def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
+        """Items with divisors of their own have no common one: the sum is left free."""
+        known = self.terms.every((self.terms.flag("known sum"), self.terms.negated(self.terms.some(unknown))))
+        return _single(known, self.terms.whole("sum", -FREE, FREE), self.terms.whole("sum", 1, FREE))
+
+    def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
+        """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""
+        terms = self.terms
+        shares = _linear(node.value) if node.where is None else None
+        if shares is not None and all(bottom % share.denominator == 0 for share in shares.values()):
+            value = constant(0)
+            for name, share in shares.items():
+                whole = rest.totals[name].value if name else rest.count
+                value = terms.plus(value, terms.times(whole, constant(share.numerator * (bottom // share.denominator))))
+            return Variable(terms.every(rest.totals[name].known for name in shares if name), value)
+        empty = terms.compare("==", rest.count, constant(0))
+        low, high = each
+        value = terms.whole("more", min(0, low * rest.count.high), max(0, high * rest.count.high))
+        terms.hold(terms.compare(">=", value, terms.times(rest.count, constant(low))))
+        terms.hold(terms.compare("<=", value, terms.times(rest.count, constant(high))))
+        return Variable(terms.some((empty, terms.flag("known more"))), value)
+
+
+def _single(known: Term, top: Whole, bottom: Whole) -> Quantity:
+    return Quantity(known, (Case(True, top, bottom),))
+
+
+def _linear(expression: Expression) -> dict[str, Number] | None:
+    """A value of one item as shares of its amounts, the constant under the empty name; None where it is not linear in them."""
+    match expression:
+        case Number():
+            return {"": expression}
+        case ItemName(name, Unit.MONEY):
+            return {name: Number(Unit.COUNT, 1)}
+        case Arithmetic("+" | "-" as operator, left, right):
+            first, second = _linear(left), _linear(right)
+            if first is None or second is None:
+                return None
+            sign = 1 if operator == "+" else -1
+            for name, share in second.items():
+                so_far = first.get(name, Number(Unit.COUNT, 0))
+                first[name] = _sum_of(so_far, share, sign)
+            return first
+        case Arithmetic("*", left, right):
+            factor, other = (left, right) if isinstance(left, Number) else (right, left)
+            shares = _linear(other) if isinstance(factor, Number) else None
+            if shares is None or not isinstance(factor, Number):
+                return None
+            return {
+                name: Number(Unit.COUNT, share.numerator * factor.numerator, share.denominator * factor.denominator)
+                for name, share in shares.items()
+            }
+    return None
+
+
+def _sum_of(left: Number, right: Number, sign: int) -> Number:
+    top = left.numerator * right.denominator + sign * right.numerator * left.denominator
+    return Number(Unit.COUNT, top, left.denominator * right.denominator)
+
+
+def expressions_of(policy: Policy) -> Iterable[Expression]:
+    """Every expression of a policy."""
+    for measure in policy.measures.values():
+        yield measure.formula
+    for limit in policy.limits.values():
+        for row in limit.rows:
+            yield from (part for part in (row.when, row.limit) if part is not None)
+    for rule in policy.rules:
+        yield from rule.expressions()
+    for guarantee in policy.guarantees:
+        yield guarantee.never
+
+
+def words_of(policy: Policy) -> list[str]:
+    """Every word the policy compares a text with."""
+    nodes = (node for expression in expressions_of(policy) for node in walk(expression))
+    return list(dict.fromkeys(node.value for node in nodes if isinstance(node, Text)))
