@@ -47,6 +47,7 @@ PLAUSIBLE: Mapping[str, tuple[int, int]] = {
 """A witness is kept within these where it can be: people read it."""
 
 PLAUSIBLE_PART = (0, 5_000_00)
+PLAUSIBLE_ITEM = (0, 40_000_00)
 PLAUSIBLE_VALUE = (5_000_00, 80_000_00)
 
 STATE = re.compile(r"[A-Z]{2}")
@@ -75,9 +76,12 @@ class Rest(NamedTuple):
 class AnyDeal:
     """Variables come into being when they are asked for: a deal has no more parts than the policy reads."""
 
-    def __init__(self, terms: Terms, words: Iterable[str]) -> None:
+    def __init__(self, terms: Terms, words: Mapping[str, Iterable[str]]) -> None:
+        """`words` are those the policy compares each text with, by the name of the field."""
         self.terms = terms
-        self.words = tuple(dict.fromkeys([*_fixed_words(), *words]))
+        self.own_words = words
+        used = (word for name in words for word in words[name])
+        self.words = tuple(dict.fromkeys([*_fixed_words(), *used]))
         self.word_numbers = {word: number for number, word in enumerate(self.words)}
         # So many other words as there are free texts: deals that differ in how their texts equal each other all have a model.
         self.others = 3 + 2 * ITEMS
@@ -172,19 +176,31 @@ class AnyDeal:
         return self.terms.every(self.terms.compare("==", count, constant(0)) for count in counts)
 
     def plausible(self) -> list[Term]:
-        """What an everyday deal would be like."""
+        """What an everyday deal would be like; what comes later is given up first."""
         wishes = []
         for name, variable in self.fields.items():
-            span = PLAUSIBLE_PART if FIELDS[name].zero_when_absent else PLAUSIBLE.get(name)
-            if span:
-                wishes += self._between(variable.value, span)
+            if FIELDS[name].zero_when_absent:
+                wishes += [*self._between(variable.value, PLAUSIBLE_PART), *self._between(variable.value, (0, 0))]
+            elif name in PLAUSIBLE:
+                wishes += self._between(variable.value, PLAUSIBLE[name])
+            elif FIELDS[name].unit == Unit.TEXT:
+                wishes.append(self._own_word(name, variable.value))
         for variable in self.book_values.values():
             wishes += self._between(variable.value, PLAUSIBLE_VALUE)
         for items, _ in self.lists.values():
-            wishes += [self.terms.negated(item.present) for item in items[1:]]
-            for item in items:
-                wishes += [wish for part in item.parts.values() for wish in self._between(part.value, (0, 40_000_00))]
+            for item in reversed(items):
+                for name, part in item.parts.items():
+                    money = name != "kind"
+                    wishes += self._between(part.value, PLAUSIBLE_ITEM) if money else [self._own_word(name, part.value)]
+                wishes.append(self.terms.negated(item.present))
         return [wish for wish in wishes if not isinstance(wish, bool)]
+
+    def _own_word(self, name: str, value: Whole) -> Term:
+        """A word that the policy, too, has for this field, or one that it has for none."""
+        terms = self.terms
+        own = (constant(self.word_numbers[word]) for word in self.own_words.get(name, ()))
+        other = terms.compare(">=", value, constant(len(self.words)))
+        return terms.some((other, *(terms.compare("==", value, word) for word in own)))
 
     def _between(self, value: Whole, span: tuple[int, int]) -> list[Term]:
         least, most = map(constant, span)

@@ -5,7 +5,7 @@ Only what a policy needs: no anchors (a document must read the way it looks), no
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
@@ -30,16 +30,19 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a policy document."""
+    """One mistake in a policy document, or one doubt about it. `witness` is a deal that shows it."""
 
     file: str
     place: Place
     message: str
     suggestion: str = ""
     source_line: str = ""
+    is_warning: bool = False
+    witness: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        text = f"{self.file}:{self.place.line}:{self.place.column}: error: {self.message}"
+        word = "warning" if self.is_warning else "error"
+        text = f"{self.file}:{self.place.line}:{self.place.column}: {word}: {self.message}"
         if self.source_line.strip():
             shown = self.source_line.replace("\t", " ")
             width = max(1, min(self.place.width, len(shown) - self.place.column + 1))

@@ -10,7 +10,7 @@ from itertools import product
 from math import lcm
 from typing import NamedTuple
 
-from dealgate.rules.any_deal import AnyDeal, Item, Rest, Variable
+from dealgate.rules.any_deal import ALWAYS_IN_ITEMS, AnyDeal, Item, Rest, Variable
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.expressions import (
     All,
@@ -470,11 +470,20 @@ class Encoder:
         value = terms.whole("more", min(0, low * rest.count.high), max(0, high * rest.count.high))
         terms.hold(terms.compare(">=", value, terms.times(rest.count, constant(low))))
         terms.hold(terms.compare("<=", value, terms.times(rest.count, constant(high))))
-        return Variable(terms.some((empty, terms.flag("known more"))), value)
+        known = True if _always_known(node) else terms.some((empty, terms.flag("known more")))
+        return Variable(known, value)
 
 
 def _single(known: Term, top: Whole, bottom: Whole) -> Quantity:
     return Quantity(known, (Case(True, top, bottom),))
+
+
+def _always_known(node: ListSum) -> bool:
+    """Whether a sum reads nothing that an item may lack."""
+    parts = [part for expression in (node.where, node.value) for part in walk(expression)]
+    known = (Number, Text, Truth, ItemName, Comparison, Membership, Not, All, AnyOf, Extreme)
+    names = {(node.list, part.name) for part in parts if isinstance(part, ItemName)}
+    return all(isinstance(part, known) for part in parts) and names <= ALWAYS_IN_ITEMS
 
 
 def _linear(expression: Expression) -> dict[str, Number] | None:
@@ -523,7 +532,19 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
         yield guarantee.never
 
 
-def words_of(policy: Policy) -> list[str]:
-    """Every word the policy compares a text with."""
-    nodes = (node for expression in expressions_of(policy) for node in walk(expression))
-    return list(dict.fromkeys(node.value for node in nodes if isinstance(node, Text)))
+def words_of(policy: Policy) -> dict[str, list[str]]:
+    """The words the policy compares each text of a deal with."""
+    found: dict[str, list[str]] = {}
+    for expression in expressions_of(policy):
+        for node in walk(expression):
+            match node:
+                case Comparison(left=left, right=right):
+                    sides = [left, right]
+                case Membership(operand, options):
+                    sides = [operand, *options]
+                case _:
+                    continue
+            names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
+            for name in names or [""]:
+                found.setdefault(name, []).extend(side.value for side in sides if isinstance(side, Text))
+    return found

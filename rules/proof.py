@@ -190,7 +190,8 @@ class Prover:
                 refused = {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()
                 if not refused:
                     return answer
-                wishes = [name for name in wishes if name.get_id() not in refused]
+                last = max(index for index, name in enumerate(wishes) if name.get_id() in refused)
+                del wishes[last]
             if not wishes:
                 return answer
             self._solver.add(wishes)

@@ -51,8 +51,11 @@ HEAD = ("policy", "version", "title", "effective_from", "rules")
 BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "guarantees", "examples")
 
 
-def read_policy(text: str, file: str = "policy") -> Policy:
-    """Read and check one policy document. Raises `PolicyError` with every problem found."""
+def read_policy(text: str, file: str = "policy", *, allow_gaps: bool = False) -> Policy:
+    """Read and check one policy document. Raises `PolicyError` with every problem found.
+
+    With `allow_gaps` tables may lack their last row: only a review, which looks for a deal in the gap, reads that way.
+    """
     text = text.removeprefix("\ufeff")
     report = Report(file, text)
     try:
@@ -60,7 +63,9 @@ def read_policy(text: str, file: str = "policy") -> Policy:
     except PolicyError as error:
         report.adopt(error)
         raise PolicyError(report.problems) from None
-    policy = _Reader(report, shipped_measures()).policy(root)
+    reader = _Reader(report, shipped_measures())
+    reader.allow_gaps = allow_gaps
+    policy = reader.policy(root)
     if policy is None:
         raise PolicyError(report.problems)
     return policy
@@ -81,6 +86,7 @@ class _Reader:
     def __init__(self, report: Report, shipped: Mapping[str, Measure]) -> None:
         self.report = report
         self.shipped = shipped
+        self.allow_gaps = False
         self.scope = Scope({name: measure.unit for name, measure in shipped.items()})
 
     def policy(self, root: Node) -> Policy | None:
@@ -253,7 +259,7 @@ class _Reader:
         for row, following in zip(rows, self.report.list(parts["rows"], "rows")[1:] if rows else [], strict=False):
             if row and row.when is None:
                 self.report.add(following.place, "this row can never match: the row above it matches every deal")
-        if rows and rows[-1] and rows[-1].when is not None:
+        if rows and rows[-1] and rows[-1].when is not None and not self.allow_gaps:
             self.report.add(
                 node.place,
                 f"limit {name} has a gap: a deal that matches no row has no limit",

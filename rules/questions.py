@@ -1,0 +1,327 @@
+"""What is asked of a policy before it is put to use: does every row, rule and mitigation matter, and do its guarantees hold?"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dealgate.rules.encoding import Encoder
+from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, FieldName, LimitName, ListSum, Not, parts, walk
+from dealgate.rules.expressions import Any as AnyOf
+from dealgate.rules.fields import Unit
+from dealgate.rules.policy import Limit, Policy, Rule
+from dealgate.rules.proof import Answer, Confirms, Prover, Verdict, Witness
+from dealgate.rules.reference import Result, Value
+from dealgate.rules.smt import Term
+from dealgate.rules.tracing import fraction
+from dealgate.rules.words import tiers_in_order
+from dealgate.rules.writing import expression_text
+
+Path = tuple[str | int, ...]
+"""Where something stands in the document: keys and positions."""
+
+FIRED = (Result.VIOLATED, Result.MITIGATED)
+
+
+class Remark(NamedTuple):
+    """One thing a committee should know, before the place of it in the text is looked up."""
+
+    path: Path
+    message: str
+    suggestion: str = ""
+    is_warning: bool = False
+    witness: Mapping[str, Any] | None = None
+
+
+class Questions:
+    """Asks everything of one policy. `proved` names the guarantees that hold for every deal, by their position."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.prover = Prover(policy)
+        self.proved: list[int] = []
+        self._results: dict[tuple[str, Result], Witness] = {}
+        self._rows: dict[tuple[str, int], Witness] = {}
+        self._noted = 0
+
+    def remarks(self) -> Iterator[Remark]:
+        for limit in self.policy.limits.values():
+            yield from self._limit(limit)
+        for index, rule in enumerate(self.policy.rules):
+            yield from self._rule(("rules", index), rule)
+        for index, guarantee in enumerate(self.policy.guarantees):
+            yield from self._guarantee(index, guarantee.never)
+
+    # Asking. A deal that was found for one question often answers others.
+
+    def _ask(self, formula: Term, confirms: Confirms) -> Answer:
+        answer = self.prover.ask(formula, confirms)
+        for witness in self.prover.witnesses[self._noted :]:
+            for rule, result in witness.reckoning.results.items():
+                self._results.setdefault((rule, result), witness)
+            for name, value in witness.reckoning.limits.items():
+                self._rows.setdefault((name, value.row), witness)
+        self._noted = len(self.prover.witnesses)
+        return answer
+
+    def _example(self, formula: Term, confirms: Confirms) -> dict[str, Any] | None:
+        """A deal for people to read, if there is one."""
+        found = self.prover.plausible(formula, self._ask(formula, confirms), confirms)
+        return dict(found.witness.document) if found.witness else None
+
+    def _result(self, rule: Rule, *results: Result) -> Term:
+        return self.prover.terms.some(self.prover.encoder.rule(rule.id)[result] for result in results)
+
+    def _ask_result(self, rule: Rule, *results: Result) -> Answer:
+        seen = next((self._results[rule.id, result] for result in results if (rule.id, result) in self._results), None)
+        if seen:
+            return Answer(Verdict.SHOWN, seen)
+        return self._ask(self._result(rule, *results), lambda deal: deal.reckoning.results[rule.id] in results)
+
+    def _ask_row(self, limit: Limit, row: int) -> Answer:
+        if (limit.name, row) in self._rows:
+            return Answer(Verdict.SHOWN, self._rows[limit.name, row])
+        taken = self.prover.encoder.rows(limit.name)[row]
+        return self._ask(taken, lambda deal: self._row_taken(deal, limit) == row)
+
+    def _row_taken(self, deal: Witness, limit: Limit) -> int:
+        """The row that gives the limit, also where the limit itself is unknown."""
+        for index, row in enumerate(limit.rows):
+            matches = True if row.when is None else deal.trace.value(row.when)
+            if matches is None:
+                return -1
+            if matches:
+                return index
+        return -1
+
+    # Limits
+
+    def _limit(self, limit: Limit) -> Iterator[Remark]:
+        for index, row in enumerate(limit.rows):
+            path: Path = ("limits", limit.name, "rows", index)
+            answer = self._ask_row(limit, index)
+            if answer.verdict is Verdict.IMPOSSIBLE:
+                yield self._dead_row(limit, index, path)
+            elif answer.verdict is Verdict.UNDECIDED:
+                yield Remark(path, f"not decided whether this row can match: {answer.why}", is_warning=True)
+            if row.when is not None and answer.verdict is not Verdict.IMPOSSIBLE:
+                yield from self._contradictions((*path, "when"), row.when)
+        if limit.rows[-1].when is not None:
+            yield from self._gap(limit)
+        yield from self._looser(limit)
+
+    def _dead_row(self, limit: Limit, index: int, path: Path) -> Remark:
+        row, terms = limit.rows[index], self.prover.terms
+        same = next((other for other in range(index) if row.when and limit.rows[other].when == row.when), None)
+        if same is not None:
+            return Remark((*path, "when"), f"this row repeats {_row(limit, same)}, so it can never match", "Drop one of the two.")
+        if row.when is None:
+            others = "the rows above it match every deal whose fields are known"
+            return Remark(path, f"this row is never needed: {others}", is_warning=True)
+        when = self.prover.encoder.truth(row.when).yes
+        if self.prover.is_impossible(when):
+            message = f"contradictory bounds: {expression_text(row.when)} can never hold"
+            return Remark((*path, "when"), message, "Correct the bounds, or drop the row.")
+        taken = self.prover.encoder.rows(limit.name)
+        alone = (other for other in range(index) if self.prover.is_impossible(terms.every((when, terms.negated(taken[other])))))
+        blocker = next(alone, None)
+        above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
+        example = self._example(
+            when, lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index
+        )
+        message = f"this row can never match: {above} every deal that it is for"
+        return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)
+
+    def _gap(self, limit: Limit) -> Iterator[Remark]:
+        """A table without a row for all other deals: is there any other deal?"""
+        path: Path = ("limits", limit.name)
+        conditions = [row.when for row in limit.rows if row.when is not None]
+        formula = self.prover.terms.every(self.prover.encoder.truth(when).no for when in conditions)
+        example = self._example(formula, lambda deal: all(deal.trace.value(when) is False for when in conditions))
+        if example:
+            message = f"limit {limit.name} has a gap: a deal that matches no row has no limit"
+            yield Remark(path, message, "End with a row without 'when'.", witness=example)
+        else:
+            message = f"limit {limit.name} has a gap, or cannot be seen to have none: its last row has a 'when'"
+            yield Remark(path, message, "Leave the 'when' off the last row.")
+
+    def _looser(self, limit: Limit) -> Iterator[Remark]:
+        """Limits that grow looser as the tier grows worse, in the order in which the document names the tiers."""
+        is_most = _is_most(self.policy, limit.name)
+        tiers = tiers_in_order(self.policy)
+        if is_most is None or not any(_reads_tier(row.when) for row in limit.rows) or len(tiers) < 2:
+            return
+        numbers = [self.prover.deal.word_numbers[tier] for tier in tiers]
+        name = LimitName(limit.name, limit.unit)
+        ratios = [
+            (encoder, encoder.number(name))
+            for number in numbers
+            for encoder in [Encoder(self.policy, self.prover.terms, self.prover.deal, {"tier": number})]
+        ]
+        operator = ">" if is_most else "<"
+        for place, ((encoder, better), (_, worse)) in enumerate(zip(ratios, ratios[1:], strict=False)):
+            good, bad = tiers[place], tiers[place + 1]
+            formula = encoder.compare(operator, worse, better).yes
+            example = self._example(formula, lambda deal, good=good, bad=bad: self._is_looser(deal, limit, good, bad, is_most))  # type: ignore[misc]
+            if example:
+                message = f"limit {limit.name} is looser for tier {bad} than for tier {good}"
+                example = _with_tier(example, bad)
+                yield Remark(("limits", limit.name), message, "Compare its rows.", is_warning=True, witness=example)
+
+    def _is_looser(self, deal: Witness, limit: Limit, good: str, bad: str, is_most: bool) -> bool:
+        found = [self.prover.evaluate(_with_tier(deal.document, tier)) for tier in (good, bad)]
+        better, worse = (_limit_of(one, limit.name) for one in found)
+        if better is None or worse is None:
+            return False
+        return worse > better if is_most else worse < better
+
+    # Rules
+
+    def _rule(self, path: Path, rule: Rule) -> Iterator[Remark]:
+        fires, passes = self._ask_result(rule, *FIRED), self._ask_result(rule, Result.PASS)
+        if fires.verdict is Verdict.IMPOSSIBLE:
+            yield self._dead_rule(path, rule, passes)
+            return
+        if fires.verdict is Verdict.UNDECIDED:
+            yield Remark(path, f"not decided whether {rule.id} can be violated: {fires.why}", is_warning=True)
+        elif passes.verdict is Verdict.IMPOSSIBLE:
+            yield self._rule_without_pass(path, rule)
+        elif passes.verdict is Verdict.UNDECIDED:
+            yield Remark(path, f"not decided whether {rule.id} can be kept: {passes.why}", is_warning=True)
+        for name, expression in (("applies", rule.applies), ("require", rule.require)):
+            if expression is not None and passes.verdict is not Verdict.IMPOSSIBLE:
+                yield from self._contradictions((*path, name), expression)
+        if rule.mitigated_by and fires.verdict is Verdict.SHOWN:
+            yield from self._mitigation(path, rule)
+
+    def _dead_rule(self, path: Path, rule: Rule, passes: Answer) -> Remark:
+        where, why = "require", "its requirement holds for every deal that can be judged"
+        if rule.applies and self.prover.is_impossible(self.prover.encoder.truth(rule.applies).yes):
+            where, why = "applies", "it applies to no deal"
+        elif passes.verdict is Verdict.IMPOSSIBLE:
+            why = "its requirement is unknown for every deal to which it applies"
+        quiet = (Result.PASS, Result.NOT_APPLICABLE)
+        example = self._example(self._result(rule, *quiet), lambda deal: deal.reckoning.results[rule.id] in quiet)
+        message = f"rule {rule.id} can never be violated: {why}"
+        return Remark((*path, where), message, "Correct it, or drop the rule.", witness=example)
+
+    def _rule_without_pass(self, path: Path, rule: Rule) -> Remark:
+        """An error where it befalls every deal; where `applies` picks the deals out, it may be meant as a ban on them."""
+        example = self._example(self._result(rule, *FIRED), lambda deal: deal.reckoning.results[rule.id] in FIRED)
+        if rule.applies is None:
+            message = f"rule {rule.id} is violated by every deal that can be judged"
+            return Remark((*path, "require"), message, "Correct the requirement.", witness=example)
+        message = f"rule {rule.id} is violated by every deal to which it applies"
+        suggestion = "If it is a ban on these deals, leave it; else correct 'applies' or 'require'."
+        return Remark((*path, "require"), message, suggestion, is_warning=True, witness=example)
+
+    def _mitigation(self, path: Path, rule: Rule) -> Iterator[Remark]:
+        assert rule.mitigated_by
+        where: Path = (*path, "mitigated_by", "when")
+        helped, hard = self._ask_result(rule, Result.MITIGATED), self._ask_result(rule, Result.VIOLATED)
+        if helped.verdict is Verdict.IMPOSSIBLE:
+            example = self._example(self._result(rule, Result.VIOLATED), _comes_to(rule, Result.VIOLATED))
+            message = f"the mitigation of {rule.id} can never help: no deal that breaks the rule meets it"
+            yield Remark(where, message, is_warning=True, witness=example)
+        elif hard.verdict is Verdict.IMPOSSIBLE:
+            example = self._example(self._result(rule, Result.MITIGATED), _comes_to(rule, Result.MITIGATED))
+            message = f"every deal that breaks {rule.id} is mitigated: 'otherwise' never comes"
+            yield Remark(where, message, is_warning=True, witness=example)
+        else:
+            yield from self._contradictions(where, rule.mitigated_by.when)
+
+    # Conditions and guarantees
+
+    def _contradictions(self, path: Path, expression: Expression) -> Iterator[Remark]:
+        """Parts that can never hold, of a condition that as a whole can."""
+        for part in _joined_parts(expression):
+            truth = self.prover.encoder.truth(part)
+            if self.prover.is_impossible(truth.yes):
+                message = f"contradictory bounds: {expression_text(part)} can never hold"
+                example = self._example(truth.no, lambda deal, part=part: deal.trace.value(part) is False)  # type: ignore[misc]
+                yield Remark(path, message, "Correct the bounds, or leave this part out.", witness=example)
+                return
+
+    def _guarantee(self, index: int, never: Expression) -> Iterator[Remark]:
+        path: Path = ("guarantees", index, "never")
+        formula = self.prover.encoder.truth(never).yes
+        confirms: Confirms = lambda deal: deal.trace.value(never) is True  # noqa: E731
+        answer = self._ask(formula, confirms)
+        if answer.verdict is Verdict.IMPOSSIBLE:
+            self.proved.append(index)
+        elif answer.verdict is Verdict.UNDECIDED:
+            yield Remark(path, f"this guarantee is not proved: {answer.why}", is_warning=True)
+        else:
+            found = self.prover.plausible(formula, answer, confirms).witness
+            assert found
+            message = f"this guarantee does not hold: there is a deal for which it is true, and its outcome is {found.outcome}"
+            suggestion = "Tighten the rules, or weaken the guarantee."
+            yield Remark(path, message, suggestion, witness=dict(found.document))
+
+
+def _row(limit: Limit, index: int) -> str:
+    return f"row {index + 1} (line {limit.rows[index].origin.rpartition(':')[2]})"
+
+
+def _comes_to(rule: Rule, result: Result) -> Confirms:
+    return lambda deal: deal.reckoning.results[rule.id] == result
+
+
+def _with_tier(document: Mapping[str, Any], tier: str) -> dict[str, Any]:
+    return {**document, "applicant": {**document.get("applicant", {}), "tier": tier}}
+
+
+def _limit_of(deal: Witness | None, name: str) -> Any:
+    value: Value | None = deal.reckoning.limits[name] if deal else None
+    return fraction(value) if value else None
+
+
+def _reads_tier(expression: Expression | None) -> bool:
+    return FieldName("tier", Unit.TEXT) in walk(expression)
+
+
+def _joined_parts(expression: Expression) -> Iterable[Expression]:
+    """Every `and` below the top, and every branch of an `or`."""
+    for part in _conditions(expression):
+        if isinstance(part, AnyOf):
+            yield from part.operands
+        elif isinstance(part, All) and part is not expression:
+            yield part
+
+
+def _conditions(expression: Expression) -> Iterable[Expression]:
+    yield expression
+    if not isinstance(expression, ListSum):
+        for part in parts(expression):
+            yield from _conditions(part)
+
+
+def _is_most(policy: Policy, name: str) -> bool | None:
+    """Whether rules hold something to be at most this limit (True) or at least (False); None where that is not plain."""
+    found = set()
+    for rule in policy.rules:
+        for node, is_promised in _comparisons(rule.require, is_promised=True):
+            sides = [_adds_limit(side, name) for side in (node.left, node.right)]
+            if any(sides) and node.operator not in {"==", "!="}:
+                found.add(((node.operator in {"<=", "<"}) == sides[1]) is is_promised)
+    return found.pop() if len(found) == 1 else None
+
+
+def _comparisons(expression: Expression, *, is_promised: bool) -> Iterator[tuple[Comparison, bool]]:
+    """The comparisons of a condition, each with whether the condition wants it to hold."""
+    match expression:
+        case Comparison():
+            yield expression, is_promised
+        case Not(operand):
+            yield from _comparisons(operand, is_promised=not is_promised)
+        case All(operands) | AnyOf(operands):
+            for operand in operands:
+                yield from _comparisons(operand, is_promised=is_promised)
+
+
+def _adds_limit(expression: Expression, name: str) -> bool:
+    match expression:
+        case LimitName(found):
+            return found == name
+        case Arithmetic("+", left, right):
+            return any(_adds_limit(side, name) for side in (left, right))
+    return False
+

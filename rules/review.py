@@ -1,0 +1,88 @@
+"""Everything that can be found out about a policy document before it is used: mistakes, doubtful words, proofs.
+
+Reading a policy, which every gate does at its start, finds mistakes of form. A review also asks the solver, and takes
+seconds: `dealgate policy check` runs it, and so should whoever publishes a policy.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from dealgate.rules.document import List, Node, Place, PolicyError, Problem, Report, Scalar, Table, parse_yaml
+from dealgate.rules.policy import Policy
+from dealgate.rules.questions import Path, Questions
+from dealgate.rules.reading import read_policy
+from dealgate.rules.smt import ProofUnavailableError
+from dealgate.rules.words import word_remarks
+
+
+class Review(NamedTuple):
+    """Errors and warnings in the order of the text. `policy` is None for a document that cannot be read."""
+
+    policy: Policy | None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    proved: int = 0
+    """Guarantees that hold for every possible deal."""
+
+
+def review_policy(text: str, file: str = "policy") -> Review:
+    """Read a policy document and ask everything of it. Raises nothing for a document that makes no sense."""
+    try:
+        policy, gaps = read_policy(text, file), ()
+    except PolicyError as error:
+        policy_with_gaps = _read_past_gaps(text, file)
+        if policy_with_gaps is None:
+            return Review(None, error.problems)
+        policy, gaps = policy_with_gaps, error.problems
+    text = text.removeprefix("\ufeff")
+    root = parse_yaml(text)
+    report = Report(file, text)
+    for word in word_remarks(policy, root):
+        _add(report, Problem(file, word.place, word.message, word.suggestion, is_warning=word.is_warning))
+    proved = _prove(report, policy, root, gaps)
+    ordered = PolicyError(report.problems).problems
+    errors = tuple(problem for problem in ordered if not problem.is_warning)
+    warnings = tuple(problem for problem in ordered if problem.is_warning)
+    return Review(None if gaps else policy, errors, warnings, proved)
+
+
+def _read_past_gaps(text: str, file: str) -> Policy | None:
+    """The policy of a document that has no other mistake than tables with gaps: so that a deal in the gap can be shown."""
+    try:
+        return read_policy(text, file, allow_gaps=True)
+    except PolicyError:
+        return None
+
+
+def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]) -> int:
+    try:
+        questions = Questions(policy)
+    except ProofUnavailableError as error:
+        report.problems += gaps
+        message = f"nothing was proved about rows, rules and guarantees: {error}"
+        report.problems.append(Problem(report.file, Place(1, 1), message, is_warning=True))
+        return 0
+    for remark in questions.remarks():
+        place = _place(root, remark.path)
+        problem = Problem(report.file, place, remark.message, remark.suggestion, is_warning=remark.is_warning)
+        _add(report, replace(problem, witness=remark.witness))
+    return len(questions.proved)
+
+
+def _add(report: Report, problem: Problem) -> None:
+    report.add(problem.place, problem.message, problem.suggestion)
+    source_line = report.problems[-1].source_line
+    report.problems[-1] = replace(problem, source_line=source_line)
+
+
+def _place(root: Node, path: Path) -> Place:
+    """Where a value stands: all of it where it is written on one line."""
+    node, place = root, root.place
+    for step in path:
+        if isinstance(node, Table) and step in node.entries:
+            key = node.keys[str(step)]
+            place, node = key.at(0, len(key.value)), node.entries[str(step)]
+        elif isinstance(node, List) and isinstance(step, int):
+            node = node.items[step]
+            place = node.place
+    return node.at(0, len(node.value)) if isinstance(node, Scalar) else place
