@@ -116,12 +116,12 @@ class Encoder:
     def rows(self, name: str) -> tuple[Term, ...]:
         """When each row of a limit's table gives the limit: all rows above it are known not to match."""
         if name not in self._rows:
-            above: list[Term] = []
+            above: Term = True
             taken: list[Term] = []
             for row in self.policy.limits[name].rows:
                 when = self.truth(row.when) if row.when else Logic(yes=True, no=False)
-                taken.append(self.terms.every((*above, when.yes)))
-                above.append(when.no)
+                taken.append(self.terms.every((above, when.yes)))
+                above = self.terms.every((above, when.no))
             self._rows[name] = tuple(taken)
         return self._rows[name]
 

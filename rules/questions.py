@@ -1,10 +1,10 @@
 """What is asked of a policy before it is put to use: does every row, rule and mitigation matter, and do its guarantees hold?"""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dealgate.rules.encoding import Encoder
-from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, FieldName, LimitName, ListSum, Not, parts, walk
+from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, FieldName, LimitName, Not, walk
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.policy import Limit, Policy, Rule
@@ -29,6 +29,8 @@ class Remark(NamedTuple):
     suggestion: str = ""
     is_warning: bool = False
     witness: Mapping[str, Any] | None = None
+    part: tuple[int, ...] = ()
+    """Which operand of which operand, where it is about a part of an expression."""
 
 
 class Questions:
@@ -232,12 +234,12 @@ class Questions:
 
     def _contradictions(self, path: Path, expression: Expression) -> Iterator[Remark]:
         """Parts that can never hold, of a condition that as a whole can."""
-        for part in _joined_parts(expression):
+        for place, part in _joined_parts(expression):
             truth = self.prover.encoder.truth(part)
             if self.prover.is_impossible(truth.yes):
                 message = f"contradictory bounds: {expression_text(part)} can never hold"
                 example = self._example(truth.no, lambda deal, part=part: deal.trace.value(part) is False)  # type: ignore[misc]
-                yield Remark(path, message, "Correct the bounds, or leave this part out.", witness=example)
+                yield Remark(path, message, "Correct the bounds, or leave this part out.", witness=example, part=place)
                 return
 
     def _guarantee(self, index: int, never: Expression) -> Iterator[Remark]:
@@ -278,20 +280,19 @@ def _reads_tier(expression: Expression | None) -> bool:
     return FieldName("tier", Unit.TEXT) in walk(expression)
 
 
-def _joined_parts(expression: Expression) -> Iterable[Expression]:
-    """Every `and` below the top, and every branch of an `or`."""
-    for part in _conditions(expression):
-        if isinstance(part, AnyOf):
-            yield from part.operands
-        elif isinstance(part, All) and part is not expression:
-            yield part
-
-
-def _conditions(expression: Expression) -> Iterable[Expression]:
-    yield expression
-    if not isinstance(expression, ListSum):
-        for part in parts(expression):
-            yield from _conditions(part)
+def _joined_parts(expression: Expression, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Expression]]:
+    """Every `and` below the top, and every branch of an `or`, each with its place in the expression."""
+    match expression:
+        case Not(operand):
+            operands: tuple[Expression, ...] = (operand,)
+        case All(operands) | AnyOf(operands):
+            pass
+        case _:
+            return
+    for index, operand in enumerate(operands):
+        if isinstance(expression, AnyOf) or isinstance(operand, All):
+            yield (*place, index), operand
+        yield from _joined_parts(operand, (*place, index))
 
 
 def _is_most(policy: Policy, name: str) -> bool | None:

@@ -7,12 +7,19 @@ seconds: `dealgate policy check` runs it, and so should whoever publishes a poli
 from dataclasses import replace
 from typing import NamedTuple
 
+from lark import Tree
+
 from dealgate.rules.document import List, Node, Place, PolicyError, Problem, Report, Scalar, Table, parse_yaml
+from dealgate.rules.parsing import parse
 from dealgate.rules.policy import Policy
 from dealgate.rules.questions import Path, Questions
 from dealgate.rules.reading import read_policy
 from dealgate.rules.smt import ProofUnavailableError
 from dealgate.rules.words import word_remarks
+
+
+MOST_QUESTIONS = 20_000
+"""Rules and rows of one policy; beyond it the proofs would take the patience of whoever waits for them."""
 
 
 class Review(NamedTuple):
@@ -56,6 +63,8 @@ def _read_past_gaps(text: str, file: str) -> Policy | None:
 
 def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]) -> int:
     try:
+        if (size := len(policy.rules) + sum(len(limit.rows) for limit in policy.limits.values())) > MOST_QUESTIONS:
+            raise ProofUnavailableError(f"{size:,} rules and rows are more than the {MOST_QUESTIONS:,} that are asked about")
         questions = Questions(policy)
     except ProofUnavailableError as error:
         report.problems += gaps
@@ -63,7 +72,7 @@ def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]
         report.problems.append(Problem(report.file, Place(1, 1), message, is_warning=True))
         return 0
     for remark in questions.remarks():
-        place = _place(root, remark.path)
+        place = _place(root, remark.path, remark.part)
         problem = Problem(report.file, place, remark.message, remark.suggestion, is_warning=remark.is_warning)
         _add(report, replace(problem, witness=remark.witness))
     return len(questions.proved)
@@ -75,8 +84,8 @@ def _add(report: Report, problem: Problem) -> None:
     report.problems[-1] = replace(problem, source_line=source_line)
 
 
-def _place(root: Node, path: Path) -> Place:
-    """Where a value stands: all of it where it is written on one line."""
+def _place(root: Node, path: Path, part: tuple[int, ...]) -> Place:
+    """Where a value stands, or the part of it that operand after operand leads to."""
     node, place = root, root.place
     for step in path:
         if isinstance(node, Table) and step in node.entries:
@@ -85,4 +94,14 @@ def _place(root: Node, path: Path) -> Place:
         elif isinstance(node, List) and isinstance(step, int):
             node = node.items[step]
             place = node.place
-    return node.at(0, len(node.value)) if isinstance(node, Scalar) else place
+    return node.at(*_span(node.value, part)) if isinstance(node, Scalar) else place
+
+
+def _span(text: str, part: tuple[int, ...]) -> tuple[int, int]:
+    syntax = parse(text) if part else None
+    for step in part:
+        if isinstance(syntax, Tree) and syntax.data in {"any_of", "all_of", "negated"}:
+            syntax = syntax.children[step]
+    if isinstance(syntax, Tree):
+        return syntax.meta.start_pos, syntax.meta.end_pos
+    return (syntax.start_pos or 0, syntax.end_pos or 0) if syntax is not None else (0, len(text))
