@@ -12,6 +12,7 @@ from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
+from dealgate.rules.review import Review, review_policy
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
 DEFAULT = SHIPPED[0]
@@ -26,12 +27,17 @@ class PolicyDocument(NamedTuple):
 
 def load_policy(name: str | None = None) -> PolicyDocument:
     """Read a policy file, or a shipped policy by its name. Raises `PolicyError`, also for a file that cannot be read."""
-    name = name or DEFAULT
+    text, file = _text(name or DEFAULT)
+    return PolicyDocument(text, Policy.from_text(text, file))
+
+
+def _text(name: str) -> tuple[str, str]:
+    """The text of a policy document, and what its file is called in messages."""
     if name in SHIPPED:
         shipped = files("dealgate.rules") / "policies" / f"{name.replace('-', '_')}.yaml"
-        return _read(shipped.read_bytes(), f"{name}.yaml")
+        return _decoded(shipped.read_bytes(), f"{name}.yaml"), f"{name}.yaml"
     try:
-        return _read(Path(name).read_bytes(), name)
+        return _decoded(Path(name).read_bytes(), name), name
     except OSError as error:
         message = f"the policy cannot be read: {error.strerror or error}"
         raise PolicyError(
@@ -39,12 +45,27 @@ def load_policy(name: str | None = None) -> PolicyDocument:
         ) from None
 
 
-def _read(data: bytes, file: str) -> PolicyDocument:
+def _decoded(data: bytes, file: str) -> str:
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(file, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
-    return PolicyDocument(text, Policy.from_text(text, file))
+
+
+def review(name: str) -> Review:
+    """Everything that is wrong or doubtful about a policy: its text, what can be proved of it, its examples.
+
+    Raises `PolicyError` for a file that cannot be read as text.
+    """
+    text, file = _text(name)
+    found = review_policy(text, file)
+    if found.policy is None:
+        return found
+    try:
+        check_policy(PolicyDocument(text, found.policy))
+    except PolicyError as error:
+        return found._replace(errors=PolicyError([*found.errors, *error.problems]).problems)
+    return found
 
 
 _compiled: WeakValueDictionary[tuple[object, ...], CompiledPolicy] = WeakValueDictionary()

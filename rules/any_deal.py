@@ -88,6 +88,7 @@ class AnyDeal:
         self.fields: dict[str, Variable] = {}
         self.book_values: dict[str, Variable] = {}
         self.lists: dict[str, tuple[list[Item], Rest]] = {}
+        self._wishes: tuple[int, list[tuple[Term, Term]]] = 0, []
         for name in REQUIRED:
             self.field(name)
 
@@ -175,9 +176,17 @@ class AnyDeal:
         counts = [rest.count for _, rest in self.lists.values()]
         return self.terms.every(self.terms.compare("==", count, constant(0)) for count in counts)
 
-    def plausible(self) -> list[Term]:
-        """What an everyday deal would be like; what comes later is given up first."""
-        wishes = []
+    def wishes(self) -> list[Term]:
+        """Names, each of which asks for one thing of an everyday deal; what comes later is given up first."""
+        parts = len(self.fields) + len(self.book_values) + len(self.lists)
+        if self._wishes[0] != parts:
+            self._wishes = parts, [(self.terms.flag("wish"), wish) for wish in self._plausible()]
+            for name, wish in self._wishes[1]:
+                self.terms.hold(self.terms.implies(name, wish))
+        return [name for name, _ in self._wishes[1]]
+
+    def _plausible(self) -> list[Term]:
+        wishes: list[Term] = []
         for name, variable in self.fields.items():
             if FIELDS[name].zero_when_absent:
                 wishes += [*self._between(variable.value, PLAUSIBLE_PART), *self._between(variable.value, (0, 0))]

@@ -49,7 +49,35 @@ class Problem:
             text += f"\n    {shown}\n    {' ' * (self.place.column - 1)}{'^' * width}"
         if self.suggestion:
             text += f"\n    {self.suggestion}"
+        if self.witness:
+            text += f"\n    for example: {', '.join(_told(self.witness))}"
         return text
+
+    def document(self) -> dict[str, Any]:
+        """As an editor or a pipeline reads it."""
+        return {
+            "file": self.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "end_column": self.place.column + self.place.width,
+            "severity": "warning" if self.is_warning else "error",
+            "message": self.message,
+            "suggestion": self.suggestion or None,
+            "witness": dict(self.witness) if self.witness else None,
+        }
+
+
+def _told(value: Any, path: str = "") -> Iterator[str]:
+    """What a deal states, on one line for people; its id tells nothing."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            if name != "deal_id":
+                yield from _told(part, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _told(part, f"{path}[{index}]")
+    else:
+        yield f"{path} {str(value).lower() if isinstance(value, bool) else value}"
 
 
 class PolicyError(ValueError):

@@ -534,7 +534,7 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
 
 def words_of(policy: Policy) -> dict[str, list[str]]:
     """The words the policy compares each text of a deal with."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for expression in expressions_of(policy):
         for node in walk(expression):
             match node:
@@ -546,5 +546,5 @@ def words_of(policy: Policy) -> dict[str, list[str]]:
                     continue
             names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
             for name in names or [""]:
-                found.setdefault(name, []).extend(side.value for side in sides if isinstance(side, Text))
-    return found
+                found.setdefault(name, {}).update({side.value: None for side in sides if isinstance(side, Text)})
+    return {name: list(words) for name, words in found.items()}

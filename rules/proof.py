@@ -20,7 +20,7 @@ from dealgate.rules.tracing import Trace
 EFFORT = 3_000_000
 """What one query may cost in z3's own count of steps: the same on every machine, about two seconds at the most."""
 
-LONGEST_QUERY = 10_000
+LONGEST_QUERY = 2_000
 """Milliseconds after which a query is given up whatever the count says."""
 
 ROUNDS = 6
@@ -178,14 +178,12 @@ class Prover:
         """The same answer with a witness that looks like an everyday deal, as far as the formula allows."""
         if answer.witness is None or isinstance(formula, bool):
             return answer
-        names = [(self.terms.flag("wish"), wish) for wish in self.deal.plausible()]
+        wishes = self.deal.wishes()
         self._state_facts()
         self._solver.push()
         try:
             short = self.deal.short_lists()
             self._solver.add([formula, *([] if isinstance(short, bool) else [short])])
-            self._solver.add([self.terms.implies(name, wish) for name, wish in names])
-            wishes = [name for name, _ in names]
             while wishes and (found := self._solver.check(*wishes)) != self.terms.z3.sat:
                 refused = {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()
                 if not refused:

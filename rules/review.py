@@ -74,7 +74,9 @@ def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]
     for remark in questions.remarks():
         place = _place(root, remark.path, remark.part)
         problem = Problem(report.file, place, remark.message, remark.suggestion, is_warning=remark.is_warning)
-        _add(report, replace(problem, witness=remark.witness))
+        if remark.witness:
+            problem = replace(problem, witness={**remark.witness, "deal_id": f"LINE-{place.line}"})
+        _add(report, problem)
     return len(questions.proved)
 
 

@@ -14,7 +14,7 @@ from dealgate.rules.payment import LONGEST_TERM, level_payment, payment_share
 Term = Any
 """A z3 term, or a plain `int` or `bool` where the value is already settled. z3 carries no type information."""
 
-PRECISION = 1 << 64
+PRECISION = 1 << 40
 """A payment per unit of amount is bracketed between two fractions with this denominator: coefficients stay short."""
 
 
