@@ -458,20 +458,30 @@ class Encoder:
     def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
         """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""
         terms = self.terms
-        shares = _linear(node.value) if node.where is None else None
-        if shares is not None and all(bottom % share.denominator == 0 for share in shares.values()):
-            value = constant(0)
-            for name, share in shares.items():
-                whole = rest.totals[name].value if name else rest.count
-                value = terms.plus(value, terms.times(whole, constant(share.numerator * (bottom // share.denominator))))
-            return Variable(terms.every(rest.totals[name].known for name in shares if name), value)
+        exact = self._of_totals(_linear(node.value), rest, bottom) if node.where is None else None
+        if exact is not None:
+            return exact
         empty = terms.compare("==", rest.count, constant(0))
         low, high = each
         value = terms.whole("more", min(0, low * rest.count.high), max(0, high * rest.count.high))
         terms.hold(terms.compare(">=", value, terms.times(rest.count, constant(low))))
         terms.hold(terms.compare("<=", value, terms.times(rest.count, constant(high))))
+        everything = self._of_totals(_linear(node.value), rest, bottom)
+        if everything and min(low, high) >= 0:
+            terms.hold(terms.implies(everything.known, terms.compare("<=", value, everything.value)))
         known = True if _always_known(node) else terms.some((empty, terms.flag("known more")))
         return Variable(known, value)
+
+    def _of_totals(self, shares: dict[str, Number] | None, rest: Rest, bottom: int) -> Variable | None:
+        """A linear value over all the items that are not spelled out, times `bottom`."""
+        if shares is None or any(bottom % share.denominator for share in shares.values()):
+            return None
+        value = constant(0)
+        for name, share in shares.items():
+            whole = rest.totals[name].value if name else rest.count
+            factor = constant(share.numerator * (bottom // share.denominator))
+            value = self.terms.plus(value, self.terms.times(whole, factor))
+        return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)
 
 
 def _single(known: Term, top: Whole, bottom: Whole) -> Quantity:

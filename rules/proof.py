@@ -135,7 +135,7 @@ class Prover:
             if found == self.terms.z3.unsat:
                 return IMPOSSIBLE
             if found != self.terms.z3.sat:
-                return Answer(Verdict.UNDECIDED, why=f"the solver gave up ({self._solver.reason_unknown()})")
+                return Answer(Verdict.UNDECIDED, why="the solver gave up at its limit of effort")
             model = self._solver.model()
             witness = self.evaluate(self.deal.document(model))
             if witness and confirms(witness):
@@ -147,8 +147,10 @@ class Prover:
             for mend in mends:
                 self.terms.hold(mend.lemma)
                 self._solver.add(mend.lemma)
-            if (pinned := self._find_pinned([mend.pin for mend in mends], formula, confirms)) is not None:
-                return pinned
+            for turn in range(max(len(mend.pins) for mend in mends)):
+                pins = [mend.pins[min(turn, len(mend.pins) - 1)] for mend in mends]
+                if (pinned := self._find_pinned(pins, formula, confirms)) is not None:
+                    return pinned
         return Answer(Verdict.UNDECIDED, why="it rests on arithmetic that is not linear")
 
     def _find_pinned(self, pins: list[Term], formula: Term, confirms: Confirms) -> Answer | None:
@@ -169,7 +171,7 @@ class Prover:
                     return None
                 for mend in mends:
                     self.terms.hold(mend.lemma)
-                    self._solver.add(mend.lemma, mend.pin)
+                    self._solver.add(mend.lemma, mend.pins[0])
             return None
         finally:
             self._solver.pop()

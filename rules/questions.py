@@ -127,7 +127,8 @@ class Questions:
         blocker = next(alone, None)
         above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
         example = self._example(
-            when, lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index
+            terms.every((when, terms.some(taken[:index]))),
+            lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index
         )
         message = f"this row can never match: {above} every deal that it is for"
         return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)

@@ -5,7 +5,7 @@ bounds that it can never leave, so that what holds for the free value holds for 
 mend itself: where a model gives it another value than arithmetic does, it states what is true at that point.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import half_up
@@ -16,6 +16,10 @@ Term = Any
 
 PRECISION = 1 << 40
 """A payment per unit of amount is bracketed between two fractions with this denominator: coefficients stay short."""
+
+RATES = (0, 20, 40, 50, 60, 75, 100, 125, 150, 200, 250, 300, 1_000)
+MONTHS = (12, 24, 36, 48, 60, 72, 84, 120, 180, 240)
+"""Rates in thousandths a year and terms at which a level payment is pinned down once its value matters."""
 
 
 class ProofUnavailableError(RuntimeError):
@@ -55,9 +59,9 @@ def same(left: Whole, right: Whole) -> bool:
 
 
 class Mend(NamedTuple):
-    """What is true of a free value at one point: under `pin`, which holds in the model, `lemma` holds in arithmetic."""
+    """What is true of a free value (`lemma`), and where to look next: under any of `pins` arithmetic is linear."""
 
-    pin: Term
+    pins: tuple[Term, ...]
     lemma: Term
 
 
@@ -82,10 +86,12 @@ class Product(NamedTuple):
             pin, product = self.left.term == left, left * self.right.term
         else:
             pin, product = self.right.term == right, right * self.left.term
-        return Mend(pin, terms.z3.Implies(pin, self.value == product))
+        return Mend((pin,), terms.z3.Implies(pin, self.value == product))
 
 
 class Payment(NamedTuple):
+    """A level payment: it grows with the amount and the rate, and falls with the months."""
+
     amount: Whole
     amount_denominator: Whole
     rate: Whole
@@ -100,14 +106,47 @@ class Payment(NamedTuple):
         exact = level_payment(amount, *rest)
         if exact is None or exact == terms.number(model, self.value):
             return None
-        pin = terms.every(part.term == found for part, found in zip(self[1:5], rest, strict=True))
-        numerator, denominator = payment_share(*rest[1:])
-        share = numerator * PRECISION // (denominator * rest[0])
-        doubled, due = 2 * PRECISION * self.value, 2 * self.amount.term
-        bracket = terms.every((due * share <= doubled + PRECISION, doubled <= due * (share + 1) + PRECISION))
+        here = [part.term == found for part, found in zip(self[1:5], rest, strict=True)]
         at_amount = terms.implies(self.amount.term == amount, self.value == exact)
-        true = terms.every((terms.implies(self.amount.term > 0, bracket), at_amount))
-        return Mend(pin, terms.implies(pin, true))
+        lemmas = [terms.implies(terms.every(here), terms.every((at_amount, *self._bracket(terms, *rest))))]
+        pins = [terms.every(here)]
+        if self.amount_denominator.constant is not None and (denominator := self.rate_denominator.constant) is not None:
+            rates = [share * denominator // 1_000 for share in RATES]
+            near = _around(rates, rest[1])
+            pins += [terms.every([*here[:1], self.rate.term == rate, *here[2:]]) for rate in near if rate != rest[1]]
+            points = [(rate, months) for rate in near for months in _around(MONTHS, rest[3])]
+            lemmas += [self._bounds(terms, rest[0], rate, denominator, months) for rate, months in points]
+        return Mend(tuple(pins), terms.every(lemmas))
+
+    def _bracket(self, terms: "Terms", bottom: int, rate: int, rate_denominator: int, months: int) -> tuple[Term, Term]:
+        """That the value is at least, and at most, what is due at this rate over these months."""
+        numerator, denominator = payment_share(rate, rate_denominator, months)
+        share = numerator * PRECISION // (denominator * bottom)
+        doubled, due = 2 * PRECISION * self.value, 2 * self.amount.term
+        positive = terms.compare(">", self.amount, constant(0))
+        least, most = due * share <= doubled + PRECISION, doubled <= due * (share + 1) + PRECISION
+        return terms.implies(positive, least), terms.implies(positive, most)
+
+    def _bounds(self, terms: "Terms", bottom: int, rate: int, rate_denominator: int, months: int) -> Term:
+        """More at a higher rate over fewer months, less at a lower rate over more."""
+        least, most = self._bracket(terms, bottom, rate, rate_denominator, months)
+        price, term = constant(rate), constant(months)
+        above = terms.every((terms.compare(">=", self.rate, price), terms.compare("<=", self.months, term)))
+        below = terms.every((terms.compare("<=", self.rate, price), terms.compare(">=", self.months, term)))
+        valid = (
+            terms.compare(">=", self.rate, constant(0)),
+            terms.compare(">", self.months, constant(0)),
+            terms.compare("<=", self.months, constant(LONGEST_TERM)),
+        )
+        either_way = terms.every((terms.implies(above, least), terms.implies(below, most)))
+        return terms.implies(terms.every(valid), either_way)
+
+
+def _around(steps: Sequence[int], value: int) -> list[int]:
+    """The value, the step above it and the step below."""
+    above = min((step for step in steps if step > value), default=value)
+    below = max((step for step in steps if step < value), default=value)
+    return list(dict.fromkeys((above, below, value)))
 
 
 class Terms:
