@@ -265,9 +265,7 @@ class AnyDeal:
         return next(word for word in _spare_words(other) if word not in self.word_numbers)
 
     def _item(self, model: Any, part: str, item: Item) -> dict[str, Any]:
-        stated = {
-            name: self._stated(model, LISTS[part].items[name], variable) for name, variable in item.parts.items()
-        }
+        stated = {name: self._stated(model, LISTS[part].items[name], variable) for name, variable in item.parts.items()}
         return {name: value for name, value in stated.items() if value is not None}
 
     def _remainder(self, model: Any, part: str, rest: Rest) -> list[dict[str, Any]]:

@@ -364,7 +364,11 @@ class Encoder:
         first, second = one.bottom.constant, other.bottom.constant
         if first is not None and second is not None:
             bottom = lcm(first, second)
-            return times(one.top, constant(bottom // first)), times(other.top, constant(bottom // second)), constant(bottom)
+            return (
+                times(one.top, constant(bottom // first)),
+                times(other.top, constant(bottom // second)),
+                constant(bottom),
+            )
         return times(one.top, other.bottom), times(other.top, one.bottom), times(one.bottom, other.bottom)
 
     def _extreme(self, operator: str, left: Quantity, right: Quantity) -> Quantity:
@@ -377,7 +381,9 @@ class Encoder:
             else:
                 cases.append(one._replace(guard=terms.every((guard, first))))
                 cases.append(other._replace(guard=terms.every((guard, terms.negated(first)))))
-        return Quantity(terms.every((left.known, right.known)), tuple(case for case in cases if case.guard is not False))
+        return Quantity(
+            terms.every((left.known, right.known)), tuple(case for case in cases if case.guard is not False)
+        )
 
     def _better(self, operator: str, first: Term, one: Whole, other: Whole) -> Whole:
         """The lesser or the greater of two; its bounds are tighter than those of a mere choice."""
@@ -400,7 +406,12 @@ class Encoder:
         valid, cases = list[Term](), list[Case]()
         for due, price, term in product(amount.cases, rate.cases, months.cases):
             guard = terms.every((due.guard, price.guard, term.guard))
-            tests = ((">", due.top, zero), (">=", price.top, zero), (">", term.top, zero), ("<=", term.top, constant(LONGEST_TERM)))
+            tests = (
+                (">", due.top, zero),
+                (">=", price.top, zero),
+                (">", term.top, zero),
+                ("<=", term.top, constant(LONGEST_TERM)),
+            )
             valid.append(terms.every((guard, *(terms.compare(*test) for test in tests))))
             cases.append(Case(guard, terms.payment(due.top, due.bottom, price.top, price.bottom, term.top), one))
         return Quantity(terms.every((amount.known, rate.known, months.known, terms.some(valid))), tuple(cases))

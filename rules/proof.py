@@ -187,7 +187,9 @@ class Prover:
             short = self.deal.short_lists()
             self._solver.add([formula, *([] if isinstance(short, bool) else [short])])
             while wishes and (found := self._solver.check(*wishes)) != self.terms.z3.sat:
-                refused = {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()
+                refused = (
+                    {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()
+                )
                 if not refused:
                     return answer
                 last = max(index for index, name in enumerate(wishes) if name.get_id() in refused)

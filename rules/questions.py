@@ -114,7 +114,9 @@ class Questions:
         row, terms = limit.rows[index], self.prover.terms
         same = next((other for other in range(index) if row.when and limit.rows[other].when == row.when), None)
         if same is not None:
-            return Remark((*path, "when"), f"this row repeats {_row(limit, same)}, so it can never match", "Drop one of the two.")
+            return Remark(
+                (*path, "when"), f"this row repeats {_row(limit, same)}, so it can never match", "Drop one of the two."
+            )
         if row.when is None:
             others = "the rows above it match every deal whose fields are known"
             return Remark(path, f"this row is never needed: {others}", is_warning=True)
@@ -123,12 +125,16 @@ class Questions:
             message = f"contradictory bounds: {expression_text(row.when)} can never hold"
             return Remark((*path, "when"), message, "Correct the bounds, or drop the row.")
         taken = self.prover.encoder.rows(limit.name)
-        alone = (other for other in range(index) if self.prover.is_impossible(terms.every((when, terms.negated(taken[other])))))
+        alone = (
+            other
+            for other in range(index)
+            if self.prover.is_impossible(terms.every((when, terms.negated(taken[other]))))
+        )
         blocker = next(alone, None)
         above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
         example = self._example(
             terms.every((when, terms.some(taken[:index]))),
-            lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index
+            lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index,
         )
         message = f"this row can never match: {above} every deal that it is for"
         return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)
@@ -136,15 +142,15 @@ class Questions:
     def _gap(self, limit: Limit) -> Iterator[Remark]:
         """A table without a row for all other deals: is there any other deal?"""
         path: Path = ("limits", limit.name)
+        message = f"limit {limit.name} has a gap: a deal that matches no row has no limit"
         conditions = [row.when for row in limit.rows if row.when is not None]
         formula = self.prover.terms.every(self.prover.encoder.truth(when).no for when in conditions)
         example = self._example(formula, lambda deal: all(deal.trace.value(when) is False for when in conditions))
         if example:
-            message = f"limit {limit.name} has a gap: a deal that matches no row has no limit"
             yield Remark(path, message, "End with a row without 'when'.", witness=example)
         else:
-            message = f"limit {limit.name} has a gap, or cannot be seen to have none: its last row has a 'when'"
-            yield Remark(path, message, "Leave the 'when' off the last row.")
+            suggestion = "Every deal whose fields are known matches a row: leave the 'when' off the last one."
+            yield Remark(path, message, suggestion if self.prover.is_impossible(formula) else "End with a row without 'when'.")
 
     def _looser(self, limit: Limit) -> Iterator[Remark]:
         """Limits that grow looser as the tier grows worse, in the order in which the document names the tiers."""
@@ -163,7 +169,9 @@ class Questions:
         for place, ((encoder, better), (_, worse)) in enumerate(zip(ratios, ratios[1:], strict=False)):
             good, bad = tiers[place], tiers[place + 1]
             formula = encoder.compare(operator, worse, better).yes
-            example = self._example(formula, lambda deal, good=good, bad=bad: self._is_looser(deal, limit, good, bad, is_most))  # type: ignore[misc]
+            example = self._example(
+                formula, lambda deal, good=good, bad=bad: self._is_looser(deal, limit, good, bad, is_most)
+            )  # type: ignore[misc]
             if example:
                 message = f"limit {limit.name} is looser for tier {bad} than for tier {good}"
                 example = _with_tier(example, bad)
@@ -326,4 +334,3 @@ def _adds_limit(expression: Expression, name: str) -> bool:
         case Arithmetic("+", left, right):
             return any(_adds_limit(side, name) for side in (left, right))
     return False
-

@@ -64,15 +64,18 @@ def _read_past_gaps(text: str, file: str) -> Policy | None:
 def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]) -> int:
     try:
         if (size := len(policy.rules) + sum(len(limit.rows) for limit in policy.limits.values())) > MOST_QUESTIONS:
-            raise ProofUnavailableError(f"{size:,} rules and rows are more than the {MOST_QUESTIONS:,} that are asked about")
+            raise ProofUnavailableError(
+                f"{size:,} rules and rows are more than the {MOST_QUESTIONS:,} that are asked about"
+            )
         questions = Questions(policy)
     except ProofUnavailableError as error:
         report.problems += gaps
         message = f"nothing was proved about rows, rules and guarantees: {error}"
         report.problems.append(Problem(report.file, Place(1, 1), message, is_warning=True))
         return 0
+    gap_places = {gap.message: gap.place for gap in gaps}  # where reading told them, with or without the solver
     for remark in questions.remarks():
-        place = _place(root, remark.path, remark.part)
+        place = gap_places.get(remark.message) or _place(root, remark.path, remark.part)
         problem = Problem(report.file, place, remark.message, remark.suggestion, is_warning=remark.is_warning)
         if remark.witness:
             problem = replace(problem, witness={**remark.witness, "deal_id": f"LINE-{place.line}"})

@@ -317,7 +317,9 @@ class Terms:
         within = self.every((doubled <= exact, exact < doubled + 2 * bottom.term))
         self.hold(self.implies(self.compare(">", bottom, constant(0)), within))
 
-    def payment(self, amount: Whole, amount_denominator: Whole, rate: Whole, rate_denominator: Whole, months: Whole) -> Whole:
+    def payment(
+        self, amount: Whole, amount_denominator: Whole, rate: Whole, rate_denominator: Whole, months: Whole
+    ) -> Whole:
         """A level payment, free between the amount spread over the months and the amount with a month's interest."""
         rate_high = max(0, rate.high)
         parts = 12 * (rate_denominator.constant or 1)

@@ -160,7 +160,11 @@ def _state(word: NamedWord) -> Iterator[WordRemark]:
     if word.word in STATES:
         return
     upper = word.word.strip().upper()
-    suggestion = f"Did you mean {upper!r}?" if upper in STATES else "States are written with their two-letter code, such as 'TX'."
+    suggestion = (
+        f"Did you mean {upper!r}?"
+        if upper in STATES
+        else "States are written with their two-letter code, such as 'TX'."
+    )
     if not re.fullmatch("[A-Z]{2}", word.word):
         yield WordRemark(word.place, f"state is never {word.word!r}: it is two capital letters", suggestion)
     else:
@@ -171,7 +175,9 @@ def _state(word: NamedWord) -> Iterator[WordRemark]:
 def _kind(word: NamedWord) -> Iterator[WordRemark]:
     near = None if word.word in PRODUCTS else _near(word.word, PRODUCTS)
     if near:
-        yield WordRemark(word.place, f"{word.word!r} is no product named elsewhere", f"Did you mean {near!r}?", is_warning=True)
+        yield WordRemark(
+            word.place, f"{word.word!r} is no product named elsewhere", f"Did you mean {near!r}?", is_warning=True
+        )
 
 
 def _basis(word: NamedWord, policy: Policy) -> Iterator[WordRemark]:

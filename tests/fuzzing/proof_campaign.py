@@ -47,11 +47,12 @@ class Claims:
         self.prover = Prover(policy)
         self.counts: Counter[str] = Counter()
         self.results = {
-            (rule.id, result) for rule in policy.rules for result in Result if self._is_impossible_result(rule.id, result)
+            (rule.id, result)
+            for rule in policy.rules
+            for result in Result
+            if self._is_impossible_result(rule.id, result)
         }
-        self.rows = {
-            (limit.name, row) for limit in policy.limits.values() for row in self._impossible_rows(limit.name)
-        }
+        self.rows = {(limit.name, row) for limit in policy.limits.values() for row in self._impossible_rows(limit.name)}
         self.guarantees = [index for index in range(len(policy.guarantees)) if self._is_proved(index)]
 
     def _verdict(self, formula: Any, confirms: Any) -> bool:
@@ -75,7 +76,11 @@ class Claims:
     def contradicted_by(self, deal: Deal, shown: dict[str, Any]) -> list[str]:
         facts = facts_of(deal)
         witness = Witness(self.policy, shown, facts, self.prover.reference(facts))
-        found = [f"{rule} is {result}" for rule, result in witness.reckoning.results.items() if (rule, result) in self.results]
+        found = [
+            f"{rule} is {result}"
+            for rule, result in witness.reckoning.results.items()
+            if (rule, result) in self.results
+        ]
         found += [
             f"{name} comes from row {value.row}"
             for name, value in witness.reckoning.limits.items()

@@ -49,7 +49,10 @@ class Fixed:
             found += [
                 f"{rule} can be {result}"
                 for result, formula in results.items()
-                if result != reckoning.results[rule] and not self.terms.free_in(formula) and self.is_short and self.possible(formula)
+                if result != reckoning.results[rule]
+                and not self.terms.free_in(formula)
+                and self.is_short
+                and self.possible(formula)
             ]
         for name, value in reckoning.limits.items():
             if value.row >= 0 and not self.possible(self.rows[name][value.row]):
@@ -126,7 +129,9 @@ def test_what_the_proofs_know_of_a_deal_is_what_the_reference_says(seed: int) ->
         ("missing(trade_acv)", True),
     ],
 )
-def test_a_list_of_any_length_is_among_the_deals_that_a_proof_speaks_of(require: str, kept: bool, write_policy: Any, small_deal: Any) -> None:
+def test_a_list_of_any_length_is_among_the_deals_that_a_proof_speaks_of(
+    require: str, kept: bool, write_policy: Any, small_deal: Any
+) -> None:
     fixed = Fixed(read_policy(write_policy(require)))
     deal = small_deal(trade_ins=LONG)
     assert fixed.reference(facts_of(deal)).results["R0"] == (Result.PASS if kept else Result.VIOLATED)

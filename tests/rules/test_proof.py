@@ -69,12 +69,15 @@ def evaluated(text: str, witness: Document | None) -> Any:
         (("credit_score < 700", "credit_score >= 640", "cash_price > $5", None), "the rows above it take"),
         (("cash_price <= $20,000", "cash_price <= $19,999.99", None), "row 1 (line 1) takes"),
         (("amount_financed > $9,999.99", "amount_financed >= $10,000", None), "row 1 (line 1) takes"),
-        (("total_ltv > 100%", "amount_financed > collateral_value and collateral_value > $0", None), "row 1 (line 1) takes"),
+        (
+            ("total_ltv > 100%", "amount_financed > collateral_value and collateral_value > $0", None),
+            "row 1 (line 1) takes",
+        ),
         (("collateral_value > $0", "total_ltv > 90%", None), "row 1 (line 1) takes"),
         (('state in ["TX", "CA"]', 'state == "CA"', None), "row 1 (line 1) takes"),
         (('tier not in ["A"]', 'tier in ["B", "C"]', None), "row 1 (line 1) takes"),
         (("not first_time_buyer", "not first_time_buyer and mileage < 5", None), "row 1 (line 1) takes"),
-        (('sum(products, price) > $5', 'sum(products, price, kind == "gap") > $5', None), "row 1 (line 1) takes"),
+        (("sum(products, price) > $5", 'sum(products, price, kind == "gap") > $5', None), "row 1 (line 1) takes"),
         (("count(trade_ins) > 1", "count(trade_ins) > 4", None), "row 1 (line 1) takes"),
         (("trade_payoff >= $0", "trade_payoff > $1", None), "row 1 (line 1) takes"),
     ],
@@ -134,7 +137,7 @@ def test_a_gap_is_shown_by_a_deal_in_it(whens: tuple[str, ...], gap: Document, l
 
 def test_a_table_whose_rows_cover_everything_is_told_to_drop_its_last_condition(look: Callable[..., Review]) -> None:
     found = look("term_months <= table", limits={"table": rows('condition == "new"', 'condition == "used"')})
-    assert only(found.errors).suggestion == "Leave the 'when' off the last row."
+    assert only(found.errors).suggestion == ("Every deal whose fields are known matches a row: leave the 'when' off the last one.")
     closed = look("term_months <= table", limits={"table": rows('condition == "new"', 'condition == "used"', None)})
     assert closed.errors == ()
     assert only(closed.warnings).message.startswith("this row is never needed")
@@ -161,8 +164,19 @@ def test_limits_that_are_looser_for_a_worse_tier_are_doubted(look: Callable[...,
         ("credit_score <= least and mileage >= least", False),
     ],
 )
-def test_a_least_that_falls_is_looser_and_a_most_is_not(require: str, looser: bool, look: Callable[..., Review]) -> None:
-    limits = {"least": {"unit": "count", "rows": [{"when": 'tier == "A"', "limit": "700"}, {"when": 'tier == "B"', "limit": "600"}, {"limit": "600"}]}}
+def test_a_least_that_falls_is_looser_and_a_most_is_not(
+    require: str, looser: bool, look: Callable[..., Review]
+) -> None:
+    limits = {
+        "least": {
+            "unit": "count",
+            "rows": [
+                {"when": 'tier == "A"', "limit": "700"},
+                {"when": 'tier == "B"', "limit": "600"},
+                {"limit": "600"},
+            ],
+        }
+    }
     assert any("looser" in message for message in told(look(require, limits=limits))) is looser
 
 
@@ -183,7 +197,11 @@ def test_a_least_that_falls_is_looser_and_a_most_is_not(require: str, looser: bo
         ("min(cash_price, $5) <= $5", "require", "its requirement holds"),
         ('not (state == "TX" and state == "CA")', "require", "its requirement holds"),
         ("not (term_months > 72 and term_months < 60)", "require", "its requirement holds"),
-        ({"applies": "term_months > 84 and term_months < 60", "require": "mileage < 9"}, "applies", "it applies to no deal"),
+        (
+            {"applies": "term_months > 84 and term_months < 60", "require": "mileage < 9"},
+            "applies",
+            "it applies to no deal",
+        ),
         ({"applies": 'state == "tx"', "require": "mileage < 9"}, "applies", "it applies to no deal"),
         ({"applies": "mileage < 9", "require": "mileage < 10"}, "require", "its requirement holds"),
         ({"applies": "missing(mileage)", "require": "mileage < 10"}, "require", "its requirement is unknown"),
@@ -265,10 +283,10 @@ LIMITED = {"limits": {"max_ltv": TIERS}}
         'outcome in ["flag", "decline"]',
         'total_ltv > 120% and tier == "B" and not violated("R0")',
         'outcome == "pass" and missing(tier)',
-        "total_ltv > max_ltv and not violated(\"R0\")",
+        'total_ltv > max_ltv and not violated("R0")',
         "trade_payoff < $0",
         "sum(trade_ins, payoff) > sum(trade_ins, payoff + $1)",
-        "products_total < sum(products, price, kind == \"gap\")",
+        'products_total < sum(products, price, kind == "gap")',
         "over_allowance > $1,000,000,000",
         "level_payment(amount_financed, 0%, 10) > amount_financed + $1",
         "level_payment($10,000, 6%, 60) != $193.33",
@@ -366,7 +384,9 @@ def test_every_row_and_every_rule_of_a_shipped_policy_is_shown_by_a_deal() -> No
 
     questions = Questions(load_policy("prime-auto").policy)
     assert list(questions.remarks()) == []
-    shown = {(rule, result) for witness in questions.prover.witnesses for rule, result in witness.reckoning.results.items()}
+    shown = {
+        (rule, result) for witness in questions.prover.witnesses for rule, result in witness.reckoning.results.items()
+    }
     for rule in questions.policy.rules:
         assert {(rule.id, Result.PASS), (rule.id, Result.VIOLATED)} <= shown
 
@@ -390,7 +410,9 @@ def test_without_the_solver_the_review_says_that_nothing_was_proved(
     assert "has a gap" in only(gap.errors).message
 
 
-def test_a_policy_of_endless_rows_is_not_asked_about(look: Callable[..., Review], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_of_endless_rows_is_not_asked_about(
+    look: Callable[..., Review], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(review, "MOST_QUESTIONS", 2)
     found = look(LTV, **LIMITED)
     assert "3 rules and rows are more than the 2 that are asked about" in only(found.warnings).message
@@ -398,7 +420,9 @@ def test_a_policy_of_endless_rows_is_not_asked_about(look: Callable[..., Review]
 
 def test_a_deal_that_would_have_to_have_longer_lists_is_asked_for_too(write_policy: Write) -> None:
     prover = Prover(Policy.from_text(write_policy("count(trade_ins) <= 50")))
-    answer = prover.ask(prover.encoder.rule("R0")[Result.VIOLATED], lambda deal: deal.reckoning.results["R0"] == Result.VIOLATED)
+    answer = prover.ask(
+        prover.encoder.rule("R0")[Result.VIOLATED], lambda deal: deal.reckoning.results["R0"] == Result.VIOLATED
+    )
     assert answer.verdict is Verdict.SHOWN
     assert answer.witness
     assert len(answer.witness.document["trade_ins"]) > 50
