@@ -7,6 +7,7 @@ what each of their amounts comes to. So what is proved holds for lists of any le
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dealgate.rules.amounts import MAX_CENTS, hundredths
@@ -69,7 +70,7 @@ class Item(NamedTuple):
 class Rest(NamedTuple):
     """The items beyond those spelled out: how many, and what each amount comes to over all of them."""
 
-    count: Whole
+    more: Whole
     totals: Mapping[str, Variable]
 
 
@@ -110,9 +111,9 @@ class AnyDeal:
         if name not in self.lists:
             self.lists[name] = self._items(name), self._rest(name)
             (items, rest), terms = self.lists[name], self.terms
-            for before, after in zip(items, items[1:], strict=False):
+            for before, after in pairwise(items):
                 terms.hold(terms.implies(after.present, before.present))
-            terms.hold(terms.implies(terms.compare(">", rest.count, constant(0)), items[-1].present))
+            terms.hold(terms.implies(terms.compare(">", rest.more, constant(0)), items[-1].present))
         return self.lists[name]
 
     def _variable(self, spec: FieldOfDeal, *, always: bool) -> Variable:
@@ -173,7 +174,7 @@ class AnyDeal:
 
     def short_lists(self) -> Term:
         """That no list has more items than are spelled out."""
-        counts = [rest.count for _, rest in self.lists.values()]
+        counts = [rest.more for _, rest in self.lists.values()]
         return self.terms.every(self.terms.compare("==", count, constant(0)) for count in counts)
 
     def wishes(self) -> list[Term]:
@@ -269,7 +270,7 @@ class AnyDeal:
         return {name: value for name, value in stated.items() if value is not None}
 
     def _remainder(self, model: Any, part: str, rest: Rest) -> list[dict[str, Any]]:
-        count = self.terms.number(model, rest.count.term)
+        count = self.terms.number(model, rest.more.term)
         found: list[dict[str, Any]] = [{"kind": "loan" if part == "trade_ins" else "other"} for _ in range(count)]
         for name, variable in rest.totals.items():
             if self.terms.truth(model, variable.known):

@@ -160,8 +160,8 @@ class Encoder:
             case Truth(value):
                 return Logic(value, not value)
             case FieldName() | ItemName():
-                known, value = self._variable(expression)
-                yes = terms.compare("==", value, constant(1))
+                known, number = self._variable(expression)
+                yes = terms.compare("==", number, constant(1))
                 return Logic(terms.every((known, yes)), terms.every((known, terms.negated(yes))))
             case Not(operand):
                 yes, no = self.truth(operand)
@@ -472,11 +472,11 @@ class Encoder:
         exact = self._of_totals(_linear(node.value), rest, bottom) if node.where is None else None
         if exact is not None:
             return exact
-        empty = terms.compare("==", rest.count, constant(0))
+        empty = terms.compare("==", rest.more, constant(0))
         low, high = each
-        value = terms.whole("more", min(0, low * rest.count.high), max(0, high * rest.count.high))
-        terms.hold(terms.compare(">=", value, terms.times(rest.count, constant(low))))
-        terms.hold(terms.compare("<=", value, terms.times(rest.count, constant(high))))
+        value = terms.whole("more", min(0, low * rest.more.high), max(0, high * rest.more.high))
+        terms.hold(terms.compare(">=", value, terms.times(rest.more, constant(low))))
+        terms.hold(terms.compare("<=", value, terms.times(rest.more, constant(high))))
         everything = self._of_totals(_linear(node.value), rest, bottom)
         if everything and min(low, high) >= 0:
             terms.hold(terms.implies(everything.known, terms.compare("<=", value, everything.value)))
@@ -489,7 +489,7 @@ class Encoder:
             return None
         value = constant(0)
         for name, share in shares.items():
-            whole = rest.totals[name].value if name else rest.count
+            whole = rest.totals[name].value if name else rest.more
             factor = constant(share.numerator * (bottom // share.denominator))
             value = self.terms.plus(value, self.terms.times(whole, factor))
         return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)

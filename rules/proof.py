@@ -108,7 +108,7 @@ class Prover:
         self._state_facts()
         self._solver.push()
         self._solver.add(formula)
-        impossible = self._solver.check() == self.terms.z3.unsat
+        impossible: bool = self._solver.check() == self.terms.z3.unsat
         self._solver.pop()
         return impossible
 

@@ -1,6 +1,9 @@
 """What is asked of a policy before it is put to use: does every row, rule and mitigation matter, and do its guarantees hold?"""
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dealgate.rules.encoding import Encoder
@@ -124,7 +127,7 @@ class Questions:
         if self.prover.is_impossible(when):
             message = f"contradictory bounds: {expression_text(row.when)} can never hold"
             return Remark((*path, "when"), message, "Correct the bounds, or drop the row.")
-        taken = self.prover.encoder.rows(limit.name)
+        taken, is_for = self.prover.encoder.rows(limit.name), _finds(row.when, truth=True)
         alone = (
             other
             for other in range(index)
@@ -134,7 +137,7 @@ class Questions:
         above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
         example = self._example(
             terms.every((when, terms.some(taken[:index]))),
-            lambda deal: deal.trace.value(row.when) is True and 0 <= self._row_taken(deal, limit) < index,
+            lambda deal: is_for(deal) and 0 <= self._row_taken(deal, limit) < index,
         )
         message = f"this row can never match: {above} every deal that it is for"
         return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)
@@ -150,7 +153,9 @@ class Questions:
             yield Remark(path, message, "End with a row without 'when'.", witness=example)
         else:
             suggestion = "Every deal whose fields are known matches a row: leave the 'when' off the last one."
-            yield Remark(path, message, suggestion if self.prover.is_impossible(formula) else "End with a row without 'when'.")
+            yield Remark(
+                path, message, suggestion if self.prover.is_impossible(formula) else "End with a row without 'when'."
+            )
 
     def _looser(self, limit: Limit) -> Iterator[Remark]:
         """Limits that grow looser as the tier grows worse, in the order in which the document names the tiers."""
@@ -158,31 +163,20 @@ class Questions:
         tiers = tiers_in_order(self.policy)
         if is_most is None or not any(_reads_tier(row.when) for row in limit.rows) or len(tiers) < 2:
             return
-        numbers = [self.prover.deal.word_numbers[tier] for tier in tiers]
-        name = LimitName(limit.name, limit.unit)
-        ratios = [
-            (encoder, encoder.number(name))
-            for number in numbers
-            for encoder in [Encoder(self.policy, self.prover.terms, self.prover.deal, {"tier": number})]
-        ]
-        operator = ">" if is_most else "<"
-        for place, ((encoder, better), (_, worse)) in enumerate(zip(ratios, ratios[1:], strict=False)):
-            good, bad = tiers[place], tiers[place + 1]
-            formula = encoder.compare(operator, worse, better).yes
-            example = self._example(
-                formula, lambda deal, good=good, bad=bad: self._is_looser(deal, limit, good, bad, is_most)
-            )  # type: ignore[misc]
+        name, terms, deal = LimitName(limit.name, limit.unit), self.prover.terms, self.prover.deal
+        encoders = [Encoder(self.policy, terms, deal, {"tier": deal.word_numbers[tier]}) for tier in tiers]
+        for (good, better), (bad, worse) in pairwise(zip(tiers, encoders, strict=True)):
+            looser = worse.compare(">" if is_most else "<", worse.number(name), better.number(name)).yes
+            example = self._example(looser, partial(self._is_looser, limit, good, bad, is_most))
             if example:
                 message = f"limit {limit.name} is looser for tier {bad} than for tier {good}"
                 example = _with_tier(example, bad)
                 yield Remark(("limits", limit.name), message, "Compare its rows.", is_warning=True, witness=example)
 
-    def _is_looser(self, deal: Witness, limit: Limit, good: str, bad: str, is_most: bool) -> bool:
+    def _is_looser(self, limit: Limit, good: str, bad: str, is_most: bool, deal: Witness) -> bool:
         found = [self.prover.evaluate(_with_tier(deal.document, tier)) for tier in (good, bad)]
         better, worse = (_limit_of(one, limit.name) for one in found)
-        if better is None or worse is None:
-            return False
-        return worse > better if is_most else worse < better
+        return better is not None and worse is not None and (worse > better if is_most else worse < better)
 
     # Rules
 
@@ -247,14 +241,14 @@ class Questions:
             truth = self.prover.encoder.truth(part)
             if self.prover.is_impossible(truth.yes):
                 message = f"contradictory bounds: {expression_text(part)} can never hold"
-                example = self._example(truth.no, lambda deal, part=part: deal.trace.value(part) is False)  # type: ignore[misc]
+                example = self._example(truth.no, _finds(part, truth=False))
                 yield Remark(path, message, "Correct the bounds, or leave this part out.", witness=example, part=place)
                 return
 
     def _guarantee(self, index: int, never: Expression) -> Iterator[Remark]:
         path: Path = ("guarantees", index, "never")
         formula = self.prover.encoder.truth(never).yes
-        confirms: Confirms = lambda deal: deal.trace.value(never) is True  # noqa: E731
+        confirms = _finds(never, truth=True)
         answer = self._ask(formula, confirms)
         if answer.verdict is Verdict.IMPOSSIBLE:
             self.proved.append(index)
@@ -276,11 +270,15 @@ def _comes_to(rule: Rule, result: Result) -> Confirms:
     return lambda deal: deal.reckoning.results[rule.id] == result
 
 
+def _finds(condition: Expression, *, truth: bool) -> Confirms:
+    return lambda deal: deal.trace.value(condition) is truth
+
+
 def _with_tier(document: Mapping[str, Any], tier: str) -> dict[str, Any]:
     return {**document, "applicant": {**document.get("applicant", {}), "tier": tier}}
 
 
-def _limit_of(deal: Witness | None, name: str) -> Any:
+def _limit_of(deal: Witness | None, name: str) -> Fraction | None:
     value: Value | None = deal.reckoning.limits[name] if deal else None
     return fraction(value) if value else None
 

@@ -17,7 +17,6 @@ from dealgate.rules.reading import read_policy
 from dealgate.rules.smt import ProofUnavailableError
 from dealgate.rules.words import word_remarks
 
-
 MOST_QUESTIONS = 20_000
 """Rules and rows of one policy; beyond it the proofs would take the patience of whoever waits for them."""
 
@@ -34,8 +33,9 @@ class Review(NamedTuple):
 
 def review_policy(text: str, file: str = "policy") -> Review:
     """Read a policy document and ask everything of it. Raises nothing for a document that makes no sense."""
+    gaps: tuple[Problem, ...] = ()
     try:
-        policy, gaps = read_policy(text, file), ()
+        policy = read_policy(text, file)
     except PolicyError as error:
         policy_with_gaps = _read_past_gaps(text, file)
         if policy_with_gaps is None:

@@ -231,11 +231,12 @@ class Terms:
     def _product(self, left: Whole, right: Whole) -> Whole:
         """A product of two unknowns, free within the four planes that enclose it."""
         corners = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
-        key = tuple(sorted((left.term.get_id(), right.term.get_id())))
-        known = self._products.get(key)  # type: ignore[arg-type]
+        first, second = sorted((left.term.get_id(), right.term.get_id()))
+        key = first, second
+        known = self._products.get(key)
         if known is None:
             value = self.whole("product", min(corners), max(corners)).term
-            known = self._products[key] = Product(left, right, value)  # type: ignore[index]
+            known = self._products[key] = Product(left, right, value)
             self._leave_free(known, value, (left, right))
             for a, b, above in (
                 (left.low, right.low, True),

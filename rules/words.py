@@ -15,8 +15,11 @@ from dealgate.rules.parsing import ExpressionError, Syntax, parse
 from dealgate.rules.policy import Policy
 
 STATES = frozenset(
-    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC"
-    " SD TN TX UT VT VA WA WV WI WY DC PR VI GU AS MP AA AE AP".split()
+    re.findall(
+        "[A-Z]{2}",
+        "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK"
+        " OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR VI GU AS MP AA AE AP",
+    )
 )
 """Two-letter codes of the U.S. Postal Service: states, district, territories, armed forces."""
 

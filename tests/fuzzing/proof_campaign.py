@@ -24,7 +24,7 @@ from tests.fuzzing.random_policies import Author
 RULES = (1, 5, 10, 20)
 
 
-class Contradiction(AssertionError):
+class ContradictionError(AssertionError):
     """A deal that does what was proved impossible."""
 
 
@@ -105,7 +105,9 @@ def run(deals: int, seed: int, deals_a_policy: int = 500) -> Counter[str]:
             shown = author.deal()
             counts["deals"] += 1
             if found := claims.contradicted_by(Deal.read(shown), shown):
-                raise Contradiction(f"seed {seed + counts['policies'] - 1}: {'; '.join(found)}: {json.dumps(shown)}")
+                raise ContradictionError(
+                    f"seed {seed + counts['policies'] - 1}: {'; '.join(found)}: {json.dumps(shown)}"
+                )
     return counts
 
 
@@ -116,7 +118,7 @@ def main() -> None:
     given = arguments.parse_args()
     try:
         counts = run(given.deals, given.seed)
-    except Contradiction as error:
+    except ContradictionError as error:
         print(f"CONTRADICTION {error}")
         raise SystemExit(1) from None
     for name, count in counts.items():

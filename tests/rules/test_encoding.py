@@ -3,7 +3,7 @@
 A random deal fixes every variable. The reference's results must then be possible; where nothing was left free, no other may be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +11,11 @@ import pytest
 from dealgate import Deal, DealError, Policy, Result
 from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.any_deal import COUNTS, ITEMS, AnyDeal, Item, Variable
-from dealgate.rules.encoding import Encoder, words_of
+from dealgate.rules.encoding import Encoder, Logic, Quantity, words_of
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
 from dealgate.rules.reading import read_policy
 from dealgate.rules.reference import compile_reference
-from dealgate.rules.smt import Term, Terms
+from dealgate.rules.smt import Term, Terms, constant
 from tests.fuzzing.random_policies import Author
 
 LONG = [{"kind": "loan", "allowance": f"{9 + index}.50", "payoff": "1200.25"} for index in range(ITEMS + 4)]
@@ -83,7 +83,7 @@ class Fixed:
                 yield from self.item(name, item, parts)
             more = stated[ITEMS:]
             self.is_short = self.is_short and not more
-            yield rest.count.term == len(more)
+            yield rest.more.term == len(more)
             for part, total in rest.totals.items():
                 amounts = [other[part] for other in more]
                 known = None not in amounts
@@ -164,3 +164,124 @@ def test_the_bounds_of_amounts_and_rates_are_those_of_the_deal_document(small_de
     assert small_deal(apr_percent=f"{most / 10_000:.4f}").apr_percent == most
     with pytest.raises(DealError):
         small_deal(apr_percent=f"{(most + 1) / 10_000:.4f}")
+
+
+# Breaking the encoding: the comparison above must notice
+
+
+def take_lesser_for_greater(patch: pytest.MonkeyPatch) -> None:
+    better = Encoder._better
+    swap = {"<=": ">=", ">=": "<="}
+    patch.setattr(
+        Encoder,
+        "_better",
+        lambda self, operator, first, one, other: better(self, swap[operator], self.terms.negated(first), one, other),
+    )
+
+
+def forget_the_rest_of_a_list(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Encoder, "_rest", lambda self, node, rest, bottom, each: Variable(True, constant(0)))
+
+
+def let_unknown_rows_pass(patch: pytest.MonkeyPatch) -> None:
+    truth = Encoder.truth
+
+    def certain(self: Encoder, expression: Any) -> Logic:
+        yes, _ = truth(self, expression)
+        return Logic(yes, self.terms.negated(yes))
+
+    patch.setattr(Encoder, "truth", certain)
+
+
+def take_or_for_and(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Terms, "every", Terms.some)
+
+
+def let_the_boundary_in(patch: pytest.MonkeyPatch) -> None:
+    compare = Terms.compare
+    loose = {"<": "<=", ">": ">="}
+    patch.setattr(
+        Terms, "compare", lambda self, operator, left, right: compare(self, loose.get(operator, operator), left, right)
+    )
+
+
+def round_down(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Terms, "half_up", lambda self, top, bottom: self.whole("rounded", 0, 1))
+
+
+def take_the_last_that_is_known(patch: pytest.MonkeyPatch) -> None:
+    first_known = Encoder._first_known
+    patch.setattr(Encoder, "_first_known", lambda self, operands: first_known(self, operands[::-1]))
+
+
+def know_every_quotient(patch: pytest.MonkeyPatch) -> None:
+    arithmetic = Encoder._arithmetic
+
+    def known(self: Encoder, operator: str, left: Quantity, right: Quantity) -> Quantity:
+        found = arithmetic(self, operator, left, right)
+        return found._replace(known=self.terms.every((left.known, right.known)))
+
+    patch.setattr(Encoder, "_arithmetic", known)
+
+
+def bound_payments_too_low(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Terms, "payment", lambda self, *parts: self.whole("payment", 0, 100))
+
+
+BREAKS = (
+    take_lesser_for_greater,
+    forget_the_rest_of_a_list,
+    let_unknown_rows_pass,
+    take_or_for_and,
+    let_the_boundary_in,
+    round_down,
+    take_the_last_that_is_known,
+    know_every_quotient,
+    bound_payments_too_low,
+)
+
+
+EVERY_OPERATION: dict[str, Any] = {
+    "measures": {"share": {"unit": "money", "formula": "33.33% * cash_price"}},
+    "limits": {"table": {"unit": "count", "rows": [{"when": "mileage > 5", "limit": "60"}, {"limit": "72"}]}},
+}
+RULES = (
+    "min(cash_price, $5,000) <= doc_fee + cash_down",
+    "sum(trade_ins, allowance) == $87.50",
+    "share == $3,333",
+    "total_ltv <= 100%",
+    "term_months <= table",
+    "term_months < 72 or mileage < 5",
+    "first_known(given_monthly_payment, cash_price) == $150.01",
+    "level_payment(cash_price, apr_percent, term_months) > $100",
+)
+DEALS: tuple[dict[str, Any], ...] = (
+    {"cash_price": "10000.01", "trade_ins": LONG},
+    {"doc_fee": "4999.99", "cash_down": "1.00", "monthly_payment": "150.01", "apr_percent": "7.9"},
+    {"vehicle": {"condition": "used", "values": [{"basis": "kbb_trade_in", "amount": "0.00"}]}, "term_months": 71},
+)
+
+
+@pytest.fixture
+def disagree(write_policy: Any, small_deal: Any) -> Callable[[], bool]:
+    def disagree() -> bool:
+        fixed = Fixed(Policy.from_text(write_policy(*RULES, **EVERY_OPERATION)))
+        return any(fixed.disagreements(small_deal(**deal)) for deal in DEALS)
+
+    return disagree
+
+
+def test_the_unbroken_encoding_is_not_suspected(disagree: Callable[[], bool]) -> None:
+    assert not disagree()
+
+
+@pytest.mark.parametrize("break_it", BREAKS, ids=lambda break_it: break_it.__name__)
+def test_a_broken_encoding_is_noticed(
+    break_it: Any, disagree: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(monkeypatch)
+
+    try:
+        assert disagree()
+    except AssertionError as error:
+        assert "not among those that can be submitted" in str(error)  # noqa: PT017  a broken bound shuts deals out

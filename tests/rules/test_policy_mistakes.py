@@ -203,11 +203,17 @@ GUARANTEES = [
     Broken("examples:", "guarantees: «{never: mileage > 5}\nexamples:", "guarantees must be a list"),
     Broken("examples:", "guarantees:\n  - «mileage > 5\nexamples:", f"a guarantee {NO_MAPPING}"),
     Broken("examples:", "guarantees:\n  - «{}\nexamples:", "a guarantee lacks the entry 'never'"),
-    Broken("examples:", "guarantees:\n  - «newer»: mileage > 5\nexamples:", "a guarantee has no entry", "mean 'never'?"),
+    Broken(
+        "examples:", "guarantees:\n  - «newer»: mileage > 5\nexamples:", "a guarantee has no entry", "mean 'never'?"
+    ),
     Broken("examples:", "guarantees:\n  - never: «mileage»\nexamples:", "this is a count, where a boolean is needed"),
     Broken("examples:", "guarantees:\n  - never: «false\nexamples:", "this guarantee does not depend on the deal"),
-    Broken("examples:", 'guarantees:\n  - never: outcome == «"passed"»\nexamples:', "outcome is never 'passed'", "'pass'?"),
-    Broken("examples:", 'guarantees:\n  - never: outcome in ["pass", «"reject"»]\nexamples:', "outcome is never 'reject'"),
+    Broken(
+        "examples:", 'guarantees:\n  - never: outcome == «"passed"»\nexamples:', "outcome is never 'passed'", "'pass'?"
+    ),
+    Broken(
+        "examples:", 'guarantees:\n  - never: outcome in ["pass", «"reject"»]\nexamples:', "outcome is never 'reject'"
+    ),
     Broken("examples:", 'guarantees:\n  - never: «outcome < "flag"»\nexamples:', "a text has no order"),
     Broken("examples:", 'guarantees:\n  - never: violated(«"LTW"»)\nexamples:', "no rule has the id 'LTW'", "'LTV'?"),
     Broken(DEMAND, '«outcome» == "pass"', "unknown name 'outcome'"),
@@ -244,14 +250,29 @@ REVIEWED = [
         "limit max_ltv has a gap",
         "Every deal whose fields are known matches a row: leave the 'when' off the last one.",
     ),
-    Broken(TABLE, "  max_ltv: «{unit: percent, rows: [{when: mileage > 5, limit: 1%}]}\n", "limit max_ltv has a gap", "End with"),
+    Broken(
+        TABLE,
+        "  max_ltv: «{unit: percent, rows: [{when: mileage > 5, limit: 1%}]}\n",
+        "limit max_ltv has a gap",
+        "End with",
+    ),
     Broken(DEMAND, "«mileage >= 0»", "rule LTV can never be violated: its requirement holds for every deal"),
     Broken(DEMAND, "«missing(tier) or total_ltv > 0% or total_ltv <= 0%»", "rule LTV can never be violated"),
-    Broken(DEMAND, "«term_months < 0»", "rule LTV is violated by every deal that can be judged", "Correct the requirement."),
-    Broken("applies: cash_price > $0", f"applies: «{SCORES}»", "rule LAYER can never be violated: it applies to no deal"),
-    Broken("applies: cash_price > $0", "applies: cash_price > $0 and (mileage < 5 or «mileage < 0»)", "contradictory bounds: mileage < 0"),
+    Broken(
+        DEMAND, "«term_months < 0»", "rule LTV is violated by every deal that can be judged", "Correct the requirement."
+    ),
+    Broken(
+        "applies: cash_price > $0", f"applies: «{SCORES}»", "rule LAYER can never be violated: it applies to no deal"
+    ),
+    Broken(
+        "applies: cash_price > $0",
+        "applies: cash_price > $0 and (mileage < 5 or «mileage < 0»)",
+        "contradictory bounds: mileage < 0",
+    ),
     Broken('not violated("LTV")', "«cash_price > $0»", "rule LAYER can never be violated"),
-    Broken('not violated("LTV")', "«missing(cash_price)»", "? rule LAYER is violated by every deal to which it applies"),
+    Broken(
+        'not violated("LTV")', "«missing(cash_price)»", "? rule LAYER is violated by every deal to which it applies"
+    ),
     Broken("credit_score >= 760", "«credit_score > 900»", "? the mitigation of LAYER can never help"),
     Broken("credit_score >= 760", "«cash_price > $0»", "? every deal that breaks LAYER is mitigated"),
     Broken(
@@ -260,7 +281,11 @@ REVIEWED = [
         '      - when: tier == "B"\n        limit: 95%\n',
         "? limit max_ltv is looser for tier B than for tier A",
     ),
-    Broken("      - limit: 110%\n", '      - when: tier != "A"\n        limit: 9%\n      - «limit: 110%\n', "? this row is never needed"),
+    Broken(
+        "      - limit: 110%\n",
+        '      - when: tier != "A"\n        limit: 9%\n      - «limit: 110%\n',
+        "? this row is never needed",
+    ),
     # Guarantees
     Broken("examples:", "guarantees:\n  - never: «total_ltv > 125%»\nexamples:", "this guarantee does not hold"),
     Broken(
@@ -269,25 +294,68 @@ REVIEWED = [
         "? this guarantee is not proved: it rests on arithmetic that is not linear",
     ),
     # Words
-    Broken("cash_down + rebate", 'book_value(«"kbb_trade_inn"»)', "no list of bases holds 'kbb_trade_inn'", "'kbb_trade_in'?"),
-    Broken("cash_down + rebate", 'book_value(«"auction"»)', "? no list of bases holds 'auction'", "deals carry this very word"),
-    Broken("[kbb_trade_in]", "[«jdpower_clean_trad»]", "? 'jdpower_clean_trad' is close to a basis", "'jdpower_clean_trade'?"),
+    Broken(
+        "cash_down + rebate",
+        'book_value(«"kbb_trade_inn"»)',
+        "no list of bases holds 'kbb_trade_inn'",
+        "'kbb_trade_in'?",
+    ),
+    Broken(
+        "cash_down + rebate",
+        'book_value(«"auction"»)',
+        "? no list of bases holds 'auction'",
+        "deals carry this very word",
+    ),
+    Broken(
+        "[kbb_trade_in]",
+        "[«jdpower_clean_trad»]",
+        "? 'jdpower_clean_trad' is close to a basis",
+        "'jdpower_clean_trade'?",
+    ),
     Broken('tier == "A"', 'state == «"tx"»', "state is never 'tx': it is two capital letters", "Did you mean 'TX'?"),
     Broken('tier == "A"', 'state in ["TX", «"Texas"»]', "state is never 'Texas'", "two-letter code"),
     Broken('tier == "A"', 'state == «"TZ"»', "? 'TZ' is no code of a state or territory", "Postal Service"),
-    Broken("cash_down + rebate", 'sum(products, price, kind == «"gapp"»)', "? 'gapp' is no product", "Did you mean 'gap'?"),
-    Broken("cash_down + rebate", 'sum(products, price, kind in ["gap", «"GAP"»])', "? 'GAP' is no product", "mean 'gap'?"),
-    Broken('tier == "A"', 'tier in ["A", "B", «"BB"»] or tier == "A" or tier == "B"', "? tier 'BB' is named only here", "'B'?"),
-    Broken('tier == "A"', 'tier in ["A", "B", «"b"»] or tier == "A" or tier == "B"', "? tier 'b' is named only here", "'B'?"),
+    Broken(
+        "cash_down + rebate", 'sum(products, price, kind == «"gapp"»)', "? 'gapp' is no product", "Did you mean 'gap'?"
+    ),
+    Broken(
+        "cash_down + rebate", 'sum(products, price, kind in ["gap", «"GAP"»])', "? 'GAP' is no product", "mean 'gap'?"
+    ),
+    Broken(
+        'tier == "A"',
+        'tier in ["A", "B", «"BB"»] or tier == "A" or tier == "B"',
+        "? tier 'BB' is named only here",
+        "'B'?",
+    ),
+    Broken(
+        'tier == "A"',
+        'tier in ["A", "B", «"b"»] or tier == "A" or tier == "B"',
+        "? tier 'b' is named only here",
+        "'B'?",
+    ),
     # Reasons
-    Broken(REASON, "reason: «Internal policy»", f"'Internal policy' is no sufficient reason: {SPECIFIC}", "Name what was found"),
-    Broken(REASON, "reason: Not within «our credit standards»", f"'our credit standards' is no sufficient reason: {SPECIFIC}"),
+    Broken(
+        REASON,
+        "reason: «Internal policy»",
+        f"'Internal policy' is no sufficient reason: {SPECIFIC}",
+        "Name what was found",
+    ),
+    Broken(
+        REASON,
+        "reason: Not within «our credit standards»",
+        f"'our credit standards' is no sufficient reason: {SPECIFIC}",
+    ),
     Broken(REASON, "reason: Does «not meet guidelines»", "is no sufficient reason"),
     Broken(REASON, "reason: Applicant «failed to achieve a qualifying score»", "is no sufficient reason"),
     Broken(REASON, "reason: «Insufficient score» on our system", "'Insufficient score' is no sufficient reason"),
     Broken(REASON, "reason: «Credit score too low»", "'Credit score too low' is no sufficient reason"),
     Broken(REASON, "reason: «Policy»", "'Policy' is no sufficient reason"),
-    Broken(REASON, "reason: " + "x" * 90 + "«yz»", "? this reason has 92 characters; a line of a notice holds 90", "Shorten it."),
+    Broken(
+        REASON,
+        "reason: " + "x" * 90 + "«yz»",
+        "? this reason has 92 characters; a line of a notice holds 90",
+        "Shorten it.",
+    ),
 ]
 """What only a review finds; a leading question mark says that it is a warning."""
 
