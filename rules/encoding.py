@@ -41,7 +41,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.payment import LONGEST_TERM
-from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule
+from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
 from dealgate.rules.reference import Result
 from dealgate.rules.smt import Term, Terms, Whole, constant, same
 
@@ -282,10 +282,23 @@ class Encoder:
         """A measure or limit is the whole deal's, also where it is named inside a list."""
         if name not in self._definitions:
             item, self._item = self._item, None
-            measure = self.policy.measures.get(name)
-            self._definitions[name] = self._measure(measure) if measure else self._limit(self.policy.limits[name])
+            for definition in self._read_by(
+                name
+            ):  # first what it rests on: a long chain must not become a deep recursion
+                found = self._measure(definition) if isinstance(definition, Measure) else self._limit(definition)
+                self._definitions[definition.name] = found
             self._item = item
         return self._definitions[name]
+
+    def _read_by(self, name: str) -> list[Measure | Limit]:
+        """A definition and all it rests on that are not written yet, each after what it reads."""
+        definitions = {definition.name: definition for definition in self.policy.definitions}
+        wanted, waiting = set[str](), [name]
+        while waiting:
+            if (read := waiting.pop()) not in wanted and read not in self._definitions:
+                wanted.add(read)
+                waiting += definition_reads(definitions[read])
+        return [definition for definition in self.policy.definitions if definition.name in wanted]
 
     def _measure(self, measure: Measure) -> Quantity:
         found = self.number(measure.formula)

@@ -169,13 +169,17 @@ def test_the_bounds_of_amounts_and_rates_are_those_of_the_deal_document(small_de
 # Breaking the encoding: the comparison above must notice
 
 
+SWAPPED = {"<=": ">=", ">=": "<="}
+
+
 def take_lesser_for_greater(patch: pytest.MonkeyPatch) -> None:
     better = Encoder._better
-    swap = {"<=": ">=", ">=": "<="}
     patch.setattr(
         Encoder,
         "_better",
-        lambda self, operator, first, one, other: better(self, swap[operator], self.terms.negated(first), one, other),
+        lambda self, operator, first, one, other: better(
+            self, SWAPPED[operator], self.terms.negated(first), one, other
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from dealgate.rules.reference import compile_reference
 from dealgate.rules.review import Review, review_policy
 from dealgate.rules.tracing import Trace
 from tests.fuzzing.proof_campaign import Claims, ContradictionError, run
-from tests.shared import shared_file
+from tests.fuzzing.random_policies import Author
 
 Write = Callable[..., str]
 Document = Mapping[str, Any]
@@ -110,12 +110,9 @@ def test_a_row_that_some_deal_needs_is_left_alone(whens: tuple[str, ...], look: 
     assert found.errors == ()
 
 
-def test_a_row_that_repeats_another_is_found_with_the_other_line() -> None:
-    text = shared_file("cases", "policy.yaml").read_text(encoding="utf-8")
-    row = '      - when: tier in ["A", "B"]\n        limit: 125%\n'
-    problem = only(review_policy(text.replace(row, row + row.replace("125", "101"))).errors)
-    assert problem.message == "this row repeats row 2 (line 16), so it can never match"
-    assert problem.place.line == 18
+def test_a_row_that_repeats_another_is_found_with_the_other_line(look: Callable[..., Review]) -> None:
+    found = look("term_months <= table", limits={"table": rows("mileage > 9", 'tier == "A"', "mileage > 9", None)})
+    assert only(found.errors).message == "this row repeats row 1 (line 1), so it can never match"
 
 
 @pytest.mark.parametrize(
@@ -460,3 +457,30 @@ def test_a_policy_of_two_hundred_rules_is_reviewed_in_under_ten_seconds() -> Non
 def test_a_witness_is_plain_json(look: Callable[..., Review]) -> None:
     problem = only(look("credit_score > 900").errors)
     assert Deal.from_json(json.dumps(problem.witness)).deal_id == f"LINE-{problem.place.line}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_review_of_a_random_policy_ends_and_every_witness_is_a_deal(seed: int) -> None:
+    found = review_policy(Author(seed).policy(8))
+    assert found.policy is not None
+    for problem in (*found.errors, *found.warnings):
+        assert problem.witness is None or Deal.read(problem.witness)
+
+
+def test_a_long_chain_of_measures_can_be_asked_about(look: Callable[..., Review]) -> None:
+    chain = {f"step_{index}": f"step_{index - 1} + $1" for index in range(1, 400)}
+    measures = {
+        name: {"unit": "money", "formula": formula} for name, formula in {"step_0": "cash_price", **chain}.items()
+    }
+    found = look("step_399 > $399", measures=measures, guarantees=[{"never": "step_399 < $399"}])
+    assert found.errors == ()
+    assert found.proved == 1
+
+
+def test_conditions_may_be_nested_as_deep_as_the_language_allows(look: Callable[..., Review]) -> None:
+    require = "mileage > 5"
+    for index in range(60):
+        require = (
+            f"not ({require}) and term_months != {index + 1}" if index % 2 else f"({require} or mileage == {index})"
+        )
+    assert look(require).policy is not None
