@@ -31,7 +31,7 @@ COUNTS: Mapping[str, tuple[int, int]] = {
     "mileage": (0, 10_000_000),
     "term_months": (1, 600),
 }
-"""What the deal document allows, tests/rules/test_proof.py holds them against it."""
+"""What the deal document allows; tests/rules/test_encoding.py holds it against these."""
 
 PLAUSIBLE: Mapping[str, tuple[int, int]] = {
     "submitted_on": (2026, 2026),
@@ -262,7 +262,7 @@ class AnyDeal:
         other = number - len(self.words)
         state = self.fields.get("state")
         if state is not None and self.terms.number(model, state.value.term) == number:
-            return next(code for code in _codes(other) if code not in self.word_numbers)
+            return next((code for code in _codes(other) if code not in self.word_numbers), "ZZ")
         return next(word for word in _spare_words(other) if word not in self.word_numbers)
 
     def _item(self, model: Any, part: str, item: Item) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dealgate.rules.encoding import Encoder, Logic, Quantity, words_of
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
 from dealgate.rules.reading import read_policy
 from dealgate.rules.reference import compile_reference
-from dealgate.rules.smt import Term, Terms, constant
+from dealgate.rules.smt import Term, Terms, Whole, constant
 from tests.fuzzing.random_policies import Author
 
 LONG = [{"kind": "loan", "allowance": f"{9 + index}.50", "payoff": "1200.25"} for index in range(ITEMS + 4)]
@@ -203,10 +203,11 @@ def take_or_for_and(patch: pytest.MonkeyPatch) -> None:
 
 def let_the_boundary_in(patch: pytest.MonkeyPatch) -> None:
     compare = Terms.compare
-    loose = {"<": "<=", ">": ">="}
-    patch.setattr(
-        Terms, "compare", lambda self, operator, left, right: compare(self, loose.get(operator, operator), left, right)
-    )
+
+    def loose(self: Terms, operator: str, left: Whole, right: Whole) -> Term:
+        return compare(self, {"<": "<=", ">": ">="}.get(operator, operator), left, right)
+
+    patch.setattr(Terms, "compare", loose)
 
 
 def round_down(patch: pytest.MonkeyPatch) -> None:
