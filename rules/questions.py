@@ -85,17 +85,7 @@ class Questions:
         if (limit.name, row) in self._rows:
             return Answer(Verdict.SHOWN, self._rows[limit.name, row])
         taken = self.prover.encoder.rows(limit.name)[row]
-        return self._ask(taken, lambda deal: self._row_taken(deal, limit) == row)
-
-    def _row_taken(self, deal: Witness, limit: Limit) -> int:
-        """The row that gives the limit, also where the limit itself is unknown."""
-        for index, row in enumerate(limit.rows):
-            matches = True if row.when is None else deal.trace.value(row.when)
-            if matches is None:
-                return -1
-            if matches:
-                return index
-        return -1
+        return self._ask(taken, lambda deal: deal.reckoning.limits[limit.name].row == row)
 
     # Limits
 
@@ -137,7 +127,7 @@ class Questions:
         above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
         example = self._example(
             terms.every((when, terms.some(taken[:index]))),
-            lambda deal: is_for(deal) and 0 <= self._row_taken(deal, limit) < index,
+            lambda deal: 0 <= deal.reckoning.limits[limit.name].row < index and is_for(deal),
         )
         message = f"this row can never match: {above} every deal that it is for"
         return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)
