@@ -121,7 +121,7 @@ class Encoder:
             for row in self.policy.limits[name].rows:
                 when = self.truth(row.when) if row.when else Logic(yes=True, no=False)
                 taken.append(self.terms.every((above, when.yes)))
-                above = self.terms.every((above, when.no))
+                above = self.terms.named(self.terms.every((above, when.no)))
             self._rows[name] = tuple(taken)
         return self._rows[name]
 

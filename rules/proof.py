@@ -23,6 +23,11 @@ EFFORT = 3_000_000
 LONGEST_QUERY = 2_000
 """Milliseconds after which a query is given up whatever the count says."""
 
+WORK = 5_000_000
+"""What all queries on one policy may cost, a query counted as the facts it is held against: about a minute."""
+
+SPENT = "the effort for one policy is spent"
+
 ROUNDS = 6
 """How often a free value is put right before the question is left undecided."""
 
@@ -78,6 +83,7 @@ class Prover:
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
         self._facts = 0
+        self._work = 0
 
     def evaluate(self, document: Mapping[str, Any]) -> Witness | None:
         """A deal held against the policy; None for a document that is no deal."""
@@ -91,6 +97,8 @@ class Prover:
         """Whether some deal makes a formula true; `confirms` asks the same of a deal that was evaluated."""
         if formula is False:
             return IMPOSSIBLE
+        if self._work > WORK:
+            return Answer(Verdict.UNDECIDED, why=SPENT)
         short = self.deal.short_lists()
         answer = self._search([formula, short], confirms)
         if short is True or answer.verdict is Verdict.SHOWN:
@@ -103,8 +111,8 @@ class Prover:
 
     def is_impossible(self, formula: Term) -> bool:
         """Whether it is proved that no deal makes a formula true."""
-        if isinstance(formula, bool):
-            return not formula
+        if isinstance(formula, bool) or self._work > WORK:
+            return formula is False
         self._state_facts()
         self._solver.push()
         self._solver.add(formula)
@@ -115,6 +123,7 @@ class Prover:
     def _state_facts(self) -> None:
         self._solver.add(self.terms.facts[self._facts :])
         self._facts = len(self.terms.facts)
+        self._work += self._facts
 
     def _search(self, wanted: Iterable[Term], confirms: Confirms) -> Answer:
         wanted = [formula for formula in wanted if formula is not True]

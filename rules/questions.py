@@ -11,7 +11,7 @@ from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, 
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.policy import Limit, Policy, Rule
-from dealgate.rules.proof import Answer, Confirms, Prover, Verdict, Witness
+from dealgate.rules.proof import SPENT, Answer, Confirms, Prover, Verdict, Witness
 from dealgate.rules.reference import Result, Value
 from dealgate.rules.smt import Term
 from dealgate.rules.tracing import fraction
@@ -48,12 +48,23 @@ class Questions:
         self._noted = 0
 
     def remarks(self) -> Iterator[Remark]:
+        """What was found; what there was no effort left for is counted."""
+        left_out = 0
+        for remark in self._all():
+            if remark.message.endswith(SPENT):
+                left_out += 1
+            else:
+                yield remark
+        if left_out:
+            yield Remark((), f"{left_out} questions were left undecided: {SPENT}", is_warning=True)
+
+    def _all(self) -> Iterator[Remark]:
+        for index, guarantee in enumerate(self.policy.guarantees):
+            yield from self._guarantee(index, guarantee.never)
         for limit in self.policy.limits.values():
             yield from self._limit(limit)
         for index, rule in enumerate(self.policy.rules):
             yield from self._rule(("rules", index), rule)
-        for index, guarantee in enumerate(self.policy.guarantees):
-            yield from self._guarantee(index, guarantee.never)
 
     # Asking. A deal that was found for one question often answers others.
 

@@ -17,7 +17,7 @@ from dealgate.rules.reading import read_policy
 from dealgate.rules.smt import ProofUnavailableError
 from dealgate.rules.words import word_remarks
 
-MOST_QUESTIONS = 20_000
+MOST_QUESTIONS = 10_000
 """Rules and rows of one policy; beyond it the proofs would take the patience of whoever waits for them."""
 
 

@@ -114,8 +114,14 @@ class Payment(NamedTuple):
             rates = [share * denominator // 1_000 for share in RATES]
             near = _around(rates, rest[1])
             pins += [terms.every([*here[:1], self.rate.term == rate, *here[2:]]) for rate in near if rate != rest[1]]
-            points = [(rate, months) for rate in near for months in _around(MONTHS, rest[3])]
-            lemmas += [self._bounds(terms, rest[0], rate, denominator, months) for rate, months in points]
+            is_high = terms.number(model, self.value) > exact
+            points = [
+                (rate, months)
+                for rate in sorted({*rates, rest[1]})
+                for months in _around(MONTHS, rest[3])
+                if (rate >= rest[1] and months <= rest[3] if is_high else rate <= rest[1] and months >= rest[3])
+            ]
+            lemmas += [self._bounds(terms, rest[0], rate, denominator, months)[is_high] for rate, months in points]
         return Mend(tuple(pins), terms.every(lemmas))
 
     def _bracket(self, terms: "Terms", bottom: int, rate: int, rate_denominator: int, months: int) -> tuple[Term, Term]:
@@ -127,19 +133,21 @@ class Payment(NamedTuple):
         least, most = due * share <= doubled + PRECISION, doubled <= due * (share + 1) + PRECISION
         return terms.implies(positive, least), terms.implies(positive, most)
 
-    def _bounds(self, terms: "Terms", bottom: int, rate: int, rate_denominator: int, months: int) -> Term:
-        """More at a higher rate over fewer months, less at a lower rate over more."""
+    def _bounds(self, terms: "Terms", bottom: int, rate: int, rate_denominator: int, months: int) -> tuple[Term, Term]:
+        """At least this at a higher rate over fewer months, at most this at a lower rate over more."""
         least, most = self._bracket(terms, bottom, rate, rate_denominator, months)
         price, term = constant(rate), constant(months)
-        above = terms.every((terms.compare(">=", self.rate, price), terms.compare("<=", self.months, term)))
-        below = terms.every((terms.compare("<=", self.rate, price), terms.compare(">=", self.months, term)))
         valid = (
             terms.compare(">=", self.rate, constant(0)),
             terms.compare(">", self.months, constant(0)),
             terms.compare("<=", self.months, constant(LONGEST_TERM)),
         )
-        either_way = terms.every((terms.implies(above, least), terms.implies(below, most)))
-        return terms.implies(terms.every(valid), either_way)
+        above = (terms.compare(">=", self.rate, price), terms.compare("<=", self.months, term))
+        below = (terms.compare("<=", self.rate, price), terms.compare(">=", self.months, term))
+        return (
+            terms.implies(terms.every((*valid, *above)), least),
+            terms.implies(terms.every((*valid, *below)), most),
+        )
 
 
 def _around(steps: Sequence[int], value: int) -> list[int]:
@@ -192,6 +200,15 @@ class Terms:
     def flag(self, name: str) -> Term:
         self._names += 1
         return self.z3.Bool(f"{name}!{self._names}", self.context)
+
+    def named(self, truth: Term) -> Term:
+        """A name for a truth that many others rest on: each of them stays short."""
+        if isinstance(truth, bool):
+            return truth
+        name = self.flag("named")
+        self.facts.append(name == truth)
+        self._sources[name.get_id()] = None, (name, truth)
+        return name
 
     # Whole numbers
 

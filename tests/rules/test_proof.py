@@ -359,6 +359,15 @@ def test_a_query_that_costs_too_much_is_given_up_and_said_so(
     assert "this guarantee is not proved: the solver gave up at its limit of effort" in told(found)
 
 
+def test_what_there_was_no_effort_left_for_is_counted(
+    look: Callable[..., Review], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "WORK", 0)
+    found = look("mileage <= 9", LTV, **LIMITED, guarantees=[{"never": "mileage == 7"}])
+    assert only(found.errors).message.startswith("this guarantee does not hold")
+    assert only(found.warnings).message == "4 questions were left undecided: the effort for one policy is spent"
+
+
 def test_guarantees_are_part_of_the_content_and_read_back(write_policy: Write) -> None:
     never = 'outcome == "pass" and total_ltv > 130%'
     policy = Policy.from_text(write_policy(LTV, **LIMITED, guarantees=[{"never": never}]))
