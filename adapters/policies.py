@@ -13,13 +13,17 @@ from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
 from dealgate.rules.review import Review, review_policy
+from dealgate.rules.table_files import MOST_BYTES, TableError
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
 DEFAULT = SHIPPED[0]
 
 
 class PolicyDocument(NamedTuple):
-    """A policy as it was written and as it was read."""
+    """A policy as it was written and as it was read.
+
+    Where tables come from files, the text is the policy with their rows written out: it is read again without them.
+    """
 
     text: str
     policy: Policy
@@ -27,8 +31,16 @@ class PolicyDocument(NamedTuple):
 
 def load_policy(name: str | None = None) -> PolicyDocument:
     """Read a policy file, or a shipped policy by its name. Raises `PolicyError`, also for a file that cannot be read."""
-    text, file = _text(name or DEFAULT)
-    return PolicyDocument(text, Policy.from_text(text, file))
+    name = name or DEFAULT
+    text, file = _text(name)
+    tables = _tables_beside(name)
+    policy = Policy.from_text(text, file, tables)
+    return PolicyDocument(policy.self_contained if tables and tables.read else text, policy)
+
+
+def _tables_beside(name: str) -> "TableFolder | None":
+    """Where a policy's tables are looked for; a shipped policy has none in files."""
+    return None if name in SHIPPED else TableFolder(Path(name).parent)
 
 
 def _text(name: str) -> tuple[str, str]:
@@ -45,6 +57,39 @@ def _text(name: str) -> tuple[str, str]:
         ) from None
 
 
+class TableFolder:
+    """The folder of a policy document, as far as its tables may be read from there. `read` remembers that something was."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.read: set[str] = set()
+
+    def __call__(self, name: str) -> bytes:
+        """The content of a file, by its name relative to the folder. Raises `TableError`."""
+        try:
+            path = (self.folder / name).resolve()
+            inside = path.is_relative_to(self.folder.resolve()) and not Path(name).is_absolute()
+            data = _first_bytes(path) if inside else b""
+        except OSError as error:
+            raise TableError(f"{name} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:  # a name with a null character
+            raise TableError(f"{name!r} cannot be read: {error}") from None
+        if not inside:
+            raise TableError(
+                f"{name} lies outside the folder of the policy: keep the table beside it, or in a folder below"
+            )
+        self.read.add(name)
+        return data
+
+
+def _first_bytes(path: Path) -> bytes:
+    """One more than a table may have, so that a larger file is known to be one."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "there is no such file")
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
 def _decoded(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -58,7 +103,7 @@ def review(name: str) -> Review:
     Raises `PolicyError` for a file that cannot be read as text.
     """
     text, file = _text(name)
-    found = review_policy(text, file)
+    found = review_policy(text, file, _tables_beside(name))
     if found.policy is None:
         return found
     try:

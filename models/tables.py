@@ -175,6 +175,11 @@ class Decision(Base):
     debt_to_income_numerator: Mapped[Exact | None]
     debt_to_income_denominator: Mapped[Exact | None]
     vehicle_age: Mapped[Exact | None]
+    break_even_month: Mapped[Exact | None]
+    peak_shortfall_cents: Mapped[Cents | None]
+    deficiency_at_12_months_cents: Mapped[Cents | None]
+    deficiency_at_24_months_cents: Mapped[Cents | None]
+    projected_deficiency_cents: Mapped[Cents | None]
 
 
 class Finding(Base):

@@ -29,6 +29,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -373,6 +374,16 @@ class _Checker:
             self._numeric(amount, Unit.MONEY), self._numeric(rate, Unit.PERCENT), self._numeric(months, Unit.COUNT)
         )
 
+    def _projected(self, node: Syntax, arguments: list[Syntax | Token]) -> Expression:
+        reading = str(node.children[0])
+        if self.items:
+            raise _mistake(node, "equity cannot be projected for single items")
+        after = self._numeric(arguments.pop(0), Unit.COUNT) if reading == "deficiency_after" else None
+        units = (Unit.MONEY, Unit.PERCENT, Unit.COUNT, Unit.MONEY)
+        amount, rate, months, value = map(self._numeric, arguments, units)
+        unit = Unit.COUNT if reading == "break_even" else Unit.MONEY
+        return Projected(reading, amount, rate, months, value, after, unit)
+
     def _book_value(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
         return BookValueOn(self._literal(arguments[0], "the basis of a book value"))
 
@@ -412,6 +423,27 @@ FUNCTIONS = {
         3,
         "an amount, a yearly rate and months",
         "level_payment(amount_financed, apr_percent, 72)",
+    ),
+    "break_even": _Function(
+        _Checker._projected,
+        4,
+        4,
+        "an amount, a yearly rate, months and a value",
+        "break_even(amount_financed, apr_percent, term_months, collateral_value)",
+    ),
+    "deepest_shortfall": _Function(
+        _Checker._projected,
+        4,
+        4,
+        "an amount, a yearly rate, months and a value",
+        "deepest_shortfall(amount_financed, apr_percent, term_months, collateral_value)",
+    ),
+    "deficiency_after": _Function(
+        _Checker._projected,
+        5,
+        5,
+        "a month, an amount, a yearly rate, months and a value",
+        "deficiency_after(12, amount_financed, apr_percent, term_months, collateral_value)",
     ),
     "book_value": _Function(_Checker._book_value, 1, 1, "the name of a basis", 'book_value("kbb_trade_in")'),
     "listed_value": _Function(_Checker._listed_value, 0, 0, "no operand", "listed_value()"),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dealgate.rules.amounts import half_up
 from dealgate.rules.deal import RATE_SCALE
+from dealgate.rules.equity import Equity, projected
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
@@ -28,6 +29,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -92,7 +94,12 @@ class Source:
 
     def build(self, name: str, result: str) -> Callable[..., Any]:
         body = "\n".join([f"def {name}({self.parameters}):", *self.lines, f"    return {result}"])
-        namespace: dict[str, Any] = {"half_up": half_up, "level_payment": level_payment, **self.constants}
+        namespace: dict[str, Any] = {
+            "half_up": half_up,
+            "level_payment": level_payment,
+            "projected": projected,
+            **self.constants,
+        }
         # The text is generated from the checked tree: its only literals are integers, its only names are ours.
         exec(compile(body, f"<{name}>", "exec"), namespace)
         function: Callable[..., Any] = namespace[name]
@@ -102,9 +109,10 @@ class Source:
 class Compiler:
     """Writes expressions into a `Source`. `names` tells where measures, limits and rules already live."""
 
-    def __init__(self, source: Source, collateral_value: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, source: Source, collateral_value: Mapping[str, tuple[str, ...]], equity: Equity) -> None:
         self.source = source
         self.collateral_value = collateral_value
+        self.equity = equity
         self.names: dict[str, Slot] = {}
         self._known: dict[Expression, Slot] = {}
         self._item = ""
@@ -148,6 +156,8 @@ class Compiler:
                 return self.source.assign(f"{slot.numerator}.year", slot)
             case LevelPayment(amount, rate, months):
                 return self._level_payment(self.write(amount), self.write(rate), self.write(months))
+            case Projected():
+                return self._projected(expression)
             case BookValueOn(basis):
                 variable = self.source.name()
                 self.source.add(f"{variable} = facts['values'].get({self.source.constant(basis)})")
@@ -250,6 +260,15 @@ class Compiler:
             [amount.numerator, amount.denominator, rate.numerator, rate.denominator, months.numerator]
         )
         return self.source.assign(f"level_payment({arguments})", amount, rate, months)._replace(nullable=True)
+
+    def _projected(self, node: Projected) -> Slot:
+        after = self.write(node.after) if node.after else Slot("0", nullable=False)
+        amount, rate, months, value = map(self.write, (node.amount, node.rate, node.months, node.value))
+        equity, reading = self.source.constant(self.equity), self.source.constant(node.reading)
+        operands = [part for slot in (amount, rate) for part in (slot.numerator, slot.denominator)]
+        operands += [months.numerator, value.numerator, value.denominator, after.numerator]
+        call = f"projected({equity}, {reading}, {', '.join(operands)})"
+        return self.source.assign(call, amount, rate, months, value, after)._replace(nullable=True)
 
     def _listed_value(self) -> Slot:
         variable, basis = self.source.name(), self.source.name()

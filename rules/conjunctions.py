@@ -193,7 +193,7 @@ def policy_conjunctions(policy: Policy) -> tuple[Atoms, list[RuleConjunctions]]:
 def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning], tuple[int | None, ...]]:
     """Write the function that yields every atom's margin; `violated()` stands at 0 until the engine's own firings decide it."""
     source = Source("facts, measures, limits")
-    compiler = Compiler(source, policy.collateral_value)
+    compiler = Compiler(source, policy.collateral_value, policy.equity)
     names = dict.fromkeys(
         node.name for atom in atoms.numbers for node in walk(atom) if isinstance(node, MeasureName | LimitName)
     )

@@ -7,8 +7,7 @@ when it is known not to.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from math import lcm
-from typing import NamedTuple
+from math import lcm, prod
 
 from dealgate.rules.any_deal import ALWAYS_IN_ITEMS, AnyDeal, Item, Rest, Variable
 from dealgate.rules.compiling import RATE_DENOMINATOR
@@ -32,6 +31,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -40,36 +40,18 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
+from dealgate.rules.limit_encoding import Table, TableEncoder
 from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
+from dealgate.rules.quantities import FREE, Case, Logic, Quantity, merged, one_case, single
 from dealgate.rules.reference import Result
-from dealgate.rules.smt import Term, Terms, Whole, constant, same
+from dealgate.rules.smt import Loan, Term, Terms, Whole, constant, same
 
 MOST_CASES = 400
 """Cases of one number that are kept apart; beyond it the number is left free."""
 
-FREE = 10**30
-"""Bounds of a number of which nothing is kept."""
-
-
-class Case(NamedTuple):
-    """Under `guard` the number is top / bottom; the bottom is above zero wherever the number is known."""
-
-    guard: Term
-    top: Whole
-    bottom: Whole
-
-
-class Quantity(NamedTuple):
-    known: Term
-    cases: tuple[Case, ...]
-
-
-class Logic(NamedTuple):
-    """When it is known to hold, and when it is known not to."""
-
-    yes: Term
-    no: Term
+MOST_PROJECTIONS = 16
+"""Combinations of cases of which each is projected by itself; beyond it the projection is left free."""
 
 
 class Encoder:
@@ -83,7 +65,7 @@ class Encoder:
         self.results: dict[str, dict[Result, Term]] = {}
         self._numbers: dict[Expression, Quantity] = {}
         self._truths: dict[Expression, Logic] = {}
-        self._rows: dict[str, tuple[Term, ...]] = {}
+        self._tables: dict[str, Table] = {}
         self._definitions: dict[str, Quantity] = {}
         self._item: Item | None = None
 
@@ -114,16 +96,17 @@ class Encoder:
         }
 
     def rows(self, name: str) -> tuple[Term, ...]:
-        """When each row of a limit's table gives the limit: all rows above it are known not to match."""
-        if name not in self._rows:
-            above: Term = True
-            taken: list[Term] = []
-            for row in self.policy.limits[name].rows:
-                when = self.truth(row.when) if row.when else Logic(yes=True, no=False)
-                taken.append(self.terms.every((above, when.yes)))
-                above = self.terms.named(self.terms.every((above, when.no)))
-            self._rows[name] = tuple(taken)
-        return self._rows[name]
+        """When each row of a limit's table, and after them its default, is the one that gave the limit."""
+        return self._table(self.policy.limits[name]).taken
+
+    def clashes(self, name: str) -> Mapping[int, Term]:
+        """When each row holds beside the first that does, and by the hit policy must not."""
+        return self._table(self.policy.limits[name]).clashes
+
+    def _table(self, limit: Limit) -> Table:
+        if limit.name not in self._tables:
+            self._tables[limit.name] = TableEncoder(self, limit).table()
+        return self._tables[limit.name]
 
     def outcome(self, word: str) -> Term:
         """When the outcome of the submission is this one."""
@@ -251,10 +234,10 @@ class Encoder:
     def _number(self, expression: Expression) -> Quantity:
         match expression:
             case Number(numerator=numerator, denominator=denominator):
-                return _single(True, constant(numerator), constant(denominator))
+                return single(True, constant(numerator), constant(denominator))
             case FieldName() | ItemName():
                 known, value = self._variable(expression)
-                return _single(known, value, constant(RATE_DENOMINATOR if expression.unit == Unit.PERCENT else 1))
+                return single(known, value, constant(RATE_DENOMINATOR if expression.unit == Unit.PERCENT else 1))
             case MeasureName() | LimitName():
                 return self._definition(expression.name)
             case Arithmetic(operator, left, right):
@@ -269,11 +252,13 @@ class Encoder:
             case ListSum():
                 return self._list_sum(expression)
             case Year(date):
-                return _single(*self._variable(date), constant(1))
+                return single(*self._variable(date), constant(1))
             case LevelPayment(amount, rate, months):
                 return self._level_payment(self.number(amount), self.number(rate), self.number(months))
+            case Projected():
+                return self._projected(expression)
             case BookValueOn(basis):
-                return _single(*self.deal.book_value(basis), constant(1))
+                return single(*self.deal.book_value(basis), constant(1))
             case ListedValue():
                 return self._listed_value()
         raise TypeError(f"{type(expression).__name__} is not a number")
@@ -285,7 +270,7 @@ class Encoder:
             for definition in self._read_by(
                 name
             ):  # first what it rests on: a long chain must not become a deep recursion
-                found = self._measure(definition) if isinstance(definition, Measure) else self._limit(definition)
+                found = self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
                 self._definitions[definition.name] = found
             self._item = item
         return self._definitions[name]
@@ -302,20 +287,9 @@ class Encoder:
 
     def _measure(self, measure: Measure) -> Quantity:
         found = self.number(measure.formula)
-        return self._whole_cents(found) if measure.unit == Unit.MONEY else found
+        return self.whole_cents(found) if measure.unit == Unit.MONEY else found
 
-    def _limit(self, limit: Limit) -> Quantity:
-        known: list[Term] = []
-        cases: list[Case] = []
-        for taken, row in zip(self.rows(limit.name), limit.rows, strict=True):
-            found = self.number(row.limit)
-            if limit.unit == Unit.MONEY:
-                found = self._whole_cents(found)
-            known.append(self.terms.every((taken, found.known)))
-            cases += [case._replace(guard=self.terms.every((taken, case.guard))) for case in found.cases]
-        return Quantity(self.terms.some(known), tuple(case for case in cases if case.guard is not False))
-
-    def _whole_cents(self, found: Quantity) -> Quantity:
+    def whole_cents(self, found: Quantity) -> Quantity:
         one = constant(1)
         cases = [
             case if same(case.bottom, one) else Case(case.guard, self.terms.half_up(case.top, case.bottom), one)
@@ -327,24 +301,16 @@ class Encoder:
         """One case where nothing is gained by several: constants alone are worth keeping apart."""
         cases = found.cases
         if not cases:
-            return _single(False, constant(0), constant(1))
+            return single(False, constant(0), constant(1))
         settled = all(case.top.constant is not None and case.bottom.constant is not None for case in cases)
         if len(cases) == 1 or (settled and len(cases) <= MOST_CASES):
             return found
         bottoms = [case.bottom.constant for case in cases]
         if None not in bottoms and (settled or len(set(bottoms)) == 1 or len(cases) > MOST_CASES):
-            return Quantity(found.known, (self._merged(cases, lcm(*(bottom or 1 for bottom in bottoms))),))
+            return Quantity(found.known, (merged(self.terms, cases, lcm(*(bottom or 1 for bottom in bottoms))),))
         if len(cases) > MOST_CASES:
-            return _single(found.known, self.terms.whole("free", -FREE, FREE), self.terms.whole("free", 1, FREE))
+            return single(found.known, self.terms.whole("free", -FREE, FREE), self.terms.whole("free", 1, FREE))
         return found
-
-    def _merged(self, cases: Sequence[Case], bottom: int) -> Case:
-        *others, last = cases
-        top = self.terms.times(last.top, constant(bottom // (last.bottom.constant or 1)))
-        for case in reversed(others):
-            scaled = self.terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))
-            top = self.terms.either(case.guard, scaled, top)
-        return Case(True, top, constant(bottom))
 
     def _pairs(self, left: Quantity, right: Quantity) -> Iterable[tuple[Term, Case, Case]]:
         for one, other in product(left.cases, right.cases):
@@ -429,6 +395,26 @@ class Encoder:
             cases.append(Case(guard, terms.payment(due.top, due.bottom, price.top, price.bottom, term.top), one))
         return Quantity(terms.every((amount.known, rate.known, months.known, terms.some(valid))), tuple(cases))
 
+    def _projected(self, node: Projected) -> Quantity:
+        """A reading of the equity projection; which it is, if any, depends on whole cents."""
+        terms, zero = self.terms, constant(0)
+        operands = [node.amount, node.rate, node.months, node.value, *([node.after] if node.after else [])]
+        amount, rate, months, value, *after = [one_case(terms, self.number(operand)) for operand in operands]
+        parts = [self.whole_cents(amount), rate, months, self.whole_cents(value)]
+        parts.append(after[0] if after else single(True, zero, constant(1)))
+        known = terms.every(part.known for part in parts)
+        if prod(len(part.cases) for part in parts) > MOST_PROJECTIONS:
+            known = terms.every((known, terms.flag("known projection")))
+            return single(known, terms.whole("projection", 0, FREE), constant(1))
+        valid, cases = list[Term](), list[Case]()
+        for due, price, term, worth, month in product(*(part.cases for part in parts)):
+            guard = terms.every(case.guard for case in (due, price, term, worth, month))
+            loan = Loan(due.top, price.top, price.bottom, term.top, worth.top, month.top)
+            found, is_valid = terms.projection(self.policy.equity, node.reading, loan)
+            valid.append(terms.every((guard, is_valid)))
+            cases.append(Case(guard, found, constant(1)))
+        return Quantity(terms.every((known, terms.some(valid))), tuple(cases))
+
     def _listed_value(self) -> Quantity:
         terms = self.terms
         condition = self._variable(FieldName("condition", Unit.TEXT)).value
@@ -441,7 +427,7 @@ class Encoder:
                 listed = terms.either(variable.known, variable.value, listed)
             known.append(terms.every((is_word, terms.some(variable.known for variable in found))))
             value = terms.either(is_word, listed, value)
-        return _single(terms.some(known), value, constant(1))
+        return single(terms.some(known), value, constant(1))
 
     # Lists
 
@@ -463,7 +449,7 @@ class Encoder:
             bottoms = [case.bottom.constant for case in value.cases]
             if None in bottoms:
                 return self._free_sum(unknown)
-            parts.append((counts, self._merged(value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
+            parts.append((counts, merged(self.terms, value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
         bottom = lcm(*(case.bottom.constant or 1 for _, case in parts))
         total, low, high = constant(0), 0, 0
         for counts, case in parts:
@@ -472,12 +458,12 @@ class Encoder:
             total = terms.plus(total, terms.either(counts, scaled, constant(0)))
         more = self._rest(node, rest, bottom, (low, high))
         unknown.append(terms.negated(more.known))
-        return _single(terms.negated(terms.some(unknown)), terms.plus(total, more.value), constant(bottom))
+        return single(terms.negated(terms.some(unknown)), terms.plus(total, more.value), constant(bottom))
 
     def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
         """Items with divisors of their own have no common one: the sum is left free."""
         known = self.terms.every((self.terms.flag("known sum"), self.terms.negated(self.terms.some(unknown))))
-        return _single(known, self.terms.whole("sum", -FREE, FREE), self.terms.whole("sum", 1, FREE))
+        return single(known, self.terms.whole("sum", -FREE, FREE), self.terms.whole("sum", 1, FREE))
 
     def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
         """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""
@@ -506,10 +492,6 @@ class Encoder:
             factor = constant(share.numerator * (bottom // share.denominator))
             value = self.terms.plus(value, self.terms.times(whole, factor))
         return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)
-
-
-def _single(known: Term, top: Whole, bottom: Whole) -> Quantity:
-    return Quantity(known, (Case(True, top, bottom),))
 
 
 def _always_known(node: ListSum) -> bool:
@@ -558,7 +540,7 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
     for measure in policy.measures.values():
         yield measure.formula
     for limit in policy.limits.values():
-        for row in limit.rows:
+        for row in limit.all_rows:
             yield from (part for part in (row.when, row.limit) if part is not None)
     for rule in policy.rules:
         yield from rule.expressions()

@@ -6,13 +6,16 @@ from importlib.metadata import version
 from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import hundredths, percent
+from dealgate.rules.cures import Cures, find_cures
 from dealgate.rules.deal import Deal, PartialDeal
 from dealgate.rules.engine import Engine, installed_version
 from dealgate.rules.explanation import Explainer, is_share_of_money
 from dealgate.rules.expressions import MeasureName
 from dealgate.rules.fields import Facts, Unit, facts_of
 from dealgate.rules.finding import Evidence, Finding, principal_reasons
+from dealgate.rules.levers import REACHES
 from dealgate.rules.policy import Outcome, Policy
+from dealgate.rules.ranging import Ranging
 from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
 from dealgate.rules.tracing import Trace
@@ -38,16 +41,34 @@ class CompiledPolicy:
 
     def __init__(self, policy: Policy, engine: Callable[[Policy], EvaluatesRules] = Engine) -> None:
         self.policy = policy
-        self.reference = compile_reference(policy)
+        self.reference = compile_reference(policy, only_what_rules_read=True)
         self.explainers = {rule.id: Explainer(rule, policy) for rule in policy.rules}
         self.shares_of_money = {name for name, measure in policy.measures.items() if is_share_of_money(measure)}
         self.engine = engine(policy)
+        self._rangings: dict[str, Ranging] = {}
+
+    @cached_property
+    def evidence(self) -> Callable[[Facts], Reckoning]:
+        """The reference with every measure, for whoever reads an evaluation."""
+        return compile_reference(self.policy)
 
     def evaluate(self, deal: PartialDeal) -> "Evaluation":
         """Evaluate a deal. Never raises for what the engine does: that becomes a finding which refers the deal."""
         facts = facts_of(deal)
         reckoning = self.reference(facts)
-        return Evaluation(self, facts, reckoning, self._doubt(facts, reckoning))
+        return Evaluation(self, deal, facts, reckoning, self._doubt(facts, reckoning))
+
+    def ranging(self, lever: str) -> Ranging:
+        """The rules along a lever, written when a first deal is to be cured with it."""
+        if lever not in self._rangings:
+            self._rangings[lever] = Ranging(self.policy, REACHES[lever])
+        return self._rangings[lever]
+
+    def judged(self, deal: PartialDeal) -> tuple[Reckoning, Finding | None]:
+        """What an evaluation rests on, every measure included, and the doubt that the engine casts on it, if any."""
+        facts = facts_of(deal)
+        reckoning = self.evidence(facts)
+        return reckoning, self._doubt(facts, reckoning)
 
     def _doubt(self, facts: Facts, reckoning: Reckoning) -> Finding | None:
         """The finding that refers the deal when the engine fails or differs from the reference in any rule."""
@@ -71,14 +92,22 @@ class CompiledPolicy:
 class Evaluation:
     """What a policy makes of a deal: pure, the same for the same deal and policy version, for ever.
 
-    Every result, measure and limit is settled, exactly, when it is made; findings, sentences and shown measures are drawn
+    Every result, measure and limit is settled, exactly, when it is made; findings, sentences, cures and shown measures are drawn
     from them when somebody asks.
     """
 
-    def __init__(self, compiled: CompiledPolicy, facts: Facts, reckoning: Reckoning, doubt: Finding | None) -> None:
+    def __init__(
+        self,
+        compiled: CompiledPolicy,
+        deal: PartialDeal,
+        facts: Facts,
+        reckoning: Reckoning,
+        doubt: Finding | None,
+    ) -> None:
         self._compiled = compiled
+        self._deal = deal
         self._facts = facts
-        self._reckoning = reckoning
+        self._results = reckoning.results
         self._doubt = doubt
         good = (Result.PASS, Result.NOT_APPLICABLE)
         bad = [(rule, result) for rule, result in reckoning.results.items() if result not in good]
@@ -95,6 +124,10 @@ class Evaluation:
         return {**VERSIONS, "agreed": self._doubt is None}
 
     @cached_property
+    def _reckoning(self) -> Reckoning:
+        return self._compiled.evidence(self._facts)._replace(results=self._results)
+
+    @cached_property
     def _trace(self) -> Trace:
         return Trace(self._compiled.policy, self._facts, self._reckoning)
 
@@ -102,12 +135,17 @@ class Evaluation:
     def findings(self) -> tuple[Finding, ...]:
         """One for each rule, in the policy's order; one more where the engine gave cause for doubt."""
         explainers, trace = self._compiled.explainers, self._trace
-        findings = [explainers[rule].finding(result, trace) for rule, result in self._reckoning.results.items()]
+        findings = [explainers[rule].finding(result, trace) for rule, result in self._results.items()]
         return tuple(findings if self._doubt is None else [*findings, self._doubt])
 
     @cached_property
     def reasons(self) -> tuple[str, ...]:
         return principal_reasons(self.findings)
+
+    @cached_property
+    def cures(self) -> Cures:
+        """For each lever the least change that clears the deal, or why there is none; searched when somebody asks."""
+        return find_cures(self._compiled, self._deal, self._reckoning, self._doubt)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
@@ -126,7 +164,7 @@ class Evaluation:
 
     def _shown(self, name: str, value: Value) -> Mapping[str, Any]:
         unit = self._compiled.policy.measures[name].unit
-        document: dict[str, Any] = {"unit": unit.value, "value": None}
+        document: dict[str, Any] = {"unit": str(unit), "value": None}
         if value.numerator is None:
             return document | {"missing": self._trace.missing(MeasureName(name, unit))}
         if unit == Unit.MONEY:
@@ -142,8 +180,11 @@ class Evaluation:
             "policy": self.policy,
             "outcome": self.outcome.value,
             "measures": {name: dict(measure) for name, measure in self.measures.items()},
+            "equity": dict(self._compiled.policy.content["equity"]),
             "findings": [finding.document() for finding in self.findings],
             "reasons": list(self.reasons),
+            "cures": [cure.document() for cure in self.cures.offered],
+            "unfixable": [lever.document() for lever in self.cures.unfixable],
             "unknown": list(self.unknown),
             "engine": self.engine,
         }

@@ -21,6 +21,7 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.fields import FIELDS, Unit, basis_name
 from dealgate.rules.finding import INCOMPLETE, Evidence, Finding, RestsOn
+from dealgate.rules.phrasing import phrase, title_of
 from dealgate.rules.policy import Measure, Outcome, Policy, Row, Rule
 from dealgate.rules.reference import Result, Value
 from dealgate.rules.tracing import Trace
@@ -90,8 +91,6 @@ IN_WORDS: Mapping[Unit, Callable[[Ratio], str]] = {
     Unit.COUNT: lambda value: f"{half_up(*value):,}",
 }
 
-TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
-
 SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "model_year": "model year {}"}
 
 ROOM_SHOWN: Mapping[Unit, Callable[[Ratio], str | int]] = {
@@ -120,9 +119,10 @@ class Heart:
         measured = policy.measures[left.name] if isinstance(left, MeasureName) else None
         self.comparison = comparison
         self.unit = left.unit
+        self.unit_text = left.unit.value
         self.measure = _name(left)
         self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
-        self.subject = _label(left, policy)
+        self.subject = title_of(left, policy.measures)
         self.left, self.right = _reader(left), _reader(right)
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
         self.room_unit = Unit.MONEY if self.share else self.unit
@@ -131,9 +131,16 @@ class Heart:
         self.over, self.allows = OVER[comparison.operator], ALLOWS[comparison.operator]
         self.reading = measured.reading if measured and self.share else ""
         self.limit_name = right.name if isinstance(right, LimitName) else None
-        self.rows = policy.limits[right.name].rows if isinstance(right, LimitName) else ()
+        self.rows = policy.limits[right.name].all_rows if isinstance(right, LimitName) else ()
         self.who = "the policy" if isinstance(right, Number | LimitName) else f"the policy ({expression_text(right)})"
+        self.conditions = [expression_text(row.when) if row.when else None for row in self.rows]
         self.fields_of_row = [_fields_tested([row] if row.when else self.rows) for row in self.rows]
+        names = dict.fromkeys(
+            node
+            for node in walk(measured.formula if measured else None)
+            if isinstance(node, MeasureName | FieldName) and node.unit in NUMERIC
+        )
+        self.parts = [(node.name, SHOWN[node.unit], _reader(node)) for node in names]
         self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
 
     def tell(self, trace: Trace, result: Result) -> Told | None:
@@ -177,10 +184,26 @@ class Heart:
             return f" {self.room_in_words(room)} to spare."
         return "" if self.comparison.operator == "==" else " Exactly at the limit."
 
-    def row(self, trace: Trace) -> Row | None:
-        """The table row that gave the limit."""
-        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
-        return self.rows[index] if index >= 0 else None
+    def points(self, told: Told) -> str | None:
+        """The room in percentage points, of a measure whose room is told in money."""
+        if not self.share:
+            return None
+        (value, per), (limit, limit_per) = told.value, told.limit
+        gap = limit * per - value * limit_per
+        return percent(-gap if self.comparison.operator in {">", ">="} else gap, per * limit_per)
+
+    def inputs(self, trace: Trace) -> Mapping[str, str | int]:
+        """What the measure was computed from: the known names of its formula."""
+        found: dict[str, str | int] = {}
+        for name, shown, read in self.parts:
+            value = read(trace)
+            if value is not None:
+                found[name] = shown(value)
+        return found
+
+    def row(self, trace: Trace) -> int:
+        """The number of the table row that gave the limit, or -1."""
+        return trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
 
     def _spelled_out(self, value: Ratio, trace: Trace) -> str:
         """The amounts behind a ratio: "($37,769.69 financed on a J.D. Power clean trade value of $27,000.00)"."""
@@ -195,7 +218,7 @@ class Heart:
 
     def _who(self, trace: Trace) -> str:
         """On whose account the limit holds: "tier B", "tier A on a new vehicle", else "the policy"."""
-        index = trace.reckoning.limits[self.limit_name].row if self.limit_name else -1
+        index = self.row(trace)
         if index < 0 or not self.fields_of_row[index]:
             return self.who
         named = [
@@ -241,16 +264,6 @@ def _name(expression: Expression) -> str:
     )
 
 
-def _label(expression: Expression, policy: Policy) -> str:
-    if isinstance(expression, MeasureName):
-        return policy.measures[expression.name].title
-    if isinstance(expression, FieldName) and expression.name in TITLES:
-        return TITLES[expression.name]
-    if isinstance(expression, FieldName | LimitName):
-        return expression.name.replace("_", " ").capitalize()
-    return expression_text(expression)
-
-
 def _fields_tested(rows: list[Row] | tuple[Row, ...]) -> tuple[str, ...]:
     """The words and counts a table goes by, the tier first."""
     names = [
@@ -288,11 +301,19 @@ class Explainer:
 
     @cached_property
     def condition(self) -> str:
-        return f"Does not apply: only where {expression_text(self.rule.applies)}." if self.rule.applies else ""
+        return (
+            f"Does not apply: only where {phrase(self.rule.applies, self.policy.measures)}."
+            if self.rule.applies
+            else ""
+        )
 
     @cached_property
-    def requirement(self) -> str:
-        return self.rule.title if self.rests_on else f"{self.rule.title}: {expression_text(self.rule.require)}"
+    def requirement(self) -> tuple[str, str]:
+        """What is said of a requirement that is no comparison of numbers, where it holds and where it does not."""
+        if self.rests_on:
+            return f"{self.rule.title}: holds.", f"{self.rule.title}: does not hold."
+        required = f"{self.rule.title}. The policy requires that {phrase(self.rule.require, self.policy.measures)}"
+        return f"{required}: it holds.", f"{required}: it does not hold."
 
     @cached_property
     def severities(self) -> Mapping[Result, Outcome]:
@@ -335,17 +356,28 @@ class Explainer:
         if heart is None:
             return Evidence(sentence)
         row = heart.row(trace)
-        origin = row.origin if row else None
+        origin = heart.rows[row].origin if row >= 0 else None
+        when = heart.conditions[row] if row >= 0 else None
         if told is None:
-            return Evidence(sentence, heart.measure, unit=heart.unit.value, limit_origin=origin)
+            return Evidence(
+                sentence,
+                heart.measure,
+                unit=heart.unit_text,
+                inputs=heart.inputs(trace),
+                limit_when=when,
+                limit_origin=origin,
+            )
         return Evidence(
             sentence,
             heart.measure,
             told.value_text,
             told.limit_text,
-            heart.unit.value,
+            heart.unit_text,
             told.room_text,
+            heart.points(told) if told.room_text is not None else None,
             told.excess_text,
+            heart.inputs(trace),
+            when,
             origin,
             told.value,
             told.limit,
@@ -377,14 +409,15 @@ class Explainer:
         if result is NOT_EVALUABLE:
             are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
             return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
-        sentence = told.sentence if told else f"{self.requirement}: {'holds' if result is PASS else 'does not hold'}."
+        sentence = told.sentence if told else self.requirement[0 if result is PASS else 1]
         if rests_on:
             sentence += (
                 " Rests on " + ", ".join(f"{part.rule} ({part.result.replace('_', ' ')})" for part in rests_on) + "."
             )
         if result is MITIGATED and self.rule.mitigated_by:
             sentence += (
-                f" Mitigated to {self.rule.mitigated_by.to}, because {expression_text(self.rule.mitigated_by.when)}."
+                f" Mitigated to {self.rule.mitigated_by.to}, because "
+                f"{phrase(self.rule.mitigated_by.when, self.policy.measures)}."
             )
         return sentence
 
@@ -406,7 +439,7 @@ def used_consumer_report(policy: Policy, rule: Rule) -> bool:
             if isinstance(node, MeasureName):
                 waiting.append(policy.measures[node.name].formula)
             if isinstance(node, LimitName):
-                waiting.extend(part for row in policy.limits[node.name].rows for part in (row.when, row.limit))
+                waiting.extend(part for row in policy.limits[node.name].all_rows for part in (row.when, row.limit))
     return False
 
 

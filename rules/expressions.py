@@ -110,6 +110,22 @@ class LevelPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class Projected:
+    """A reading of the equity projection: `break_even`, `deepest_shortfall`, or `deficiency_after` a month.
+
+    Unknown without a positive amount and value, a rate and a term.
+    """
+
+    reading: str
+    amount: "Expression"
+    rate: "Expression"
+    months: "Expression"
+    value: "Expression"
+    after: "Expression | None"
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
 class BookValueOn:
     """The vehicle's value on one basis; unknown when the deal does not carry it."""
 
@@ -189,14 +205,24 @@ class Any:
 
 Name: TypeAlias = FieldName | ItemName | MeasureName | LimitName
 Numeric: TypeAlias = (
-    Number | Name | Arithmetic | Extreme | FirstKnown | ListSum | Year | LevelPayment | BookValueOn | ListedValue
+    Number
+    | Name
+    | Arithmetic
+    | Extreme
+    | FirstKnown
+    | ListSum
+    | Year
+    | LevelPayment
+    | Projected
+    | BookValueOn
+    | ListedValue
 )
 Logical: TypeAlias = Truth | Comparison | Membership | Missing | Violated | Not | All | Any
 Expression: TypeAlias = Numeric | Text | DealOutcome | Logical
 
 EXPRESSION_TYPES = (
     Number, Text, Truth, FieldName, ItemName, MeasureName, LimitName, Arithmetic, Extreme, FirstKnown, ListSum, Year,
-    LevelPayment, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, DealOutcome, Not, All, Any,
+    LevelPayment, Projected, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, DealOutcome, Not, All, Any,
 )  # fmt: skip
 
 

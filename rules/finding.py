@@ -1,6 +1,6 @@
 """What came of one rule on one submission, in the shape that is printed and stored."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dealgate.rules.policy import Outcome
@@ -24,7 +24,9 @@ class Evidence(NamedTuple):
     """The comparison behind a finding and the sentence that tells it.
 
     `value`, `limit`, `margin` and `excess` are decimal strings (counts are integers). `margin` is the room left, negative
-    when the limit is broken; `excess` is how far it is broken. Both are money wherever the measure is a share of money.
+    when the limit is broken; `excess` is how far it is broken. Both are money wherever the measure is a share of money, and
+    `margin_points` is then the same room in percentage points. `inputs` are the parts of the measure's formula; `limit_when`
+    is the condition of the table row that gave the limit, `limit_origin` where that row stands.
     """
 
     explanation: str
@@ -33,7 +35,10 @@ class Evidence(NamedTuple):
     limit: str | int | None = None
     unit: str | None = None
     margin: str | int | None = None
+    margin_points: str | None = None
     excess: str | int | None = None
+    inputs: Mapping[str, str | int] | None = None
+    limit_when: str | None = None
     limit_origin: str | None = None
     exact_value: tuple[int, int] | None = None
     exact_limit: tuple[int, int] | None = None
@@ -66,15 +71,18 @@ class Finding(NamedTuple):
         document: dict[str, Any] = {
             "rule": self.rule,
             "title": self.title,
-            "result": self.result.value,
-            "severity": self.severity.value,
+            "result": str(self.result),
+            "severity": str(self.severity),
             "measure": evidence.measure,
             "value": evidence.value,
             "limit": evidence.limit,
             "unit": evidence.unit,
             "margin": evidence.margin,
+            "margin_points": evidence.margin_points,
             "excess": evidence.excess,
+            "limit_when": evidence.limit_when,
             "limit_origin": evidence.limit_origin,
+            "inputs": evidence.inputs or None,
             "reason": self.reason,
             "explanation": evidence.explanation,
             "missing": list(self.missing) or None,

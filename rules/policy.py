@@ -3,15 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
 
+from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, MeasureName, Violated, walk
 from dealgate.rules.fields import Unit
-from dealgate.rules.writing import expression_text
+from dealgate.rules.table_files import FindTable
+from dealgate.rules.writing import expression_text, number_text
 
 
 class Outcome(StrEnum):
@@ -50,21 +52,36 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a limit's table. `origin` says where it stands, for evidence."""
+    """One row of a limit's table. `origin` says where it stands, for evidence.
+
+    `path` leads to it from the limit's entry in the document: ("rows", 2), ("default",), or ("table", 2) for a row of a file.
+    """
 
     when: Expression | None
     limit: Expression
     origin: str
+    path: tuple[str | int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A number the policy sets, often by tier: a decision table."""
+    """A number the policy sets, often by tier: a decision table.
+
+    `hit_policy` is `first`, `unique`, `any` or `collect` with an `aggregate`. A table by priority is one by `first`, its rows in
+    the order of priority; the default of such a table is its last row. The others keep theirs in `default`.
+    """
 
     name: str
     unit: Unit
     hit_policy: str
     rows: tuple[Row, ...]
+    aggregate: str = ""
+    default: Row | None = None
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows, and after them the default."""
+        return (*self.rows, self.default) if self.default else self.rows
 
 
 @dataclass(frozen=True)
@@ -129,16 +146,17 @@ class Policy:
     measures: Mapping[str, Measure]
     limits: Mapping[str, Limit]
     rules: tuple[Rule, ...]
+    equity: Equity
     examples: tuple[Example, ...]
     file: str = ""
     guarantees: tuple[Guarantee, ...] = ()
 
     @classmethod
-    def from_text(cls, text: str, file: str = "policy") -> Self:
-        """Read a policy document. Raises `PolicyError` with every problem found."""
+    def from_text(cls, text: str, file: str = "policy", find_table: FindTable | None = None) -> Self:
+        """Read a policy document; `find_table` gives the content of a table's file. Raises `PolicyError` with every problem found."""
         from dealgate.rules.reading import read_policy  # noqa: PLC0415  the reader builds this class
 
-        policy = read_policy(text, file)
+        policy = read_policy(text, file, find_table)
         assert isinstance(policy, cls)
         return policy
 
@@ -146,6 +164,19 @@ class Policy:
     def definitions(self) -> tuple[Measure | Limit, ...]:
         """Measures and limits, each after everything it reads."""
         return tuple(in_order({**self.measures, **self.limits}, definition_reads))
+
+    @cached_property
+    def read_by_rules(self) -> frozenset[str]:
+        """The measures and limits that rules rest on, directly or through others."""
+        defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}
+        waiting = [name for rule in self.rules for part in rule.expressions() for name in _names(part)]
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += definition_reads(defined[name])
+        return frozenset(found)
 
     @cached_property
     def layers(self) -> tuple[tuple[Rule, ...], ...]:
@@ -181,6 +212,7 @@ class Policy:
             "effective_from": self.effective_from.isoformat(),
             "on_unknown": self.on_unknown.value,
             "collateral_value": {condition: list(bases) for condition, bases in self.collateral_value.items()},
+            "equity": _equity_content(self.equity),
             "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
             "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
             "rules": [_rule_content(rule) for rule in self.rules],
@@ -200,6 +232,15 @@ class Policy:
         return json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @cached_property
+    def self_contained(self) -> str:
+        """The content with the origin of every row, as a document: it needs no file, and its evidence is the same."""
+        limits = {name: dict(content) for name, content in self.content["limits"].items()}
+        for name, content in limits.items():
+            rows = zip(content["rows"], self.limits[name].rows, strict=True)
+            content["rows"] = [{**written, "origin": row.origin} for written, row in rows]
+        return json.dumps({**self.content, "limits": limits}, sort_keys=True, indent=1, ensure_ascii=False)
+
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
@@ -209,13 +250,12 @@ def definition_reads(definition: Measure | Limit) -> list[str]:
     if isinstance(definition, Measure):
         expressions: list[Expression | None] = [definition.formula]
     else:
-        expressions = [part for row in definition.rows for part in (row.when, row.limit)]
-    return [
-        node.name
-        for expression in expressions
-        for node in walk(expression)
-        if isinstance(node, MeasureName | LimitName)
-    ]
+        expressions = [part for row in definition.all_rows for part in (row.when, row.limit)]
+    return [name for expression in expressions for name in _names(expression)]
+
+
+def _names(expression: Expression | None) -> list[str]:
+    return [node.name for node in walk(expression) if isinstance(node, MeasureName | LimitName)]
 
 
 class CycleError(ValueError):
@@ -245,6 +285,20 @@ def in_order(things: Mapping[str, Any], reads: Any) -> list[Any]:
     return list(ordered.values())
 
 
+def _equity_content(equity: Equity) -> dict[str, Any]:
+    curve = equity.curve
+    return {
+        "curve": {
+            "name": curve.name,
+            "title": curve.title,
+            "source": curve.source,
+            "retained": [number_text(share) for share in curve.retained],
+        },
+        "wholesale_factor": number_text(equity.wholesale_factor),
+        "disposal_cost": number_text(equity.disposal_cost),
+    }
+
+
 def _measure_content(measure: Measure) -> dict[str, str]:
     content = {
         "unit": measure.unit.value,
@@ -258,11 +312,21 @@ def _measure_content(measure: Measure) -> dict[str, str]:
 
 
 def _limit_content(limit: Limit) -> dict[str, Any]:
-    rows = [
-        {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {})
-        for row in limit.rows
-    ]
-    return {"unit": limit.unit.value, "hit_policy": limit.hit_policy, "rows": rows}
+    content: dict[str, Any] = {
+        "unit": limit.unit.value,
+        "hit_policy": limit.hit_policy,
+        "rows": [
+            {"limit": expression_text(row.limit)} | ({"when": expression_text(row.when)} if row.when else {})
+            for row in limit.rows
+        ],
+    }
+    if limit.aggregate:
+        content["aggregate"] = limit.aggregate
+    if limit.default:
+        content["default"] = expression_text(limit.default.limit)
+    elif limit.aggregate != "count" and all(row.when for row in limit.rows):
+        content["on_no_hit"] = "unknown"
+    return content
 
 
 def _rule_content(rule: Rule) -> dict[str, Any]:

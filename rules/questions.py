@@ -1,46 +1,38 @@
 """What is asked of a policy before it is put to use: does every row, rule and mitigation matter, and do its guarantees hold?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
+from dealgate.rules.clashes import clashes
 from dealgate.rules.encoding import Encoder
 from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, FieldName, LimitName, Not, walk
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
+from dealgate.rules.limit_reading import CLOSE_THE_GAP, gap_message
 from dealgate.rules.policy import Limit, Policy, Rule
 from dealgate.rules.proof import SPENT, Answer, Confirms, Prover, Verdict, Witness
 from dealgate.rules.reference import Result, Value
+from dealgate.rules.remarks import Path, Remark, at_row, of_row, row_name, row_path
 from dealgate.rules.smt import Term
 from dealgate.rules.tracing import fraction
 from dealgate.rules.words import tiers_in_order
 from dealgate.rules.writing import expression_text
 
-Path = tuple[str | int, ...]
-"""Where something stands in the document: keys and positions."""
-
 FIRED = (Result.VIOLATED, Result.MITIGATED)
 
-
-class Remark(NamedTuple):
-    """One thing a committee should know, before the place of it in the text is looked up."""
-
-    path: Path
-    message: str
-    suggestion: str = ""
-    is_warning: bool = False
-    witness: Mapping[str, Any] | None = None
-    part: tuple[int, ...] = ()
-    """Which operand of which operand, where it is about a part of an expression."""
+LEAVE_OFF = "leave the 'when' off the last one."
 
 
 class Questions:
     """Asks everything of one policy. `proved` names the guarantees that hold for every deal, by their position."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, gaps: Collection[str] = ()) -> None:
+        """`gaps` names the limits that lack a row for all other deals and do not say that they mean it."""
         self.policy = policy
+        self.gaps = gaps
         self.prover = Prover(policy)
         self.proved: list[int] = []
         self._results: dict[tuple[str, Result], Witness] = {}
@@ -92,42 +84,52 @@ class Questions:
             return Answer(Verdict.SHOWN, seen)
         return self._ask(self._result(rule, *results), lambda deal: deal.reckoning.results[rule.id] in results)
 
-    def _ask_row(self, limit: Limit, row: int) -> Answer:
-        if (limit.name, row) in self._rows:
-            return Answer(Verdict.SHOWN, self._rows[limit.name, row])
-        taken = self.prover.encoder.rows(limit.name)[row]
-        return self._ask(taken, lambda deal: deal.reckoning.limits[limit.name].row == row)
+    def _ask_row(self, limit: Limit, index: int) -> Answer:
+        """Whether a row can give the limit; where every row counts, whether it can hold."""
+        if (limit.name, index) in self._rows:
+            return Answer(Verdict.SHOWN, self._rows[limit.name, index])
+        row = limit.all_rows[index]
+        if limit.hit_policy != "first" and row is not limit.default:
+            if row.when is None:
+                return Answer(Verdict.SHOWN)
+            return self._ask(self.prover.encoder.truth(row.when).yes, _finds(row.when, truth=True))
+        taken = self.prover.encoder.rows(limit.name)[index]
+        return self._ask(taken, lambda deal: deal.reckoning.limits[limit.name].row == index)
 
     # Limits
 
     def _limit(self, limit: Limit) -> Iterator[Remark]:
-        for index, row in enumerate(limit.rows):
-            path: Path = ("limits", limit.name, "rows", index)
+        for index, row in enumerate(limit.all_rows):
             answer = self._ask_row(limit, index)
             if answer.verdict is Verdict.IMPOSSIBLE:
-                yield self._dead_row(limit, index, path)
-            elif answer.verdict is Verdict.UNDECIDED:
-                yield Remark(path, f"not decided whether this row can match: {answer.why}", is_warning=True)
-            if row.when is not None and answer.verdict is not Verdict.IMPOSSIBLE:
-                yield from self._contradictions((*path, "when"), row.when)
-        if limit.rows[-1].when is not None:
-            yield from self._gap(limit)
+                yield self._dead_row(limit, index)
+                continue
+            if answer.verdict is Verdict.UNDECIDED:
+                yield of_row(limit, row, f"not decided whether this row can match: {answer.why}", is_warning=True)
+            if row.when is not None:
+                yield from (
+                    at_row(remark, row) for remark in self._contradictions(row_path(limit, row, "when"), row.when)
+                )
+        yield from clashes(self.prover, limit)
+        if limit.name in self.gaps:
+            yield self._gap(limit)
         yield from self._looser(limit)
 
-    def _dead_row(self, limit: Limit, index: int, path: Path) -> Remark:
-        row, terms = limit.rows[index], self.prover.terms
-        same = next((other for other in range(index) if row.when and limit.rows[other].when == row.when), None)
-        if same is not None:
-            return Remark(
-                (*path, "when"), f"this row repeats {_row(limit, same)}, so it can never match", "Drop one of the two."
-            )
+    def _dead_row(self, limit: Limit, index: int) -> Remark:
+        row, terms = limit.all_rows[index], self.prover.terms
         if row.when is None:
-            others = "the rows above it match every deal whose fields are known"
-            return Remark(path, f"this row is never needed: {others}", is_warning=True)
+            message = "this row is never needed: the rows above it match every deal whose fields are known"
+            if row.path == ("default",):
+                message = "this default is never needed: the rows match every deal whose fields are known"
+            return of_row(limit, row, message, is_warning=True)
         when = self.prover.encoder.truth(row.when).yes
         if self.prover.is_impossible(when):
             message = f"contradictory bounds: {expression_text(row.when)} can never hold"
-            return Remark((*path, "when"), message, "Correct the bounds, or drop the row.")
+            return of_row(limit, row, message, "Correct the bounds, or drop the row.", part="when")
+        same = next((other for other in limit.rows[:index] if other.when == row.when), None)
+        if same is not None:
+            message = f"this row repeats {row_name(same)}, so it can never match"
+            return of_row(limit, row, message, "Drop one of the two.", part="when")
         taken, is_for = self.prover.encoder.rows(limit.name), _finds(row.when, truth=True)
         alone = (
             other
@@ -135,28 +137,27 @@ class Questions:
             if self.prover.is_impossible(terms.every((when, terms.negated(taken[other]))))
         )
         blocker = next(alone, None)
-        above = f"{_row(limit, blocker)} takes" if blocker is not None else "the rows above it take"
+        above = f"{row_name(limit.rows[blocker])} takes" if blocker is not None else "the rows above it take"
         example = self._example(
             terms.every((when, terms.some(taken[:index]))),
             lambda deal: 0 <= deal.reckoning.limits[limit.name].row < index and is_for(deal),
         )
         message = f"this row can never match: {above} every deal that it is for"
-        return Remark((*path, "when"), message, "Put the narrower row first, or drop this one.", witness=example)
+        hint = "Put the narrower row first, or drop this one."
+        return of_row(limit, row, message, hint, part="when", witness=example)
 
-    def _gap(self, limit: Limit) -> Iterator[Remark]:
+    def _gap(self, limit: Limit) -> Remark:
         """A table without a row for all other deals: is there any other deal?"""
         path: Path = ("limits", limit.name)
-        message = f"limit {limit.name} has a gap: a deal that matches no row has no limit"
+        message = gap_message(limit.name)
         conditions = [row.when for row in limit.rows if row.when is not None]
         formula = self.prover.terms.every(self.prover.encoder.truth(when).no for when in conditions)
         example = self._example(formula, lambda deal: all(deal.trace.value(when) is False for when in conditions))
-        if example:
-            yield Remark(path, message, "End with a row without 'when'.", witness=example)
-        else:
-            suggestion = "Every deal whose fields are known matches a row: leave the 'when' off the last one."
-            yield Remark(
-                path, message, suggestion if self.prover.is_impossible(formula) else "End with a row without 'when'."
-            )
+        if example or not self.prover.is_impossible(formula):
+            return Remark(path, message, CLOSE_THE_GAP, witness=example)
+        covered = "Every deal whose fields are known matches a row:"
+        is_first = limit.hit_policy == "first"
+        return Remark(path, message, f"{covered} {LEAVE_OFF if is_first else 'say on_no_hit: unknown.'}")
 
     def _looser(self, limit: Limit) -> Iterator[Remark]:
         """Limits that grow looser as the tier grows worse, in the order in which the document names the tiers."""
@@ -261,10 +262,6 @@ class Questions:
             message = f"this guarantee does not hold: there is a deal for which it is true, and its outcome is {found.outcome}"
             suggestion = "Tighten the rules, or weaken the guarantee."
             yield Remark(path, message, suggestion, witness=dict(found.document))
-
-
-def _row(limit: Limit, index: int) -> str:
-    return f"row {index + 1} (line {limit.rows[index].origin.rpartition(':')[2]})"
 
 
 def _comes_to(rule: Rule, result: Result) -> Confirms:

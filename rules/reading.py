@@ -1,11 +1,14 @@
 """From the text of a policy document to a `Policy`, or to every problem in it."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from dealgate.rules.checking import FUNCTIONS, NUMERIC, Scope, read_expression
 from dealgate.rules.deal import DealError, PartialDeal
@@ -22,8 +25,10 @@ from dealgate.rules.document import (
     parse_yaml,
     plain,
 )
-from dealgate.rules.expressions import Expression, Truth
+from dealgate.rules.equity import Curve, Equity
+from dealgate.rules.expressions import Expression, Number, Truth
 from dealgate.rules.fields import FIELDS, LISTS, Unit
+from dealgate.rules.limit_reading import LimitReader
 from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
@@ -34,11 +39,11 @@ from dealgate.rules.policy import (
     Mitigation,
     Outcome,
     Policy,
-    Row,
     Rule,
     definition_reads,
     in_order,
 )
+from dealgate.rules.table_files import FindTable
 
 ENGINE_FAILURE = "ENGINE-FAILURE"
 ENGINE_DISAGREEMENT = "ENGINE-DISAGREEMENT"
@@ -48,13 +53,16 @@ RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
-BODY = ("effective_to", "on_unknown", "collateral_value", "measures", "limits", "guarantees", "examples")
+BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "guarantees", "examples")
 
 
-def read_policy(text: str, file: str = "policy", *, allow_gaps: bool = False) -> Policy:
-    """Read and check one policy document. Raises `PolicyError` with every problem found.
+def read_policy(
+    text: str, file: str = "policy", find_table: FindTable | None = None, *, allow_gaps: bool = False
+) -> Policy:
+    """Read and check one policy document; `find_table` gives the content of a table's file.
 
-    With `allow_gaps` tables may lack their last row: only a review, which looks for a deal in the gap, reads that way.
+    Raises `PolicyError` with every problem found. With `allow_gaps` tables may lack their last row: only a review, which
+    looks for a deal in the gap, reads that way.
     """
     text = text.removeprefix("\ufeff")
     report = Report(file, text)
@@ -63,7 +71,7 @@ def read_policy(text: str, file: str = "policy", *, allow_gaps: bool = False) ->
     except PolicyError as error:
         report.adopt(error)
         raise PolicyError(report.problems) from None
-    reader = _Reader(report, shipped_measures())
+    reader = _Reader(report, shipped_measures(), find_table)
     reader.allow_gaps = allow_gaps
     policy = reader.policy(root)
     if policy is None:
@@ -82,9 +90,36 @@ def shipped_measures() -> Mapping[str, Measure]:
     return measures
 
 
+@cache
+def shipped_curves() -> Mapping[str, Curve]:
+    """The depreciation tables in curves.yaml."""
+    text = (files("dealgate.rules") / "curves.yaml").read_text(encoding="utf-8")
+    report = Report("curves.yaml", text)
+    root = parse_yaml(text)
+    assert isinstance(root, Table)
+    curves = {name: _Reader(report, {}).curve(node, name) for name, node in root.entries.items()}
+    if report.problems:
+        raise PolicyError(report.problems)
+    return {name: curve for name, curve in curves.items() if curve}
+
+
+def read_equity(content: Mapping[str, Any]) -> Equity:
+    """The assumptions as a policy's content and a decision carry them. Raises `PolicyError`."""
+    text = json.dumps(content)
+    report = Report("equity", text)
+    equity = _Reader(report, {}).equity(parse_yaml(text))
+    if report.problems:
+        raise PolicyError(report.problems)
+    return equity
+
+
+DEFAULT_CURVE = "kbb_calculator"
+
+
 class _Reader:
-    def __init__(self, report: Report, shipped: Mapping[str, Measure]) -> None:
+    def __init__(self, report: Report, shipped: Mapping[str, Measure], find_table: FindTable | None = None) -> None:
         self.report = report
+        self.find_table = find_table
         self.shipped = shipped
         self.allow_gaps = False
         self.scope = Scope({name: measure.unit for name, measure in shipped.items()})
@@ -94,7 +129,9 @@ class _Reader:
         limit_nodes = self._tables(entries.get("limits"), "limits")
         self._declare(entries.get("measures"), entries.get("limits"), entries.get("rules"))
         measures = {**self.shipped, **self.measures(entries.get("measures"))}
-        limits = {name: limit for name, node in limit_nodes.items() if (limit := self._limit(name, node))}
+        reader = LimitReader(self.report, self.scope, self._expression, self.find_table)
+        reader.allow_gaps = self.allow_gaps
+        limits = {name: limit for name, node in limit_nodes.items() if (limit := reader.limit(name, node))}
         self._refuse_cycles(entries, {**measures, **limits})
         rules = self._rules(entries.get("rules"))
         effective_from = self._date(entries.get("effective_from"), "effective_from")
@@ -115,6 +152,7 @@ class _Reader:
             measures=measures,
             limits=limits,
             rules=rules,
+            equity=self.equity(entries.get("equity")),
             examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
             guarantees=self._guarantees(entries.get("guarantees")),
@@ -207,6 +245,57 @@ class _Reader:
                 self.report.add(entries[key].place, f"the list for {key} vehicles names a basis twice")
         return {"new": lists.get("new", ()), "used": lists.get("used", ())}
 
+    def equity(self, node: Node | None) -> Equity:
+        """Without a word in the policy: Kelley Blue Book's table, the whole value, no cost of disposal."""
+        curves = shipped_curves()
+        entries = self.report.table(node, "equity", (), ("curve", "wholesale_factor", "disposal_cost")) if node else {}
+        curve: Curve | None = curves[DEFAULT_CURVE]
+        chosen = entries.get("curve")
+        if isinstance(chosen, Scalar):
+            name = self.report.word(chosen, "a shipped curve", list(curves))
+            curve = curves.get(name)
+        elif chosen:
+            curve = self.curve(chosen)
+        whole, nothing = Number(Unit.PERCENT, 1), Number(Unit.MONEY, 0)
+        factor = self._constant(entries.get("wholesale_factor"), Unit.PERCENT) or whole
+        cost = self._constant(entries.get("disposal_cost"), Unit.MONEY) or nothing
+        if not 0 < factor.numerator <= factor.denominator:
+            self.report.add(entries["wholesale_factor"].place, "wholesale_factor is above 0% and at most 100%")
+        if cost.numerator < 0:
+            self.report.add(entries["disposal_cost"].place, "disposal_cost is not below $0")
+        return Equity(curve or curves[DEFAULT_CURVE], factor, cost)
+
+    def curve(self, node: Node, name: str = "") -> Curve | None:
+        """A depreciation table: shares of the first value, none above the one before it."""
+        entries = self.report.table(node, "a curve", ("title", "source", "retained"), ("name",))
+        texts = {key: self._head(entries.get(key), key) for key in ("name", "title", "source")}
+        items = self.report.list(entries["retained"], "retained") if "retained" in entries else []
+        shares = [self._constant(item, Unit.PERCENT) for item in items]
+        if "retained" in entries and not 0 < len(shares) <= 30:
+            self.report.add(entries["retained"].place, "retained lists a share for each of 1 to 30 years")
+        before = Fraction(1)
+        for item, share in zip(items, shares, strict=True):
+            retained = Fraction(share.numerator, share.denominator) if share else before
+            if not 0 < retained <= before:
+                self.report.add(
+                    item.place, "a retained share is above 0% and not above the year before it, at first 100%"
+                )
+            before = max(retained, Fraction(0))
+        if not shares or None in shares:
+            return None
+        return Curve(
+            name or texts["name"] or "own", texts["title"], texts["source"], tuple(share for share in shares if share)
+        )
+
+    def _constant(self, node: Node | None, unit: Unit) -> Number | None:
+        """A plain number of a unit."""
+        expression = self._expression(node, Scope(), unit)
+        if expression is None or isinstance(expression, Number):
+            return expression
+        assert node is not None
+        self.report.add(node.place, "a plain number is needed here")
+        return None
+
     def measures(self, node: Node | None) -> dict[str, Measure]:
         if not self.shipped and node is not None:
             self._declare(node, None, None)
@@ -238,44 +327,6 @@ class _Reader:
                 words = {"title": shipped.title, "meaning": shipped.meaning, "reading": shipped.reading} | words
             found[name] = Measure(name, Unit(unit), formula, **({"title": name.replace("_", " ").capitalize()} | words))
         return found
-
-    def _limit(self, name: str, node: Node) -> Limit | None:
-        parts = self.report.table(node, f"limit {name}", ("unit", "rows"), ("hit_policy",))
-        unit = (
-            self.report.word(parts["unit"], "the unit of a limit", [u.value for u in Unit if u in NUMERIC])
-            if "unit" in parts
-            else ""
-        )
-        hit_policy = (
-            self.report.word(parts["hit_policy"], "hit_policy", ["first"]) if "hit_policy" in parts else "first"
-        )
-        rows = (
-            [self._row(name, row, Unit(unit) if unit else None) for row in self.report.list(parts["rows"], "rows")]
-            if "rows" in parts
-            else []
-        )
-        if "rows" in parts and not rows:
-            self.report.add(parts["rows"].place, f"limit {name} has no row")
-        for row, following in zip(rows, self.report.list(parts["rows"], "rows")[1:] if rows else [], strict=False):
-            if row and row.when is None:
-                self.report.add(following.place, "this row can never match: the row above it matches every deal")
-        if rows and rows[-1] and rows[-1].when is not None and not self.allow_gaps:
-            self.report.add(
-                node.place,
-                f"limit {name} has a gap: a deal that matches no row has no limit",
-                "End with a row without 'when'.",
-            )
-        if not unit or not hit_policy or not rows or None in rows:
-            return None
-        return Limit(name, Unit(unit), hit_policy, tuple(row for row in rows if row))
-
-    def _row(self, name: str, node: Node, unit: Unit | None) -> Row | None:
-        parts = self.report.table(node, f"a row of {name}", ("limit",), ("when",))
-        when = self._expression(parts["when"], self.scope, Unit.BOOLEAN) if "when" in parts else None
-        limit = self._expression(parts.get("limit"), self.scope, unit)
-        if limit is None or ("when" in parts and when is None):
-            return None
-        return Row(when, limit, f"{self.report.file}:{node.place.line}")
 
     def _rules(self, node: Node | None) -> tuple[Rule, ...]:
         if node is None:

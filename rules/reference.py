@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dealgate.rules.compiling import Compiler, Slot, Source, any_unknown
 from dealgate.rules.fields import Facts, Unit
+from dealgate.rules.limit_compiling import write_by_all_rows
 from dealgate.rules.policy import Limit, Measure, Policy, Rule
 
 
@@ -38,21 +39,27 @@ class Reckoning(NamedTuple):
     results: dict[str, Result]
 
 
-def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
-    """Write and build the policy's function; the work is done once, each deal then costs microseconds."""
+def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> Callable[[Facts], Reckoning]:
+    """Write and build the policy's function; the work is done once, each deal then costs microseconds.
+
+    Most measures of a decision are evidence. What decides is had for less: the measures and limits that rules rest on.
+    """
     source = Source("facts")
-    compiler = Compiler(source, policy.collateral_value)
-    for definition in policy.definitions:
+    compiler = Compiler(source, policy.collateral_value, policy.equity)
+    wanted = policy.read_by_rules if only_what_rules_read else {*policy.measures, *policy.limits}
+    definitions = [definition for definition in policy.definitions if definition.name in wanted]
+    for definition in definitions:
         slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
         compiler.names[definition.name] = slot
     rested_on = {name for rule in policy.rules for name in rule.rests_on()}
     results = {rule.id: _rule(compiler, rule, rested_on) for layer in policy.layers for rule in layer}
+    measure_names = tuple(name for name in policy.measures if name in wanted)
+    limit_names = tuple(name for name in policy.limits if name in wanted)
     measures = "".join(
-        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, -1), " for name in policy.measures
+        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, -1), " for name in measure_names
     )
     limits = "".join(
-        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), "
-        for name in policy.limits
+        f"({compiler.names[name].numerator}, {compiler.names[name].denominator}, row_{name}), " for name in limit_names
     )
     rule_ids = tuple(rule.id for rule in policy.rules)
     source.constants.update((result.name, result) for result in Result)
@@ -64,8 +71,8 @@ def compile_reference(policy: Policy) -> Callable[[Facts], Reckoning]:
     def reference(facts: Facts) -> Reckoning:
         measure_values, limit_values, found = function(facts)
         return Reckoning(
-            dict(zip(policy.measures, map(as_value, measure_values), strict=True)),
-            dict(zip(policy.limits, map(as_value, limit_values), strict=True)),
+            dict(zip(measure_names, map(as_value, measure_values), strict=True)),
+            dict(zip(limit_names, map(as_value, limit_values), strict=True)),
             dict(zip(rule_ids, found, strict=True)),
         )
 
@@ -88,6 +95,9 @@ def _limit(compiler: Compiler, limit: Limit) -> Slot:
     source = compiler.source
     conditions = [compiler.write(row.when) if row.when else None for row in limit.rows]
     slots = [_whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
+    if limit.hit_policy != "first":
+        default = _whole_cents(source, compiler.write(limit.default.limit), limit.unit) if limit.default else None
+        return write_by_all_rows(source, limit, conditions, slots, default)
     top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
     unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
     source.add(

@@ -10,11 +10,14 @@ from typing import NamedTuple
 from lark import Tree
 
 from dealgate.rules.document import List, Node, Place, PolicyError, Problem, Report, Scalar, Table, parse_yaml
+from dealgate.rules.limit_reading import gap_message
 from dealgate.rules.parsing import parse
 from dealgate.rules.policy import Policy
-from dealgate.rules.questions import Path, Questions
+from dealgate.rules.questions import Questions
 from dealgate.rules.reading import read_policy
+from dealgate.rules.remarks import Path
 from dealgate.rules.smt import ProofUnavailableError
+from dealgate.rules.table_files import FindTable
 from dealgate.rules.words import word_remarks
 
 MOST_QUESTIONS = 10_000
@@ -31,13 +34,16 @@ class Review(NamedTuple):
     """Guarantees that hold for every possible deal."""
 
 
-def review_policy(text: str, file: str = "policy") -> Review:
-    """Read a policy document and ask everything of it. Raises nothing for a document that makes no sense."""
+def review_policy(text: str, file: str = "policy", find_table: FindTable | None = None) -> Review:
+    """Read a policy document and ask everything of it; `find_table` gives the content of a table's file.
+
+    Raises nothing for a document that makes no sense.
+    """
     gaps: tuple[Problem, ...] = ()
     try:
-        policy = read_policy(text, file)
+        policy = read_policy(text, file, find_table)
     except PolicyError as error:
-        policy_with_gaps = _read_past_gaps(text, file)
+        policy_with_gaps = _read_past_gaps(text, file, find_table)
         if policy_with_gaps is None:
             return Review(None, error.problems)
         policy, gaps = policy_with_gaps, error.problems
@@ -53,21 +59,22 @@ def review_policy(text: str, file: str = "policy") -> Review:
     return Review(None if gaps else policy, errors, warnings, proved)
 
 
-def _read_past_gaps(text: str, file: str) -> Policy | None:
+def _read_past_gaps(text: str, file: str, find_table: FindTable | None) -> Policy | None:
     """The policy of a document that has no other mistake than tables with gaps: so that a deal in the gap can be shown."""
     try:
-        return read_policy(text, file, allow_gaps=True)
+        return read_policy(text, file, find_table, allow_gaps=True)
     except PolicyError:
         return None
 
 
 def _prove(report: Report, policy: Policy, root: Node, gaps: tuple[Problem, ...]) -> int:
     try:
-        if (size := len(policy.rules) + sum(len(limit.rows) for limit in policy.limits.values())) > MOST_QUESTIONS:
+        if (size := len(policy.rules) + sum(len(limit.all_rows) for limit in policy.limits.values())) > MOST_QUESTIONS:
             raise ProofUnavailableError(
                 f"{size:,} rules and rows are more than the {MOST_QUESTIONS:,} that are asked about"
             )
-        questions = Questions(policy)
+        told = {gap.message for gap in gaps}
+        questions = Questions(policy, [name for name in policy.limits if gap_message(name) in told])
     except ProofUnavailableError as error:
         report.problems += gaps
         message = f"nothing was proved about rows, rules and guarantees: {error}"
@@ -93,6 +100,8 @@ def _place(root: Node, path: Path, part: tuple[int, ...]) -> Place:
     """Where a value stands, or the part of it that operand after operand leads to."""
     node, place = root, root.place
     for step in path:
+        if isinstance(node, Table) and step == "table":  # a row of a file: the message says which
+            return node.entries["table"].place
         if isinstance(node, Table) and step in node.entries:
             key = node.keys[str(step)]
             place, node = key.at(0, len(key.value)), node.entries[str(step)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import half_up
+from dealgate.rules.equity import Equity, projected
 from dealgate.rules.payment import LONGEST_TERM, level_payment, payment_share
 
 Term = Any
@@ -148,6 +149,47 @@ class Payment(NamedTuple):
             terms.implies(terms.every((*valid, *above)), least),
             terms.implies(terms.every((*valid, *below)), most),
         )
+
+
+class Loan(NamedTuple):
+    """What a projection starts from: cents, a yearly rate, months, the vehicle's cents, and the month that is asked about."""
+
+    amount: Whole
+    rate: Whole
+    rate_denominator: Whole
+    months: Whole
+    value: Whole
+    after: Whole
+
+
+class Projection(NamedTuple):
+    """A reading of the equity projection: each of them falls, or stays, as the vehicle's value grows."""
+
+    equity: Equity
+    reading: str
+    loan: Loan
+    result: Term
+
+    def mend(self, terms: "Terms", model: Any) -> Mend | None:
+        amount, rate, bottom, months, value, after = (terms.number(model, part.term) for part in self.loan)
+        if bottom <= 0:
+            return None
+        exact = projected(self.equity, self.reading, amount, 1, rate, bottom, months, value, 1, after)
+        if exact is None or exact == terms.number(model, self.result):
+            return None
+        stated = zip(self.loan, (amount, rate, bottom, months, value, after), strict=True)
+        here = [terms.compare("==", part, constant(found)) for part, found in stated]
+        same_loan = terms.every((*here[:4], here[5]))
+        worth, at = self.loan.value, constant(value)
+        falls = (
+            terms.implies(terms.compare(">=", worth, at), self.result <= exact),
+            terms.implies(
+                terms.every((terms.compare("<=", worth, at), terms.compare(">", worth, constant(0)))),
+                self.result >= exact,
+            ),
+        )
+        above_water = terms.compare("<=", self.loan.amount, worth)
+        return Mend((terms.every(here), same_loan, above_water), terms.implies(same_loan, terms.every(falls)))
 
 
 def _around(steps: Sequence[int], value: int) -> list[int]:
@@ -354,3 +396,45 @@ class Terms:
             )
             self.hold(self.implies(valid, self.every((floor, ceiling))))
         return value
+
+    def projection(self, equity: Equity, reading: str, loan: Loan) -> tuple[Whole, Term]:
+        """A reading of the equity projection, free within what every projection keeps, and when there is one."""
+        zero, most = constant(0), max(0, loan.amount.high)
+        months = min(LONGEST_TERM, max(0, loan.months.high))
+        high = {"break_even": months, "deepest_shortfall": most}.get(reading, most + equity.disposal_cost.numerator)
+        found = self.whole(reading, 0, high)
+        tests = (
+            (">", loan.amount, zero),
+            (">", loan.value, zero),
+            (">=", loan.rate, zero),
+            (">", loan.months, zero),
+            ("<=", loan.months, constant(LONGEST_TERM)),
+            (">=", loan.after, zero),
+        )
+        valid = self.every(self.compare(*test) for test in tests)
+        if found.constant is None:
+            self._leave_free(Projection(equity, reading, loan, found.term), found.term, loan)
+            for fact in self._projection_facts(equity, reading, loan, found):
+                self.hold(self.implies(valid, fact))
+        return found, valid
+
+    def _projection_facts(self, equity: Equity, reading: str, loan: Loan, found: Whole) -> list[Term]:
+        """The balance never grows: a level payment is at least the interest of the first month, also in rounded cents."""
+        zero, short = constant(0), self.minus(loan.amount, loan.value)
+        match reading:
+            case "break_even":
+                at_once = self.compare("==", found, zero)
+                above_water = self.compare("<=", loan.amount, loan.value)
+                return [
+                    self.compare("<=", found, loan.months),
+                    self.implies(at_once, above_water),
+                    self.implies(above_water, at_once),
+                ]
+            case "deepest_shortfall":
+                return [self.compare(">=", found, short), self.compare("<=", found, loan.amount)]
+        paid_off = self.compare(">=", loan.after, loan.months)
+        cost = constant(equity.disposal_cost.numerator)
+        return [
+            self.compare("<=", found, self.plus(loan.amount, cost)),
+            self.implies(paid_off, self.compare("==", found, zero)),
+        ]

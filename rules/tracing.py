@@ -10,6 +10,7 @@ from typing import Any
 
 from dealgate.rules.amounts import half_up
 from dealgate.rules.compiling import RATE_DENOMINATOR
+from dealgate.rules.equity import project
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
@@ -30,6 +31,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -39,7 +41,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import FIELDS, Facts, Unit
 from dealgate.rules.payment import level_payment
-from dealgate.rules.policy import Policy
+from dealgate.rules.policy import Limit, Policy
 from dealgate.rules.reference import Reckoning, Result, Value
 
 COMPARE = {
@@ -118,6 +120,8 @@ class Trace:
                     amount.numerator, amount.denominator, rate.numerator, rate.denominator, int(months)
                 )
                 return None if cents is None else Fraction(cents)
+            case Projected():
+                return self._projected(expression, values)
             case Comparison(operator):
                 return COMPARE[operator](*values)
             case Membership():
@@ -125,6 +129,20 @@ class Trace:
             case Not():
                 return not values[0]
         raise TypeError(f"{type(expression).__name__} has no value")
+
+    def _projected(self, node: Projected, values: list[Fraction]) -> Fraction | None:
+        amount, rate, months, value = values[:4]
+        projection = project(
+            self.policy.equity, whole_cents(amount), rate.numerator, rate.denominator, int(months), whole_cents(value)
+        )
+        if projection is None:
+            return None
+        match node.reading:
+            case "break_even":
+                return Fraction(projection.break_even_month)
+            case "deepest_shortfall":
+                return Fraction(projection.peak_shortfall)
+        return Fraction(projection.deficiency(int(values[4]))) if values[4] >= 0 else None
 
     def _sum(self, node: ListSum) -> Fraction | None:
         total = Fraction(0)
@@ -202,13 +220,30 @@ class Trace:
         return names
 
     def _missing_for_limit(self, name: str) -> list[str]:
-        for row in self.policy.limits[name].rows:
+        limit = self.policy.limits[name]
+        if limit.hit_policy != "first":
+            return self._missing_for_all_rows(limit)
+        for row in limit.rows:
             matches = True if row.when is None else self.value(row.when)
             if matches is None:
                 return self.missing(row.when)
             if matches:
                 return self.missing(row.limit)
-        return []
+        return [f"{name} (no row holds)"]
+
+    def _missing_for_all_rows(self, limit: Limit) -> list[str]:
+        """Where every row counts: what leaves a condition or a value unknown, else how the rows fail each other."""
+        matches = [True if row.when is None else self.value(row.when) for row in limit.rows]
+        unknown = [
+            name
+            for row, holds in zip(limit.rows, matches, strict=True)
+            if holds is None
+            for name in self.missing(row.when)
+        ]
+        hits = [row for row, holds in zip(limit.rows, matches, strict=True) if holds]
+        rows = hits or ([limit.default] if limit.default else [])
+        unknown += [name for row in rows if self.value(row.limit) is None for name in self.missing(row.limit)]
+        return unknown or [f"{limit.name} ({'several rows hold' if hits else 'no row holds'})"]
 
     def missing_for_rule(self, name: str) -> list[str]:
         rule = next(rule for rule in self.policy.rules if rule.id == name)
@@ -222,6 +257,10 @@ class Trace:
             names = [node for node in (expression.right,) if isinstance(node, FieldName | MeasureName | ItemName)]
         elif isinstance(expression, LevelPayment):
             names = [node for node in (expression.amount,) if isinstance(node, FieldName | MeasureName)]
+        elif isinstance(expression, Projected):
+            operands = (expression.amount, expression.value)
+            known = [node for node in operands if isinstance(node, FieldName | MeasureName)]
+            names = [node for node in known if self.value(node) <= 0]
         else:
             names = []
         return [f"{self._path(node)} (above zero)" for node in names]

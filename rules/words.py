@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lark import Token, Tree
 
 from dealgate.rules.document import List, Node, Place, Scalar, Table
-from dealgate.rules.expressions import Comparison, FieldName, Membership, Text, walk
+from dealgate.rules.expressions import BookValueOn, Comparison, Expression, FieldName, ItemName, Membership, Text, walk
 from dealgate.rules.fields import BASIS_NAMES, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
 from dealgate.rules.policy import Policy
@@ -62,19 +62,17 @@ class NamedWord(NamedTuple):
     field: str
     word: str
     place: Place
+    origin: str = ""
+    """Which row of a file it stands in; the place is then that of the file's name."""
 
 
 def word_remarks(policy: Policy, root: Node) -> Iterator[WordRemark]:
     """What is remarkable about the words of a policy that was read from this document."""
     words = [word for scalar in expression_scalars(root) for word in _named_words(scalar)]
+    words += _words_in_files(policy, root)
     for word in words:
-        match word.field:
-            case "state":
-                yield from _state(word)
-            case "kind":
-                yield from _kind(word)
-            case "book_value":
-                yield from _basis(word, policy)
+        for remark in _remarks(word, policy):
+            yield remark._replace(message=f"{word.origin}: {remark.message}") if word.origin else remark
     yield from _odd_tiers([word for word in words if word.field == "tier"])
     yield from _listed_bases(root)
     for rule in _items(_entry(root, "rules")):
@@ -83,11 +81,21 @@ def word_remarks(policy: Policy, root: Node) -> Iterator[WordRemark]:
             yield from _reason(reason)
 
 
+def _remarks(word: NamedWord, policy: Policy) -> Iterator[WordRemark]:
+    match word.field:
+        case "state":
+            yield from _state(word)
+        case "kind":
+            yield from _kind(word)
+        case "book_value":
+            yield from _basis(word, policy)
+
+
 def tiers_in_order(policy: Policy) -> list[str]:
     """The tiers that the limits tell apart, in the order in which they first name them: the best first."""
     found: dict[str, None] = {}
     for limit in policy.limits.values():
-        for row in limit.rows:
+        for row in sorted(limit.rows, key=lambda row: row.path):  # a table by priority keeps its rows in another order
             for node in walk(row.when):
                 match node:
                     case Membership(FieldName("tier"), options):
@@ -104,6 +112,7 @@ def expression_scalars(root: Node) -> Iterator[Scalar]:
     """Every expression of a document, where it stands."""
     nodes: list[Node | None] = [_entry(measure, "formula") for measure in _values(_entry(root, "measures"))]
     for limit in _values(_entry(root, "limits")):
+        nodes.append(_entry(limit, "default"))
         for row in _items(_entry(limit, "rows")):
             nodes += [_entry(row, "when"), _entry(row, "limit")]
     for rule in _items(_entry(root, "rules")):
@@ -132,6 +141,34 @@ def _named_words(scalar: Scalar) -> Iterator[NamedWord]:
     for name, token in _words_in(syntax):
         start = token.start_pos or 0
         yield NamedWord(name, str(token)[1:-1], scalar.at(start, start + len(token)))
+
+
+def _words_in_files(policy: Policy, root: Node) -> Iterator[NamedWord]:
+    """Words in the rows of tables that stand in files: cells have no place in the document, so they are read from the tree."""
+    for name, limit in policy.limits.items():
+        table = _entry(_entry(_entry(root, "limits"), name), "table")
+        if table is None:
+            continue
+        for row in limit.all_rows:
+            if row.path[:1] != ("table",):
+                continue
+            nodes = (node for part in (row.when, row.limit) for node in walk(part))
+            found = dict.fromkeys(pair for node in nodes for pair in _pairs(node))
+            yield from (NamedWord(field, word, table.place, row.origin) for field, word in found)
+
+
+def _pairs(node: Expression) -> Iterator[tuple[str, str]]:
+    """The field and the word that a node compares."""
+    sides: tuple[Expression, ...] = ()
+    match node:
+        case BookValueOn(basis):
+            yield "book_value", basis
+        case Comparison(left=left, right=right):
+            sides = left, right
+        case Membership(operand, options):
+            sides = operand, *options
+    names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
+    yield from ((names[0], side.value) for side in sides if names and isinstance(side, Text))
 
 
 def _words_in(node: Syntax | Token) -> Iterator[tuple[str, Token]]:
@@ -218,7 +255,8 @@ def _odd_tiers(words: list[NamedWord]) -> Iterator[WordRemark]:
         alike = len({_form(other) for other in others}) == 1 and len(others) > 1
         if uses[word.word] == 1 and forms[_form(word.word)] == 1 and alike:
             told = ", ".join(sorted(others))
-            message = f"tier {word.word!r} is named only here; elsewhere the tiers are {told}"
+            message = f"{word.origin}: " if word.origin else ""
+            message += f"tier {word.word!r} is named only here; elsewhere the tiers are {told}"
             near = next(iter(get_close_matches(word.word.upper(), others, n=1, cutoff=0.5)), None)
             suggestion = f"Did you mean {near!r}?" if near else ""
             yield WordRemark(word.place, message, suggestion, is_warning=True)

@@ -17,6 +17,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Truth,
     Violated,
@@ -88,6 +89,8 @@ def expression_text(expression: Expression) -> str:
             return _call("year", date)
         case LevelPayment(amount, rate, months):
             return _call("level_payment", amount, rate, months)
+        case Projected(reading, amount, rate, months, value, after):
+            return _call(reading, after, amount, rate, months, value)
         case BookValueOn(basis):
             return _call("book_value", Text(basis))
         case ListedValue():

@@ -56,13 +56,14 @@ class Reader:
         self.page = page
         self.folder = folder
         self.namespace: dict[str, object] = {"__name__": "__main__"}
-        self.printed = ""
+        self.printed = self.output = ""
+        self.code = 0
         self.ids: dict[str, str] = {}
         (folder / "examples").symlink_to(ROOT / "examples")
         with (ROOT / "examples" / "deals.jsonl").open(encoding="utf-8") as deals:
             (folder / "deal.json").write_text(next(deals), encoding="utf-8")
 
-    def follow(self, block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    def follow(self, block: Block, capsys: pytest.CaptureFixture[str] | None) -> None:
         title = next((word.removeprefix("title=") for word in block.words if word.startswith("title=")), None)
         if title:
             with (self.folder / title).open("a" if "append" in block.words else "w", encoding="utf-8") as file:
@@ -70,7 +71,7 @@ class Reader:
         elif block.language == "python":
             # Blank lines in front, so that a traceback has the line of the page.
             exec(compile("\n" * (block.line - 1) + block.text, self.page, "exec"), self.namespace)
-            self.printed = capsys.readouterr().out
+            self.printed = capsys.readouterr().out if capsys else ""
         elif "output" in block.words:
             assert plain(self.printed) == plain(block.text), f"{name_of(self.page)}:{block.line}"
         elif block.language == "console":
@@ -85,6 +86,7 @@ class Reader:
             command = command.replace(documented, real)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DEALGATE_")}
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+        environment["COLUMNS"] = "100"
         environment["PYTHONUNBUFFERED"] = "1"  # as on a terminal: what is printed first stands first
         ended = subprocess.run(
             command,
@@ -96,7 +98,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        output = ended.stdout
+        output, self.output, self.code = ended.stdout, ended.stdout, ended.returncode
         assert ended.returncode == code, f"{where}\n{output}"
         self.ids.update(zip(DECISION_ID.findall("\n".join(shown)), DECISION_ID.findall(output), strict=False))
         position, printed = 0, plain(output)

@@ -18,6 +18,7 @@ from dealgate.adapters.deal_files import DealFile, FileProblem, open_deals
 from dealgate.rules.deal import Deal, Problem
 from dealgate.rules.decision import Decision
 from dealgate.rules.engine import Engine
+from dealgate.rules.levers import LEVERS
 
 IsolatedOption = Annotated[
     bool, typer.Option("--isolated", envvar="DEALGATE_ISOLATED", help="Run the rules engine in processes of its own.")
@@ -34,20 +35,28 @@ DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEAL
 
 
 def evaluate(
-    files: Files, policy: PolicyOption = None, as_json: JsonOption = False, isolated: IsolatedOption = False
+    files: Files,
+    policy: PolicyOption = None,
+    cure: Annotated[
+        str | None, typer.Option(metavar="LEVER", help=f"Only the cure by this lever: {', '.join(LEVERS)}.")
+    ] = None,
+    as_json: JsonOption = False,
+    isolated: IsolatedOption = False,
 ) -> None:
     """Hold deals against a policy. Stores nothing."""
     from dealgate.adapters.isolation import IsolatedEngine  # noqa: PLC0415
     from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
 
     with exit_codes(), ExitStack() as stack:
+        if cure is not None and cure not in LEVERS:
+            refuse([f"no lever is called {cure!r}: use {', '.join(LEVERS[:-1])} or {LEVERS[-1]}"])
         compiled = check_policy(load_policy(policy), IsolatedEngine if isolated else Engine)
         sources, count = _checked(stack, files)
-        output = _Output(as_json, at_once=True)
+        output = _Output(as_json, at_once=True, only=_only_deal(sources, count), cures=cure is not None)
         for deal in _deals(sources, count, as_json=as_json):
             # As a first submission would be decided now: the document has the shape of a stored decision.
             decision = Decision(str(uuid4()), deal.deal_id, 1, datetime.now(UTC), compiled.evaluate(deal))
-            output.keep(decision.document())
+            output.keep(decision.document() if cure is None else _by_lever(decision.document(), cure))
         output.finish()
 
 
@@ -72,12 +81,26 @@ def submit(
             print(
                 f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr
             )
-        printed = _Output(as_json)
+        printed = _Output(as_json, only=_only_deal(sources, count))
         with engine.begin() as connection:
             deals = _deals(sources, count, as_json=as_json)
             for verdict in gate.submit_all(deals, session=connection, actor=actor):
                 printed.keep(verdict.decision, verdict.text)
         printed.finish()
+
+
+def read_one(file: str) -> Deal:
+    """The deal of a file that must hold exactly one."""
+    with ExitStack() as stack:
+        sources, count = _checked(stack, [file])
+        if count > 1:
+            refuse([f"{file}: holds {count:,} deals; give a file of one"])
+        return next(sources[0].deals())
+
+
+def _by_lever(decision: dict[str, Any], lever: str) -> dict[str, Any]:
+    """The decision with the cures of one lever only."""
+    return decision | {name: [by for by in decision[name] if by["lever"] == lever] for name in ("cures", "unfixable")}
 
 
 def _checked(stack: ExitStack, files: list[str]) -> tuple[list[DealFile], int]:
@@ -111,11 +134,18 @@ def _deals(sources: list[DealFile], count: int, *, as_json: bool) -> Iterator[De
     return deals
 
 
+def _only_deal(sources: list[DealFile], count: int) -> Deal | None:
+    """The deal of a call that has one: it is shown in full."""
+    return next((deal for source in sources for deal in source.deals()), None) if count == 1 else None
+
+
 class _Output:
     """Decisions on their way to standard output. What is being stored is printed only once it is."""
 
-    def __init__(self, as_json: bool, *, at_once: bool = False) -> None:
+    def __init__(self, as_json: bool, *, at_once: bool = False, only: Deal | None = None, cures: bool = False) -> None:
         self.as_json = as_json
+        self.only = only
+        self.cures = cures
         self.at_once = at_once
         self.lines: list[str] = []
         self.totals = Totals()
@@ -141,4 +171,5 @@ class _Output:
                 print(line)
             return
         self._keep_most_severe()
-        show(standard_output(), self.shown, self.totals)
+        only = self.only.document() if self.only else None
+        show(standard_output(), self.shown, self.totals, only, cures=self.cures)

@@ -1,5 +1,6 @@
 """What a terminal shows of decisions."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dealgate.adapters.command_line.equity import equity_over_time
 from dealgate.rules.amounts import percent as percent_text
 
 OUTCOMES = ("decline", "refer", "flag", "pass")
@@ -33,7 +35,7 @@ class _StandardOutput(Console):
 
 
 def standard_output() -> Console:
-    return _StandardOutput(width=None if sys.stdout.isatty() else 150)
+    return _StandardOutput(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
 
 
 def outcome_text(outcome: str) -> Text:
@@ -91,20 +93,41 @@ def decisions_table(decisions: Sequence[Decision], total: int) -> RenderableType
     return table
 
 
-def reasons_why(decisions: Iterable[Decision]) -> RenderableType:
-    """Under each deal that did not simply pass, one line for each open finding: value, limit and distance."""
+def reasons_why(decisions: Iterable[Decision], *, cures: bool = False) -> RenderableType:
+    """Under each deal that did not simply pass, one line for each open finding: value, limit and distance; perhaps the cures."""
     parts: list[RenderableType] = []
     for decision in decisions:
         findings = open_findings(decision)
         if findings:
             parts.append(Text.assemble((decision["deal_id"], "bold"), "  ", outcome_text(decision["outcome"])))
             parts.extend(_finding_line(finding) for finding in findings)
+            if cures and (tried := cures_table(decision)):
+                parts.append(Padding(tried, (0, 0, 0, 2)))
     return Group(*parts)
 
 
 def _finding_line(finding: Mapping[str, Any]) -> RenderableType:
     line = Text.assemble((finding["rule"], COLOURS[finding["severity"]]), "  ", finding["explanation"])
     return Padding(line, (0, 0, 0, 2))
+
+
+def cures_table(decision: Decision) -> RenderableType | None:
+    """Lever by lever the least change that clears the deal; below, the levers that cannot, those with one reason together."""
+    cures, unfixable = decision.get("cures", []), decision.get("unfixable", [])
+    if not cures and not unfixable:
+        return None
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_row(Text("Cures", style="bold"), Text("Each by itself, in no order of merit" if cures else "None"))
+    for cure in cures:
+        table.add_row(Text(cure["lever"], style="green"), Text(cure["explanation"]))
+    levers_by_reason: dict[str, list[str]] = {}
+    for lever in unfixable:
+        levers_by_reason.setdefault(lever["reason"], []).append(lever["lever"])
+    for reason, levers in levers_by_reason.items():
+        table.add_row(Text("\n".join(levers), style="dim"), Text(reason, style="dim"))
+    return table
 
 
 def totals(decisions: Iterable[Decision]) -> "Totals":
@@ -148,8 +171,8 @@ class Totals:
         return Group(outcomes, Text(), rules)
 
 
-def decision_in_full(decision: Decision) -> RenderableType:
-    """One deal: its structure, every rule, and why."""
+def decision_in_full(decision: Decision, deal: Mapping[str, Any] | None = None) -> RenderableType:
+    """One deal: its structure, every rule, and why; with the deal's document also its equity over time."""
     head = Text.assemble(
         (decision["deal_id"], "bold"), f"  submission {decision['submission']}  ", outcome_text(decision["outcome"])
     )
@@ -168,18 +191,19 @@ def decision_in_full(decision: Decision) -> RenderableType:
     for finding in decision["findings"]:
         style = COLOURS[finding["severity"]] if finding["severity"] != "pass" else ""
         amounts = [_amount(finding.get(name), finding.get("unit")) for name in ("value", "limit")]
-        room = finding.get("margin")
-        findings.add_row(
-            finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, "" if room is None else str(room)
-        )
+        findings.add_row(finding["rule"], Text(MARKS[finding["result"]], style=style), *amounts, _room(finding))
     parts: list[RenderableType] = [head, policy, Text(), _structure(decision), Text(), findings]
     told = open_findings(decision)
     if told:
         parts += [Text(), *(_finding_line(finding) for finding in told)]
+    if tried := cures_table(decision):
+        parts += [Text(), tried]
     if decision["reasons"]:
         parts += [Text(), Text("Principal reasons: " + "; ".join(decision["reasons"]))]
     if decision["unknown"]:
         parts.append(Text("To be supplied: " + ", ".join(decision["unknown"])))
+    if deal is not None:
+        parts += [Text(), equity_over_time(deal, decision)]
     return Panel(Group(*parts), border_style=COLOURS[decision["outcome"]], expand=False)
 
 
@@ -207,15 +231,38 @@ def _amount(value: object, unit: str | None) -> str:
     return money({"value": value}) if unit == "money" else f"{value} %" if unit == "percent" else str(value)
 
 
-def show(console: Console, decisions: Sequence[Decision], counted: Totals) -> None:
-    """One decision in full; several as a table with the reasons why and the totals."""
+def _room(finding: Mapping[str, Any]) -> str:
+    """Room of a share of money is money; of another percent, points."""
+    room = finding.get("margin")
+    in_money = finding.get("unit") == "money" or "margin_points" in finding
+    points = finding.get("unit") == "percent" and not in_money
+    return (
+        _amount(room, "money")
+        if in_money
+        else f"{room} points"
+        if points and room is not None
+        else ""
+        if room is None
+        else str(room)
+    )
+
+
+def show(
+    console: Console,
+    decisions: Sequence[Decision],
+    counted: Totals,
+    deal: Mapping[str, Any] | None = None,
+    *,
+    cures: bool = False,
+) -> None:
+    """One decision in full; several as a table with the reasons why, the cures if asked for, and the totals."""
     count = counted.outcomes.total()
     if count == 1:
-        console.print(decision_in_full(decisions[0]))
+        console.print(decision_in_full(decisions[0], deal))
         return
     console.print(decisions_table(decisions, count))
     if count <= MOST_ROWS:
         console.print()
-        console.print(reasons_why(decisions))
+        console.print(reasons_why(decisions, cures=cures))
     console.print()
     console.print(counted.render())

@@ -7,6 +7,7 @@ verdict = gate.submit(deal, actor="los")
 
 from typing import TYPE_CHECKING, Any
 
+from dealgate.rules.cures import Cure, Cures, Unfixable
 from dealgate.rules.deal import Deal, DealError
 from dealgate.rules.decision import Decision
 from dealgate.rules.document import PolicyError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CompiledPolicy",
+    "Cure",
+    "Cures",
     "Deal",
     "DealError",
     "Decision",
@@ -30,6 +33,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Result",
+    "Unfixable",
     "Verdict",
     "evaluate",
 ]

@@ -56,7 +56,7 @@ def test_a_decision_has_the_documented_shape(policy: Path, write: Write) -> None
 
     assert decision.keys() >= {
         *("decision_id", "deal_id", "submission", "decided_at", "policy", "outcome", "measures", "findings"),
-        *("reasons", "unknown", "engine"),
+        *("reasons", "cures", "unfixable", "unknown", "engine"),
     }
     assert decision["measures"]["amount_financed"] == {"unit": "money", "value": "37769.67"}
     assert decision["measures"]["total_ltv"] == {
@@ -168,7 +168,7 @@ def test_readable_output_names_value_limit_and_distance_of_every_violated_rule(
     assert "PRODUCTS Products is $3,295.00; the policy allows $3,000.00. $295.00 over." in output
     assert "AGE Vehicle age in years is 3; the policy allows 2. 1 over." in output
     assert "PTI Payment to income is 12.70 %" in output
-    assert "allows 10.00 %. $140.43 over. Mitigated to flag, because credit_score >= 680." in output
+    assert "allows 10.00 %. $140.43 over. Mitigated to flag, because credit score is at least 680." in output
     assert "DTI Cannot be judged: applicant.monthly_debt is unknown." in output
     assert "REFER" in output
 

@@ -94,7 +94,7 @@ def test_readable_output_names_value_limit_and_distance(database_url: str, polic
     done = invoke("submit", deal, "--policy", policy, "--db", database_url)
     output = " ".join(done.stdout.replace("│", " ").split())
     assert "D-2026-001847 submission 1 REFER" in output
-    assert "LTV-TOTAL VIOLATED 139.89 % 125.00 % -4019.67" in output
+    assert "LTV-TOTAL VIOLATED 139.89 % 125.00 % -4,019.67" in output
     assert "tier B allows 125.00 %. $4,019.67 over." in output
 
 

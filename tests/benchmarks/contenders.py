@@ -39,7 +39,7 @@ BY_HAND_WITH_MEASURES = "Python by hand, measures too"
 
 WHAT = {
     DEALGATE: "`CompiledPolicy.evaluate` and every finding's evidence: engine and reference, agreement, measures, sentences",
-    UNREAD: "`CompiledPolicy.evaluate` alone: the sentences are written when somebody reads them",
+    UNREAD: "`CompiledPolicy.evaluate` alone: engine, reference, agreement, outcome; words are drawn from exact values when read",
     TO_JSON: "`evaluate`, `.document()` and `json.dumps`: what is printed and stored",
     REFERENCE: "`facts_of` and the compiled reference: measures, limits and every rule's result, no engine, no evidence",
     BY_HAND: "a function of plain `if`s on the finished facts: the floor",

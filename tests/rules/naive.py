@@ -4,7 +4,9 @@ Shares nothing with the evaluators but the tree and the facts.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import cache, lru_cache
 from math import floor
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -87,14 +89,36 @@ class Naive:
         if isinstance(definition, Measure):
             self.measures[definition.name] = self._amount(definition.formula, definition.unit)
             return
-        self.limits[definition.name] = (None, -1)
-        for index, row in enumerate(definition.rows):
-            matches = True if row.when is None else self.value(row.when)
-            if matches is None:
-                return
-            if matches:
-                self.limits[definition.name] = (self._amount(row.limit, definition.unit), index)
-                return
+        self.limits[definition.name] = self._limit(definition)
+
+    def _limit(self, limit: Limit) -> tuple[Value, int]:
+        """The value and the row it came from, counted from 0; -1 where that is no single row."""
+        rows = [(True if row.when is None else self.value(row.when), row) for row in limit.rows]
+        if limit.hit_policy == "first":
+            index = next((index for index, (holds, _) in enumerate(rows) if holds is not False), None)
+            if index is None or rows[index][0] is None:
+                return None, -1
+            return self._amount(limit.rows[index].limit, limit.unit), index
+        if any(holds is None for holds, _ in rows):
+            return None, -1
+        hits = [(self._amount(row.limit, limit.unit), index) for index, (holds, row) in enumerate(rows) if holds]
+        if not hits and limit.default:
+            return self._amount(limit.default.limit, limit.unit), len(rows)
+        return self._of_all(limit.aggregate or limit.hit_policy, hits)
+
+    def _of_all(self, policy: str, hits: list[tuple[Value, int]]) -> tuple[Value, int]:
+        values = [value for value, _ in hits]
+        if policy == "count":
+            return Fraction(len(hits)), -1
+        if policy == "unique":
+            return hits[0] if len(hits) == 1 else (None, -1)
+        if not hits or None in values:
+            return None, -1
+        if policy == "any":
+            return hits[0] if len(set(values)) == 1 else (None, -1)
+        if policy == "sum":
+            return sum(values, Fraction(0)), hits[0][1] if len(hits) == 1 else -1
+        return hits[values.index(min(values) if policy == "min" else max(values))]
 
     def _amount(self, expression: tree.Expression, unit: str) -> Value:
         value = self.value(expression)
@@ -162,6 +186,8 @@ class Naive:
                 return Fraction(values[0].year)
             case tree.LevelPayment():
                 return _payment(*values)
+            case tree.Projected():
+                return _projected(self.policy.equity, node.reading, *values)
             case tree.Arithmetic():
                 return _arithmetic(node.operator, *values)
         raise AssertionError(f"no such node: {node}")
@@ -193,3 +219,51 @@ def _payment(amount: Fraction, rate: Fraction, months: Fraction) -> Value:
         return None
     r, n = rate / 12, int(months)
     return rounded(amount / n if r == 0 else amount * r / (1 - (1 + r) ** -n))
+
+
+def _projected(
+    equity: Any,
+    reading: str,
+    amount: Fraction,
+    rate: Fraction,
+    months: Fraction,
+    value: Fraction,
+    after: Fraction = Fraction(0),
+) -> Value:
+    """The projection again, with 60-digit powers where the project takes integer roots."""
+    lent, first = rounded(amount), rounded(value)
+    if _payment(lent, rate, months) is None or first <= 0 or after < 0:
+        return None
+    owed, worth = _schedule(equity, lent, rate, int(months), first)
+    if reading == "break_even":
+        return Fraction(min(month for month in range(int(months) + 1) if owed[month] <= worth[month]))
+    if reading == "deepest_shortfall":
+        return max(Fraction(0), *(balance - value for balance, value in zip(owed, worth, strict=True)))
+    if after > months or not owed[int(after)]:
+        return Fraction(0)
+    factor = Fraction(equity.wholesale_factor.numerator, equity.wholesale_factor.denominator)
+    return max(Fraction(0), owed[int(after)] + equity.disposal_cost.numerator - rounded(worth[int(after)] * factor))
+
+
+@lru_cache(maxsize=8)
+def _schedule(
+    equity: Any, lent: Fraction, rate: Fraction, months: int, first: Fraction
+) -> tuple[list[Fraction], list[Fraction]]:
+    payment = _payment(lent, rate, Fraction(months))
+    owed = [lent]
+    for _ in range(months):
+        owed.append(max(Fraction(0), owed[-1] + rounded(owed[-1] * rate / 12) - payment))
+    owed[-1] = Fraction(0)
+    return owed, [rounded(first * _share(equity.curve.retained, month)) for month in range(months + 1)]
+
+
+@cache
+def _share(retained: tuple[Any, ...], month: int) -> Fraction:
+    ends = [Fraction(1), *(Fraction(share.numerator, share.denominator) for share in retained)]
+    while len(ends) <= month // 12 + 1:
+        ends.append(ends[-1] * ends[-1] / ends[-2])
+    year, part = divmod(month, 12)
+    with localcontext(prec=60):
+        before, after = (Decimal(end.numerator) / Decimal(end.denominator) for end in ends[year : year + 2])
+        share = before * (after / before) ** (Decimal(part) / 12) * 10**9
+    return Fraction(int(share + Decimal("1e-30")), 10**9)

@@ -26,6 +26,7 @@ from dealgate.rules.expressions import (
     Missing,
     Not,
     Number,
+    Projected,
     Text,
     Year,
 )
@@ -107,7 +108,10 @@ def numbers(unit: Unit, depth: int, items: str = "") -> Strategy:
         deeper.append(st.just(Year(FieldName("submitted_on", Unit.DATE))))
     if unit == Unit.MONEY and not items:
         parts = [numbers(of, depth - 1) for of in (Unit.MONEY, Unit.PERCENT, Unit.COUNT)]
-        deeper.append(st.builds(LevelPayment, *parts))
+        deeper += [st.builds(LevelPayment, *parts), _projected("deepest_shortfall", depth)]
+        deeper.append(_projected("deficiency_after", depth))
+    if unit == Unit.COUNT and not items:
+        deeper.append(_projected("break_even", depth))
     return st.one_of(*leaves, *deeper)
 
 
@@ -117,6 +121,13 @@ def _arithmetic(unit: Unit, operator: str, depth: int, items: str) -> Strategy:
 
     pairs = st.sampled_from(OPERANDS_OF[unit, operator]).flatmap(build)
     return pairs.map(lambda pair: Arithmetic(operator, pair[0], pair[1], unit))
+
+
+def _projected(reading: str, depth: int) -> Strategy:
+    units = (Unit.MONEY, Unit.PERCENT, Unit.COUNT, Unit.MONEY)
+    after = numbers(Unit.COUNT, 0) if reading == "deficiency_after" else st.none()
+    unit = Unit.COUNT if reading == "break_even" else Unit.MONEY
+    return st.builds(Projected, st.just(reading), *(numbers(of, depth - 1) for of in units), after, st.just(unit))
 
 
 def _list_sum(unit: Unit, depth: int, items: str) -> Strategy:

@@ -40,8 +40,8 @@ def check(policy: CompiledPolicy, document: Document) -> Naive:
     """Hold the evaluators against each other on one deal."""
     deal = Deal.read(document)
     facts = facts_of(deal)
-    naive, reckoning = Naive(policy.policy, facts), policy.reference(facts)
-    assert reckoning.results == naive.results
+    naive, reckoning = Naive(policy.policy, facts), policy.evidence(facts)
+    assert reckoning.results == policy.reference(facts).results == naive.results
     assert policy.engine.evaluate(facts, reckoning) == naive.results
     for name, (numerator, denominator, _) in reckoning.measures.items():
         assert naive.measures[name] == (None if numerator is None else Fraction(numerator, denominator)), name
@@ -82,9 +82,30 @@ def tables(draw: st.DrawFn) -> Document:
             }
             for _ in range(draw(st.integers(0, 2)))
         ]
-        rows.append({"limit": expression_text(without(draw(numbers(unit, 1)), later))})
-        found[name] = {"unit": unit.value, "rows": rows}
+        last = expression_text(without(draw(numbers(unit, 1)), later))
+        found[name] = {"unit": unit.value, **draw(hit_policies(unit.value, rows, last))}
     return found
+
+
+@st.composite
+def hit_policies(draw: st.DrawFn, unit: str, rows: list[Document], last: str) -> Document:
+    """A table by any hit policy, closed by a last row or a default, or left open on purpose."""
+    policy = draw(
+        st.sampled_from(["first", "unique", "any", "sum", "min", "max", *(["count"] if unit == "count" else [])])
+    )
+    closing = draw(st.sampled_from(["row", "default", "unknown"])) if rows else "row"
+    if policy == "unique" and closing == "row" and rows:
+        closing = "default"
+    if policy == "count" and closing == "unknown":
+        closing = "default"
+    found: Document = {"rows": rows}
+    if policy in {"sum", "min", "max", "count"}:
+        found |= {"hit_policy": "collect", "aggregate": policy}
+    else:
+        found["hit_policy"] = policy
+    if closing == "row":
+        return found | {"rows": [*rows, {"limit": last}]}
+    return found | ({"default": last} if closing == "default" else {"on_no_hit": "unknown"})
 
 
 @st.composite

@@ -11,8 +11,9 @@ import pytest
 from dealgate import Deal, DealError, Policy, Result
 from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.any_deal import COUNTS, ITEMS, AnyDeal, Item, Variable
-from dealgate.rules.encoding import Encoder, Logic, Quantity, words_of
+from dealgate.rules.encoding import Encoder, words_of
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
+from dealgate.rules.quantities import Logic, Quantity
 from dealgate.rules.reading import read_policy
 from dealgate.rules.reference import compile_reference
 from dealgate.rules.smt import Term, Terms, Whole, constant

@@ -275,24 +275,35 @@ def test_a_comparison_that_holds_does_not_stand_for_the_one_that_fails(require: 
     finding = explain(f"total_ltv <= 125% and {require}", {"state": "NV"})
     assert finding["result"] == "violated"
     assert "measure" not in finding
-    assert finding["explanation"].startswith("Rule 0: total_ltv <= 125% and ")
-    assert finding["explanation"].endswith(": does not hold.")
+    assert finding["explanation"].startswith("Rule 0. The policy requires that total LTV is at most 125.00 % and ")
+    assert finding["explanation"].endswith(": it does not hold.")
 
 
 @pytest.mark.parametrize(
     ("require", "sentence"),
     [
-        ("state in ['TX']", 'Rule 0: state in ["TX"]: does not hold.'),
-        ("state != 'TX'", 'Rule 0: state != "TX": holds.'),
-        ("not (state == 'NV')", 'Rule 0: not state == "NV": does not hold.'),
-        ("cash_price < $5 or term_months < 5", "Rule 0: cash_price < $5 or term_months < 5: does not hold."),
+        ("state in ['TX']", "state is TX: it does not hold."),
+        ("state in ['TX', 'CA']", "state is one of TX, CA: it does not hold."),
+        ("state not in ['NV', 'CA']", "state is none of NV, CA: it does not hold."),
+        ("state != 'TX'", "state is not TX: it holds."),
+        ("not (state == 'NV')", "state is not NV: it does not hold."),
+        ("not (cash_price > $5)", "cash price is at most $5.00: it does not hold."),
+        ("cash_price < $5 or term_months < 5", "cash price is below $5.00 or term in months is below 5: it does not hold."),
+        ("not (state == 'NV' or state == 'CA')", "it is not the case that state is NV or state is CA: it does not hold."),
+        ("not missing(state)", "it is not the case that state is unknown: it holds."),
+        ("not first_time_buyer", "first time buyer is false: it holds."),
+        ("missing(mileage) and (first_time_buyer or state == 'NV')",
+         "mileage is unknown and (first time buyer is true or state is NV): it holds."),
+        ("count(products, kind == 'gap') in [1, 2]", "the number of products where kind is gap is one of 1, 2: it does not hold."),
     ],
 )  # fmt: skip
-def test_a_rule_without_a_comparison_of_numbers_is_told_by_its_title_and_text(
+def test_a_rule_without_a_comparison_of_numbers_is_told_by_its_title_and_words(
     require: str, sentence: str, explain: Explain
 ) -> None:
-    finding = explain(require, {"state": "NV"})
-    assert finding["explanation"] == sentence
+    finding = explain(
+        require, {"state": "NV", "applicant": {"first_time_buyer": False}, "vehicle": {"condition": "used"}}
+    )
+    assert finding["explanation"] == f"Rule 0. The policy requires that {sentence}"
     assert "measure" not in finding
 
 
@@ -341,7 +352,7 @@ def test_a_mitigated_finding_says_to_what_and_why_and_keeps_its_reason_and_exces
     finding = explain(rule, {"applicant": {"credit_score": 800}})
     assert (finding["result"], finding["severity"], finding["excess"]) == ("mitigated", "flag", "500.00")
     assert finding["reason"] == "Reason 0"
-    assert finding["explanation"].endswith("$500.00 over. Mitigated to flag, because credit_score >= 760.")
+    assert finding["explanation"].endswith("$500.00 over. Mitigated to flag, because credit score is at least 760.")
     assert "Mitigated" not in explain(rule, {"applicant": {"credit_score": 700}})["explanation"]
 
 
@@ -349,6 +360,6 @@ def test_a_rule_that_does_not_apply_says_where_it_would(explain: Explain) -> Non
     finding = explain(
         {"require": "cash_price > $50,000", "applies": "term_months > 72 and state == 'TX'"}, {"state": "NV"}
     )
-    assert finding["explanation"] == 'Does not apply: only where term_months > 72 and state == "TX".'
+    assert finding["explanation"] == "Does not apply: only where term in months is above 72 and state is TX."
     assert finding["severity"] == "pass"
     assert {"margin", "excess", "reason"}.isdisjoint(finding)

@@ -39,12 +39,23 @@ def compiled() -> CompiledPolicy:
     return CompiledPolicy(Policy.from_text(TRIVIAL))
 
 
+PROJECTED = {
+    "break_even_month",
+    "peak_shortfall",
+    "deficiency_at_12_months",
+    "deficiency_at_24_months",
+    "projected_deficiency",
+}
+"""The measures of equity over time are held against other arithmetic in test_equity.py."""
+
+
 def measured(document: Document) -> dict[str, Known]:
     """The measures as the gate computes them, exact: cents, ratios, counts, or None."""
-    reckoning = compiled().reference(facts_of(Deal.read(document)))
+    reckoning = compiled().evidence(facts_of(Deal.read(document)))
     return {
         name: None if value.numerator is None else Fraction(value.numerator, value.denominator)
         for name, value in reckoning.measures.items()
+        if name not in PROJECTED
     }
 
 
@@ -159,7 +170,7 @@ def test_the_table_here_knows_every_shipped_measure() -> None:
         "cash_price": "1",
         "term_months": 1,
     }
-    assert set(by_the_table(least)) == set(shipped_measures())
+    assert set(by_the_table(least)) == set(shipped_measures()) - PROJECTED
 
 
 @pytest.mark.parametrize("name", list(shipped_measures()))
