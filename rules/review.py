@@ -98,10 +98,10 @@ def _add(report: Report, problem: Problem) -> None:
 
 def _place(root: Node, path: Path, part: tuple[int, ...]) -> Place:
     """Where a value stands, or the part of it that operand after operand leads to."""
+    if path[2:3] == ("table",):  # a row of a file: the message says which
+        path = path[:3]
     node, place = root, root.place
     for step in path:
-        if isinstance(node, Table) and step == "table":  # a row of a file: the message says which
-            return node.entries["table"].place
         if isinstance(node, Table) and step in node.entries:
             key = node.keys[str(step)]
             place, node = key.at(0, len(key.value)), node.entries[str(step)]

@@ -3,21 +3,29 @@
 A random deal fixes every variable. The reference's results must then be possible; where nothing was left free, no other may be.
 """
 
+import json
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dealgate import Deal, DealError, Policy, Result
 from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.any_deal import COUNTS, ITEMS, AnyDeal, Item, Variable
 from dealgate.rules.encoding import Encoder, words_of
+from dealgate.rules.expressions import LimitName, MeasureName
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
-from dealgate.rules.quantities import Logic, Quantity
-from dealgate.rules.reading import read_policy
-from dealgate.rules.reference import compile_reference
+from dealgate.rules.limit_encoding import TableEncoder
+from dealgate.rules.quantities import Case, Logic, Quantity, single
+from dealgate.rules.reading import read_policy, shipped_measures
+from dealgate.rules.reference import Value, compile_reference
 from dealgate.rules.smt import Term, Terms, Whole, constant
 from tests.fuzzing.random_policies import Author
+from tests.rules import random_deals
+from tests.rules.test_agreement import BASES, HEAD, rules, tables
 
 LONG = [{"kind": "loan", "allowance": f"{9 + index}.50", "payoff": "1200.25"} for index in range(ITEMS + 4)]
 
@@ -32,6 +40,10 @@ class Fixed:
         self.encoder = Encoder(policy, self.terms, self.deal)
         self.results = {rule.id: self.encoder.rule(rule.id) for rule in policy.rules}
         self.rows = {name: self.encoder.rows(name) for name in policy.limits}
+        own = set(policy.measures) - set(shipped_measures())
+        names: list[MeasureName | LimitName] = [MeasureName(name, policy.measures[name].unit) for name in sorted(own)]
+        names += [LimitName(name, limit.unit) for name, limit in policy.limits.items()]
+        self.numbers = {name.name: self.encoder.number(name) for name in names}
         self.reference = compile_reference(policy)
         self.solver = self.terms.z3.Solver(ctx=self.terms.context)
         self.solver.set("timeout", 5_000)
@@ -58,8 +70,23 @@ class Fixed:
         for name, value in reckoning.limits.items():
             if value.row >= 0 and not self.possible(self.rows[name][value.row]):
                 found.append(f"{name} cannot come from row {value.row}")
+        values = {**reckoning.measures, **reckoning.limits}
+        for name in self.numbers:
+            found += self.other_number(name, values[name])
         self.solver.pop()
         return found
+
+    def other_number(self, name: str, value: Value) -> Iterator[str]:
+        """What is wrong with what the encoding makes of a measure or limit."""
+        number, holds = self.numbers[name], self.terms.negated(self.numbers[name].known)
+        if value.numerator is not None:
+            exact = single(True, constant(value.numerator), constant(value.denominator))
+            holds = self.encoder.compare("==", number, exact).yes
+        if not self.possible(holds):
+            yield f"{name} cannot be {value}"
+        otherwise = self.terms.negated(holds)
+        if not self.terms.free_in(otherwise) and self.is_short and self.possible(otherwise):
+            yield f"{name} can be another than {value}"
 
     def possible(self, formula: Term) -> bool:
         if isinstance(formula, bool):
@@ -116,6 +143,89 @@ def test_what_the_proofs_know_of_a_deal_is_what_the_reference_says(seed: int) ->
         if author.random.random() < 0.2:
             document["trade_ins"] = LONG
         assert fixed.disagreements(Deal.read(document)) == [], document
+
+
+@given(rules=rules(), limits=tables(), deals=st.lists(random_deals.DEALS, min_size=1, max_size=2))
+@settings(max_examples=25, derandomize=True)
+def test_tables_by_every_hit_policy_and_projections_are_known_as_the_reference_knows_them(
+    rules: list[dict[str, Any]], limits: dict[str, Any], deals: list[dict[str, Any]]
+) -> None:
+    document = {**HEAD, "collateral_value": BASES, "rules": rules, "limits": limits}
+    fixed = Fixed(Policy.from_text(json.dumps(document, ensure_ascii=False)))
+    for deal in deals:
+        assert fixed.disagreements(Deal.read(deal)) == [], deal
+
+
+def table(hit_policy: str, closing: str, values: tuple[str, str, str]) -> dict[str, Any]:
+    """Three rows that overlap: for one truth, for another, and for both."""
+    whens = ("first_time_buyer", "covered_borrower", "first_time_buyer and covered_borrower")
+    rows = [{"when": when, "limit": value} for when, value in zip(whens, values, strict=True)]
+    closed = {"default": {"default": values[0]}, "unknown": {"on_no_hit": "unknown"}, "nothing": {}}[closing]
+    collects = {"hit_policy": "collect", "aggregate": hit_policy}
+    named = {"hit_policy": hit_policy} if hit_policy in {"first", "unique", "any"} else collects
+    return {"unit": "count", "rows": rows, **named, **closed}
+
+
+@pytest.mark.parametrize("hit_policy", ["first", "unique", "any", "sum", "min", "max", "count"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("60", "48", "60"),
+        ("3", "-1", "-1"),
+        ("mileage", "60", "mileage"),
+        ("mileage", "2 * model_year", "60"),
+    ],
+)
+def test_a_table_means_to_the_proofs_what_it_means_to_the_reference(
+    hit_policy: str, values: tuple[str, str, str], write_policy: Any, small_deal: Any
+) -> None:
+    vehicles = ({}, {"mileage": 60}) if "mileage" in values else ({},)
+    closings = ("default", "nothing" if hit_policy == "count" else "unknown")
+    for closing in closings:
+        limits = {"table": table(hit_policy, closing, values)}
+        fixed = Fixed(Policy.from_text(write_policy("term_months <= table", limits=limits)))
+        for first, second, vehicle in product((True, False, None), (True, False, None), vehicles):
+            truths = {"first_time_buyer": first, "covered_borrower": second}
+            applicant = {name: truth for name, truth in truths.items() if truth is not None}
+            deal = small_deal(applicant=applicant, vehicle={"condition": "used", "model_year": 2020, **vehicle})
+            assert fixed.disagreements(deal) == [], (closing, first, second, vehicle)
+
+
+PROJECTED_DEALS = (
+    ("20000.00", "9.9", 72, "20000.00"),
+    ("20000.01", "0", 72, "20000.00"),
+    ("30000.00", "7.1", 84, "20000.00"),
+    ("0.01", "999", 600, "0.01"),
+    ("9999999.99", "999", 600, "0.01"),
+    ("0.00", "9.9", 72, "20000.00"),
+    ("20000.00", "9.9", 1, "0.00"),
+    ("20000.00", None, 72, "20000.00"),
+    ("20000.00", "9.9", 72, None),
+)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "break_even(cash_price, apr_percent, term_months, book_value('msrp'))",
+        "deepest_shortfall(cash_price / 3, apr_percent, term_months, book_value('msrp') * 50%)",
+        "deficiency_after(mileage, cash_price, apr_percent, term_months, book_value('msrp'))",
+        "deficiency_after(mileage - 12, cash_price, apr_percent, term_months, book_value('msrp'))",
+    ],
+)
+def test_a_projection_is_known_where_the_reference_knows_it_and_never_beyond_its_bounds(
+    formula: str, write_policy: Any, small_deal: Any
+) -> None:
+    unit = "count" if formula.startswith("break_even") else "money"
+    measures = {"projection": {"unit": unit, "formula": formula.replace("'", '"')}}
+    equity = {"wholesale_factor": "80%", "disposal_cost": "$1,000"}
+    fixed = Fixed(Policy.from_text(write_policy("not missing(projection)", measures=measures, equity=equity)))
+    for price, rate, months, value in PROJECTED_DEALS:
+        values = [{"basis": "msrp", "amount": value}] if value else []
+        vehicle = {"condition": "used", "mileage": months % 25, "values": values}
+        given = {"apr_percent": rate} if rate else {}
+        deal = small_deal(cash_price=price, term_months=months, vehicle=vehicle, **given)
+        assert fixed.disagreements(deal) == []
 
 
 @pytest.mark.parametrize(
@@ -234,7 +344,28 @@ def bound_payments_too_low(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Terms, "payment", lambda self, *parts: self.whole("payment", 0, 100))
 
 
+def bound_projections_too_low(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Terms, "projection", lambda self, *parts: (self.whole("projection", 0, 3), True))
+
+
+def sum_the_rows_that_do_not_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TableEncoder, "_sums_apart", lambda self, numbers: None)
+    patch.setattr(TableEncoder, "_total", lambda self, values: (Case(True, constant(84), constant(1)),))
+
+
+def let_several_rows_be_unique(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TableEncoder, "_only", lambda self: self._in_order(range(len(self.hits))))
+
+
+def forget_the_default(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TableEncoder, "_with_default", lambda self, found: found._replace(taken=(*found.taken, False)))
+
+
 BREAKS = (
+    bound_projections_too_low,
+    sum_the_rows_that_do_not_hold,
+    let_several_rows_be_unique,
+    forget_the_default,
     take_lesser_for_greater,
     forget_the_rest_of_a_list,
     let_unknown_rows_pass,
@@ -249,7 +380,11 @@ BREAKS = (
 
 EVERY_OPERATION: dict[str, Any] = {
     "measures": {"share": {"unit": "money", "formula": "33.33% * cash_price"}},
-    "limits": {"table": {"unit": "count", "rows": [{"when": "mileage > 5", "limit": "60"}, {"limit": "72"}]}},
+    "limits": {
+        "table": {"unit": "count", "rows": [{"when": "mileage > 5", "limit": "60"}, {"limit": "72"}]},
+        "unique": table("unique", "default", ("60", "48", "60")),
+        "total": table("sum", "default", ("60", "12", "12")),
+    },
 }
 RULES = (
     "min(cash_price, $5,000) <= doc_fee + cash_down",
@@ -260,11 +395,17 @@ RULES = (
     "term_months < 72 or mileage < 5",
     "first_known(given_monthly_payment, cash_price) == $150.01",
     "level_payment(cash_price, apr_percent, term_months) > $100",
+    "term_months <= unique",
+    "term_months <= total",
+    "break_even(cash_price, 7.9%, term_months, cash_price / 2) > 6",
 )
 DEALS: tuple[dict[str, Any], ...] = (
     {"cash_price": "10000.01", "trade_ins": LONG},
     {"doc_fee": "4999.99", "cash_down": "1.00", "monthly_payment": "150.01", "apr_percent": "7.9"},
     {"vehicle": {"condition": "used", "values": [{"basis": "kbb_trade_in", "amount": "0.00"}]}, "term_months": 71},
+    {"applicant": {"first_time_buyer": True, "covered_borrower": True}},
+    {"applicant": {"first_time_buyer": True, "covered_borrower": False}},
+    {"applicant": {"first_time_buyer": False, "covered_borrower": False}},
 )
 
 

@@ -142,6 +142,121 @@ def test_a_table_whose_rows_cover_everything_is_told_to_drop_its_last_condition(
     assert only(closed.warnings).message.startswith("this row is never needed")
 
 
+# Tables by the other hit policies
+
+
+def listed(hit_policy: str, *entries: tuple[str, str], **more: Any) -> Document:
+    found = [{"when": when, "limit": limit} for when, limit in entries]
+    return {"unit": "count", "hit_policy": hit_policy, "rows": found, **({"on_no_hit": "unknown"} | more)}
+
+
+LOW, MIDDLE, HIGH = "credit_score < 660", "credit_score >= 650 and credit_score < 700", "credit_score >= 700"
+
+
+def test_rows_of_a_unique_table_that_overlap_are_found_with_a_deal(write_policy: Write) -> None:
+    limits = {"table": listed("unique", (LOW, "48"), (MIDDLE, "60"), (HIGH, "72"))}
+    text = write_policy("term_months <= table", limits=limits)
+    problem = only(review_policy(text).errors)
+    assert problem.message == "this row and row 1 (line 1) can both hold, and then hit_policy unique gives none"
+    assert problem.witness is not None
+    assert 650 <= problem.witness["applicant"]["credit_score"] < 660
+    evaluation = evaluated(text, problem.witness)
+    assert evaluation.outcome == "refer"
+
+
+def test_rows_of_a_unique_table_that_exclude_each_other_are_left_alone(look: Callable[..., Review]) -> None:
+    limits = {"table": listed("unique", ("credit_score < 650", "48"), (MIDDLE, "60"), (HIGH, "72"))}
+    assert told(look("term_months <= table", limits=limits)) == []
+
+
+@pytest.mark.parametrize(("middle", "is_found"), [("60", True), ("48", False)])
+def test_rows_of_an_any_table_must_agree_where_they_overlap(
+    middle: str, is_found: bool, look: Callable[..., Review]
+) -> None:
+    limits = {"table": listed("any", (LOW, "48"), (MIDDLE, middle), (HIGH, "72"))}
+    found = [problem.message for problem in look("term_months <= table", limits=limits).errors]
+    message = "this row and row 1 (line 1) can both hold with different limits, and then hit_policy any gives none"
+    assert found == [message] * is_found
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "min", "max"])
+def test_rows_that_are_collected_do_not_cover_each_other(aggregate: str, look: Callable[..., Review]) -> None:
+    table = listed("collect", ("credit_score < 700", "48"), ("credit_score < 650", "60"), aggregate=aggregate)
+    assert told(look("term_months <= table", limits={"table": table})) == []
+
+
+@pytest.mark.parametrize(("hit_policy", "effect"), [("any", "changes nothing"), ("collect", "is counted twice")])
+def test_a_row_that_is_repeated_where_every_row_counts_is_doubted(
+    hit_policy: str, effect: str, look: Callable[..., Review]
+) -> None:
+    more = {"aggregate": "sum"} if hit_policy == "collect" else {}
+    found = look("term_months <= table", limits={"table": listed(hit_policy, (LOW, "48"), (LOW, "48"), **more)})
+    assert found.errors == ()
+    assert only(found.warnings).message == f"this row repeats row 1 (line 1): it {effect}"
+
+
+def test_a_row_that_can_never_hold_is_found_by_every_hit_policy(look: Callable[..., Review]) -> None:
+    for hit_policy in ("first", "unique", "any"):
+        table = listed(hit_policy, (LOW, "48"), ("term_months > 60 and term_months < 60", "60"))
+        message = only(look("term_months <= table", limits={"table": table}).errors).message
+        assert message.startswith("contradictory bounds: term_months > 60"), hit_policy
+
+
+def test_a_default_that_is_never_needed_is_doubted(look: Callable[..., Review]) -> None:
+    rows = listed("unique", ('condition == "new"', "84"), ('condition == "used"', "72"))
+    table = {key: value for key, value in rows.items() if key != "on_no_hit"} | {"default": "60"}
+    found = look("term_months <= table", limits={"table": table})
+    assert only(found.warnings).message == (
+        "this default is never needed: the rows match every deal whose fields are known"
+    )
+
+
+def test_a_gap_that_is_meant_is_no_mistake_and_one_that_is_not_is_shown(look: Callable[..., Review]) -> None:
+    table = listed("unique", ("credit_score < 650", "48"), (HIGH, "72"))
+    assert told(look("term_months <= table", limits={"table": table})) == []
+    del table["on_no_hit"]  # type: ignore[attr-defined]
+    problem = only(look("term_months <= table", limits={"table": table}).errors)
+    assert problem.message == "limit table has a gap: a deal that matches no row has no limit"
+    assert problem.witness is not None
+    assert 650 <= problem.witness["applicant"]["credit_score"] < 700
+
+
+def test_the_row_of_a_table_by_priority_is_told_where_it_stands(write_policy: Write) -> None:
+    rows = [{"when": "credit_score < 700", "limit": "72"}, {"when": "credit_score < 650", "limit": "84"}]
+    rows.append({"when": "credit_score < 600", "limit": "72"})
+    table = {"unit": "count", "hit_policy": "priority", "output_values": ["84", "72"], "rows": rows, "default": "60"}
+    policy = json.loads(write_policy("term_months <= table", limits={"table": table}))
+    problem = only(review_policy(json.dumps(policy, indent=1)).errors)
+    assert "can never match" in problem.message
+    assert "credit_score < 600" in problem.source_line
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        "total > 84",
+        "total == 73",
+        "least > 60 and credit_score < 640",
+        "counted > 2",
+        'break_even_month > 0 and amount_financed <= book_value("jdpower_clean_trade") and condition == "used"',
+        "peak_shortfall > amount_financed",
+        "break_even_month > term_months",
+    ],
+)
+def test_a_guarantee_about_tables_and_projections_is_proved(never: str, look: Callable[..., Review]) -> None:
+    entries = (LOW, "60"), ("credit_score < 640", "12"), ("credit_score < 600", "12")
+    limits = {
+        "total": listed("collect", *entries, aggregate="sum"),
+        "least": listed("collect", *entries, aggregate="min"),
+        "counted": {"unit": "count", "hit_policy": "collect", "aggregate": "count", "rows": [
+            {"when": when, "limit": limit} for when, limit in entries[:2]
+        ]},
+    }  # fmt: skip
+    found = look("term_months <= total", limits=limits, guarantees=[{"never": never}])
+    assert [problem.message for problem in found.errors] == []
+    assert found.proved == 1
+
+
 def test_limits_that_are_looser_for_a_worse_tier_are_doubted(look: Callable[..., Review]) -> None:
     steps = {"A": "120%", "B": "125%", "C": "110%"}
     table = [{"when": f'tier == "{tier}"', "limit": limit} for tier, limit in steps.items()]
