@@ -12,6 +12,7 @@ from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
+from dealgate.rules.review import Review, review_policy
 from dealgate.rules.table_files import MOST_BYTES, TableError
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
@@ -31,12 +32,27 @@ class PolicyDocument(NamedTuple):
 def load_policy(name: str | None = None) -> PolicyDocument:
     """Read a policy file, or a shipped policy by its name. Raises `PolicyError`, also for a file that cannot be read."""
     name = name or DEFAULT
+    text, file = _text(name)
+    tables = _tables_beside(name)
+    policy = Policy.from_text(text, file, tables)
+    if not tables or not tables.read:
+        return PolicyDocument(text, policy)
+    Policy.from_text(policy.self_contained, file)  # what is stored must be readable without the files, years from now
+    return PolicyDocument(policy.self_contained, policy)
+
+
+def _tables_beside(name: str) -> "TableFolder | None":
+    """Where a policy's tables are looked for; a shipped policy has none in files."""
+    return None if name in SHIPPED else TableFolder(Path(name).parent)
+
+
+def _text(name: str) -> tuple[str, str]:
+    """The text of a policy document, and what its file is called in messages."""
     if name in SHIPPED:
         shipped = files("dealgate.rules") / "policies" / f"{name.replace('-', '_')}.yaml"
-        return _read(shipped.read_bytes(), f"{name}.yaml")
-    tables = TableFolder(Path(name).parent)
+        return _decoded(shipped.read_bytes(), f"{name}.yaml"), f"{name}.yaml"
     try:
-        return _read(Path(name).read_bytes(), name, tables)
+        return _decoded(Path(name).read_bytes(), name), name
     except OSError as error:
         message = f"the policy cannot be read: {error.strerror or error}"
         raise PolicyError(
@@ -77,16 +93,27 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(MOST_BYTES + 1)
 
 
-def _read(data: bytes, file: str, tables: TableFolder | None = None) -> PolicyDocument:
+def _decoded(data: bytes, file: str) -> str:
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(file, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
-    policy = Policy.from_text(text, file, tables)
-    if not tables or not tables.read:
-        return PolicyDocument(text, policy)
-    Policy.from_text(policy.self_contained, file)  # what is stored must be readable without the files, years from now
-    return PolicyDocument(policy.self_contained, policy)
+
+
+def review(name: str) -> Review:
+    """Everything that is wrong or doubtful about a policy: its text, what can be proved of it, its examples.
+
+    Raises `PolicyError` for a file that cannot be read as text.
+    """
+    text, file = _text(name)
+    found = review_policy(text, file, _tables_beside(name))
+    if found.policy is None:
+        return found
+    try:
+        check_policy(PolicyDocument(text, found.policy))
+    except PolicyError as error:
+        return found._replace(errors=PolicyError([*found.errors, *error.problems]).problems)
+    return found
 
 
 _compiled: WeakValueDictionary[tuple[object, ...], CompiledPolicy] = WeakValueDictionary()

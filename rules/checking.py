@@ -14,6 +14,7 @@ from dealgate.rules.expressions import (
     Arithmetic,
     BookValueOn,
     Comparison,
+    DealOutcome,
     Expression,
     Extreme,
     FieldName,
@@ -34,7 +35,7 @@ from dealgate.rules.expressions import (
     Violated,
     Year,
 )
-from dealgate.rules.fields import FIELDS, LISTS, FieldOfDeal, ListOfDeal, Unit
+from dealgate.rules.fields import FIELDS, LISTS, ListOfDeal, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
 
 MAX_LITERAL = 10**15
@@ -71,11 +72,12 @@ ARITHMETIC_UNITS = {"+": SUM_UNITS, "-": SUM_UNITS, "*": PRODUCT_UNITS, "/": QUO
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression may name. `rules` is None where `violated()` has no meaning."""
+    """What an expression may name. `rules` is None where `violated()` has no meaning; `outcomes` are the words of an outcome."""
 
     measures: Mapping[str, Unit] = field(default_factory=dict)
     limits: Mapping[str, Unit] = field(default_factory=dict)
     rules: frozenset[str] | None = None
+    outcomes: tuple[str, ...] = ()
 
 
 def read_expression(text: str, scope: Scope, wanted: Unit | None = None) -> Expression:
@@ -178,6 +180,8 @@ class _Checker:
             return MeasureName(name, self.scope.measures[name])
         if name in FIELDS:
             return FieldName(name, FIELDS[name].unit)
+        if name == "outcome" and self.scope.outcomes:
+            return DealOutcome()
         if name in LISTS:
             raise _mistake(
                 token,
@@ -244,13 +248,16 @@ class _Checker:
 
     def _check_word(self, operand: Expression, option: Expression, node: Syntax | Token) -> None:
         """A word a field can never hold is a typo that would silence the rule."""
-        spec: FieldOfDeal | None = None
+        words: tuple[str, ...] = ()
         if isinstance(operand, FieldName):
-            spec = FIELDS[operand.name]
+            words = FIELDS[operand.name].words
         elif isinstance(operand, ItemName) and self.items:
-            spec = self.items.items[operand.name]
-        if spec and spec.words and isinstance(option, Text) and option.value not in spec.words:
-            raise _mistake(node, f"{spec.name} is never {option.value!r}", did_you_mean(option.value, spec.words))
+            words = self.items.items[operand.name].words
+        elif isinstance(operand, DealOutcome):
+            words = self.scope.outcomes
+        if words and isinstance(option, Text) and option.value not in words:
+            name = getattr(operand, "name", "")
+            raise _mistake(node, f"{name} is never {option.value!r}", did_you_mean(option.value, words))
 
     # Arithmetic
 

@@ -5,7 +5,7 @@ Only what a policy needs: no anchors (a document must read the way it looks), no
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
@@ -39,23 +39,54 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a policy document."""
+    """One mistake in a policy document, or one doubt about it. `witness` is a deal that shows it."""
 
     file: str
     place: Place
     message: str
     suggestion: str = ""
     source_line: str = ""
+    is_warning: bool = False
+    witness: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        text = f"{self.file}:{self.place.line}:{self.place.column}: error: {self.message}"
+        word = "warning" if self.is_warning else "error"
+        text = f"{self.file}:{self.place.line}:{self.place.column}: {word}: {self.message}"
         if self.source_line.strip():
             shown = self.source_line.replace("\t", " ")
             width = max(1, min(self.place.width, len(shown) - self.place.column + 1))
             text += f"\n    {shown}\n    {' ' * (self.place.column - 1)}{'^' * width}"
         if self.suggestion:
             text += f"\n    {self.suggestion}"
+        if self.witness:
+            text += f"\n    for example: {', '.join(_told(self.witness))}"
         return text
+
+    def document(self) -> dict[str, Any]:
+        """As an editor or a pipeline reads it."""
+        return {
+            "file": self.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "end_column": self.place.column + self.place.width,
+            "severity": "warning" if self.is_warning else "error",
+            "message": self.message,
+            "suggestion": self.suggestion or None,
+            "witness": dict(self.witness) if self.witness else None,
+        }
+
+
+def _told(value: Any, path: str = "") -> Iterator[str]:
+    """What a deal states, on one line for people; its id tells nothing."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            if name != "deal_id":
+                yield from _told(part, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _told(part, f"{path}[{index}]")
+    else:
+        yield f"{path} {str(value).lower() if isinstance(value, bool) else value}"
 
 
 class PolicyError(ValueError):

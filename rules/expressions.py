@@ -174,6 +174,14 @@ class Violated:
 
 
 @dataclass(frozen=True, slots=True)
+class DealOutcome:
+    """The outcome of the whole submission: only a guarantee may read it, since the rules make it."""
+
+    name: str = "outcome"
+    unit: Unit = Unit.TEXT
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     operand: "Expression"
     unit: Unit = Unit.BOOLEAN
@@ -210,11 +218,11 @@ Numeric: TypeAlias = (
     | ListedValue
 )
 Logical: TypeAlias = Truth | Comparison | Membership | Missing | Violated | Not | All | Any
-Expression: TypeAlias = Numeric | Text | Logical
+Expression: TypeAlias = Numeric | Text | DealOutcome | Logical
 
 EXPRESSION_TYPES = (
     Number, Text, Truth, FieldName, ItemName, MeasureName, LimitName, Arithmetic, Extreme, FirstKnown, ListSum, Year,
-    LevelPayment, Projected, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, Not, All, Any,
+    LevelPayment, Projected, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, DealOutcome, Not, All, Any,
 )  # fmt: skip
 
 

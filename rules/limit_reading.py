@@ -26,6 +26,12 @@ Found = TypeVar("Found")
 
 ONE_NUMBER = "A limit is one number: use first, unique, any or priority, or collect with an aggregate."
 
+CLOSE_THE_GAP = "End with a row without 'when', give a 'default', or say on_no_hit: unknown."
+
+
+def gap_message(limit: str) -> str:
+    return f"limit {limit} has a gap: a deal that matches no row has no limit"
+
 
 class ReadsExpressions(Protocol):
     def __call__(self, node: Node | None, scope: Scope, wanted: Unit | None) -> Expression | None: ...
@@ -41,6 +47,7 @@ class LimitReader:
         self.scope = scope
         self.expression = expression
         self.find_table = find_table
+        self.allow_gaps = False
 
     def limit(self, name: str, node: Node) -> Limit | None:
         before = len(self.report.problems)
@@ -110,7 +117,7 @@ class LimitReader:
 
     def _default(self, node: Node, unit: Unit | None) -> Row | None:
         value = self.expression(node, self.scope, unit)
-        return Row(None, value, f"{self.report.file}:{node.place.line}") if value is not None else None
+        return Row(None, value, f"{self.report.file}:{node.place.line}", ("default",)) if value is not None else None
 
     def _output_values(self, node: Node | None, unit: Unit | None) -> list[Expression]:
         if node is None:
@@ -127,18 +134,18 @@ class LimitReader:
         if len(items) > MOST_ROWS:
             self.report.add(node.place, f"limit {table.name} has {len(items):,} rows; at most {MOST_ROWS:,} are read")
             return
-        for item in items:
-            table.rows.append(self._row(table, item))
+        for index, item in enumerate(items):
+            table.rows.append(self._row(table, item, index))
             table.places.append(item.place)
 
-    def _row(self, table: _Table, node: Node) -> Row | None:
+    def _row(self, table: _Table, node: Node, index: int) -> Row | None:
         parts = self.report.table(node, f"a row of {table.name}", ("limit",), ("when", "origin"))
         when = self.expression(parts["when"], self.scope, Unit.BOOLEAN) if "when" in parts else None
         limit = self.expression(parts.get("limit"), self.scope, table.unit)
         origin = self.report.text(parts["origin"], "origin") if "origin" in parts else ""
         if limit is None or ("when" in parts and when is None):
             return None
-        return Row(when, limit, origin or f"{self.report.file}:{node.place.line}")
+        return Row(when, limit, origin or f"{self.report.file}:{node.place.line}", ("rows", index))
 
     # Rows of a file
 
@@ -184,7 +191,7 @@ class LimitReader:
         reader = _FileRows(self.report, self.scope, table.unit, place)
         if found.default is not None and table.default is None:
             value = reader.limit(found.default)
-            table.default = Row(None, value, found.default.place) if value is not None else None
+            table.default = Row(None, value, found.default.place, ("table",)) if value is not None else None
         if found.output_values and not table.output_values:
             table.output_values = reader.output_values(found.output_values)
 
@@ -251,11 +258,11 @@ class LimitReader:
             self.report.add(parts["on_no_hit"].place, "on_no_hit: unknown can never come about here")
         if on_no_hit == "default" and table.default is None:
             self.report.add(parts["on_no_hit"].place, "on_no_hit: default needs the entry 'default'")
-        if not closed and table.default is None and not on_no_hit:
+        if not closed and table.default is None and not on_no_hit and not self.allow_gaps:
             self.report.add(
                 table.node.place,
-                f"limit {table.name} has a gap: a deal that matches no row has no limit",
-                "End with a row without 'when', give a 'default', or say on_no_hit: unknown.",
+                gap_message(table.name),
+                CLOSE_THE_GAP,
             )
 
 
@@ -282,7 +289,9 @@ class _FileRows:
                 parts += self.condition(name.text, unit, cell)
             limit = self.limit(line.limit)
             rows.append(
-                Row(_all_of(parts), limit, line.origin) if limit is not None and self.problems == before else None
+                Row(_all_of(parts), limit, line.origin, ("table", len(rows)))
+                if limit is not None and self.problems == before
+                else None
             )
         if self.problems > MOST_PROBLEMS:
             self.report.add(self.place, f"{self.problems - MOST_PROBLEMS:,} more problems in this table")

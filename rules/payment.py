@@ -10,8 +10,10 @@ LONGEST_TERM = 1200
 
 
 @lru_cache(maxsize=512)
-def _annuity(rate_numerator: int, rate_denominator: int, months: int) -> tuple[int, int]:
-    """Payment per unit of amount as an exact ratio: r(1+r)^n / ((1+r)^n - 1), where r is the yearly rate / 12."""
+def payment_share(rate_numerator: int, rate_denominator: int, months: int) -> tuple[int, int]:
+    """Payment per unit of amount as an exact ratio: r(1+r)^n / ((1+r)^n - 1), where r is the yearly rate / 12; 1/n at no rate."""
+    if rate_numerator == 0:
+        return 1, months
     common = gcd(rate_numerator, rate_denominator * 12)
     a, b = rate_numerator // common, rate_denominator * 12 // common
     grown, whole = (a + b) ** months, b**months
@@ -26,7 +28,5 @@ def level_payment(amount: int, amount_denominator: int, rate: int, rate_denomina
     """
     if amount <= 0 or rate < 0 or not 0 < months <= LONGEST_TERM:
         return None
-    if rate == 0:
-        return half_up(amount, amount_denominator * months)
-    numerator, denominator = _annuity(rate, rate_denominator, months)
+    numerator, denominator = payment_share(rate, rate_denominator, months)
     return half_up(amount * numerator, amount_denominator * denominator)

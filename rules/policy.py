@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -52,11 +52,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a limit's table. `origin` says where it stands, for evidence."""
+    """One row of a limit's table. `origin` says where it stands, for evidence.
+
+    `path` leads to it from the limit's entry in the document: ("rows", 2), ("default",), or ("table", 2) for a row of a file.
+    """
 
     when: Expression | None
     limit: Expression
     origin: str
+    path: tuple[str | int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Guarantee:
+    """What the document promises of every possible deal: `never` is true of none."""
+
+    never: Expression
+
+
+@dataclass(frozen=True)
 class Policy:
     """A checked policy version. Read one with `read_policy` or `Policy.from_text`."""
 
@@ -138,6 +149,7 @@ class Policy:
     equity: Equity
     examples: tuple[Example, ...]
     file: str = ""
+    guarantees: tuple[Guarantee, ...] = ()
 
     @classmethod
     def from_text(cls, text: str, file: str = "policy", find_table: FindTable | None = None) -> Self:
@@ -177,6 +189,19 @@ class Policy:
             layers[depth[rule.id]].append(rule)
         return tuple(map(tuple, layers))
 
+    def outcome(self, results: Mapping[str, str]) -> Outcome:
+        """What follows for the submission from the results of its rules."""
+        found = []
+        for rule in self.rules:
+            match results[rule.id]:
+                case "violated":
+                    found.append(rule.otherwise)
+                case "mitigated" if rule.mitigated_by:
+                    found.append(rule.mitigated_by.to)
+                case "not_evaluable":
+                    found.append(self.on_unknown)
+        return Outcome.most_severe(found)
+
     @cached_property
     def content(self) -> dict[str, Any]:
         """Everything that can bear on a decision, shipped measures included, in one spelling. It is itself a policy document."""
@@ -197,6 +222,8 @@ class Policy:
         }
         if self.effective_to:
             content["effective_to"] = self.effective_to.isoformat()
+        if self.guarantees:
+            content["guarantees"] = [{"never": expression_text(guarantee.never)} for guarantee in self.guarantees]
         return content
 
     @cached_property

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from functools import cache
@@ -33,6 +34,7 @@ from dealgate.rules.parsing import ExpressionError
 from dealgate.rules.policy import (
     CycleError,
     Example,
+    Guarantee,
     Limit,
     Measure,
     Mitigation,
@@ -55,13 +57,16 @@ MOST_RULES, MOST_EXAMPLES = 5_000, 500
 """Each rule is compiled and proved on every deal, and each example is such a deal."""
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
-BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "examples")
+BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "guarantees", "examples")
 
 
-def read_policy(text: str, file: str = "policy", find_table: FindTable | None = None) -> Policy:
+def read_policy(
+    text: str, file: str = "policy", find_table: FindTable | None = None, *, allow_gaps: bool = False
+) -> Policy:
     """Read and check one policy document; `find_table` gives the content of a table's file.
 
-    Raises `PolicyError` with every problem found.
+    Raises `PolicyError` with every problem found. With `allow_gaps` tables may lack their last row: only a review, which
+    looks for a deal in the gap, reads that way.
     """
     text = text.removeprefix("\ufeff")
     report = Report(file, text)
@@ -70,7 +75,9 @@ def read_policy(text: str, file: str = "policy", find_table: FindTable | None = 
     except PolicyError as error:
         report.adopt(error)
         raise PolicyError(report.problems) from None
-    policy = _Reader(report, shipped_measures(), find_table).policy(root)
+    reader = _Reader(report, shipped_measures(), find_table)
+    reader.allow_gaps = allow_gaps
+    policy = reader.policy(root)
     if policy is None:
         raise PolicyError(report.problems)
     return policy
@@ -118,6 +125,7 @@ class _Reader:
         self.report = report
         self.find_table = find_table
         self.shipped = shipped
+        self.allow_gaps = False
         self.scope = Scope({name: measure.unit for name, measure in shipped.items()})
 
     def policy(self, root: Node) -> Policy | None:
@@ -126,6 +134,7 @@ class _Reader:
         self._declare(entries.get("measures"), entries.get("limits"), entries.get("rules"))
         measures = {**self.shipped, **self.measures(entries.get("measures"))}
         reader = LimitReader(self.report, self.scope, self._expression, self.find_table)
+        reader.allow_gaps = self.allow_gaps
         limits = {name: limit for name, node in limit_nodes.items() if (limit := reader.limit(name, node))}
         self._refuse_cycles(entries, {**measures, **limits})
         rules = self._rules(entries.get("rules"))
@@ -150,6 +159,7 @@ class _Reader:
             equity=self.equity(entries.get("equity")),
             examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
+            guarantees=self._guarantees(entries.get("guarantees")),
         )
         return None if self.report.problems else policy
 
@@ -377,6 +387,20 @@ class _Reader:
         if to and otherwise and Outcome(to).severity >= Outcome(otherwise).severity:
             self.report.add(parts["to"].place, f"a mitigation to {to!r} does not soften {otherwise!r}")
         return Mitigation(when, Outcome(to)) if when is not None and to else None
+
+    def _guarantees(self, node: Node | None) -> tuple[Guarantee, ...]:
+        if node is None:
+            return ()
+        scope = replace(self.rule_scope, outcomes=tuple(outcome.value for outcome in Outcome))
+        found = []
+        for item in self.report.list(node, "guarantees"):
+            parts = self.report.table(item, "a guarantee", ("never",))
+            never = self._expression(parts.get("never"), scope, Unit.BOOLEAN)
+            if isinstance(never, Truth):
+                self.report.add(parts["never"].place, "this guarantee does not depend on the deal")
+            elif never is not None:
+                found.append(Guarantee(never))
+        return tuple(found)
 
     def _refuse_cycles(self, entries: Mapping[str, Node], definitions: Mapping[str, Measure | Limit]) -> None:
         try:

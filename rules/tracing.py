@@ -16,6 +16,7 @@ from dealgate.rules.expressions import (
     Arithmetic,
     BookValueOn,
     Comparison,
+    DealOutcome,
     Expression,
     Extreme,
     FieldName,
@@ -90,6 +91,8 @@ class Trace:
                 return self._sum(expression)
             case Missing(operand):
                 return self.value(operand) is None
+            case DealOutcome():
+                return self.policy.outcome(self.reckoning.results).value
             case Violated(rule):
                 result = self.reckoning.results[rule]
                 return None if result == Result.NOT_EVALUABLE else result in {Result.VIOLATED, Result.MITIGATED}

@@ -1,11 +1,18 @@
 """`dealgate policy check`."""
 
+import json
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dealgate.adapters.command_line.failures import exit_codes
+from dealgate.adapters.command_line.failures import BAD_INPUT, exit_codes
+
+if TYPE_CHECKING:
+    from dealgate.rules.document import Problem
+    from dealgate.rules.review import Review
 
 app = typer.Typer(help="Policy documents.", no_args_is_help=True)
 
@@ -13,20 +20,68 @@ app = typer.Typer(help="Policy documents.", no_args_is_help=True)
 @app.command()
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A policy file, or a shipped policy by name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
+    witnesses: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the deals that show what was found here, one file each.")
+    ] = None,
 ) -> None:
-    """Check a policy document and run its examples."""
-    from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
+    """Check a policy document, prove what can be proved of it, and run its examples."""
+    from dealgate.adapters.policies import review  # noqa: PLC0415
+    from dealgate.rules.document import PolicyError  # noqa: PLC0415
+    from dealgate.rules.review import Review  # noqa: PLC0415
 
     with exit_codes():
-        document = load_policy(file)
-        check_policy(document)
-        policy = document.policy
-        counted = (_counted(len(part), word) for part, word in ((policy.rules, "rule"), (policy.limits, "limit")))
-        examples = f"{_counted(len(policy.examples), 'example')} {'holds' if len(policy.examples) == 1 else 'hold'}"
-        print(f"{policy.name} {policy.version}: {', '.join(counted)}, {examples}")
-        print(f"sha256 {policy.sha256}")
-        if not policy.examples:
-            print("note: the document states no examples; nothing shows that it means what it says", file=sys.stderr)
+        try:
+            found = review(file)
+        except PolicyError as error:
+            found = Review(None, error.problems)
+        if witnesses:
+            _write(witnesses, [*found.errors, *found.warnings])
+        if as_json:
+            print(json.dumps(_document(file, found), ensure_ascii=False, indent=2))
+        else:
+            _tell(found)
+        if found.errors:
+            raise typer.Exit(BAD_INPUT)
+
+
+def _tell(found: "Review") -> None:
+    for problem in (*found.errors, *found.warnings):
+        print(problem, file=sys.stderr)
+    policy = found.policy
+    if policy is None or found.errors:
+        return
+    counted = (_counted(len(part), word) for part, word in ((policy.rules, "rule"), (policy.limits, "limit")))
+    examples = f"{_counted(len(policy.examples), 'example')} {'holds' if len(policy.examples) == 1 else 'hold'}"
+    print(f"{policy.name} {policy.version}: {', '.join(counted)}, {examples}")
+    print(f"sha256 {policy.sha256}")
+    if policy.guarantees:
+        print(f"{found.proved} of {_counted(len(policy.guarantees), 'guarantee')} proved for every possible deal")
+    if not policy.examples:
+        print("note: the document states no examples; nothing shows that it means what it says", file=sys.stderr)
+
+
+def _document(file: str, found: "Review") -> dict[str, object]:
+    policy = found.policy
+    return {
+        "file": file,
+        "policy": {"name": policy.name, "version": policy.version, "sha256": policy.sha256} if policy else None,
+        "errors": [problem.document() for problem in found.errors],
+        "warnings": [problem.document() for problem in found.warnings],
+        "guarantees": {"stated": len(policy.guarantees) if policy else None, "proved": found.proved},
+    }
+
+
+def _write(folder: Path, problems: "Iterable[Problem]") -> None:
+    """Each deal under the line of the document that it is about; several of one line are numbered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seen: dict[str, int] = {}
+    for problem in problems:
+        if problem.witness:
+            name = str(problem.witness["deal_id"])
+            seen[name] = seen.get(name, 0) + 1
+            file = folder / (f"{name}.json" if seen[name] == 1 else f"{name}-{seen[name]}.json")
+            file.write_text(json.dumps(problem.witness, indent=2) + "\n", encoding="utf-8")
 
 
 def _counted(number: int, word: str) -> str:

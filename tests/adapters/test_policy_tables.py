@@ -101,3 +101,30 @@ def test_the_text_of_a_policy_without_files_is_stored_as_it_was_written(folder: 
     text = TEXT.replace("table: TABLE", "rows: [{limit: 110%}]")
     (folder / "plain.yaml").write_text(text, encoding="utf-8")
     assert load_policy(str(folder / "plain.yaml")).text == text
+
+
+# Reviews
+
+
+def test_a_review_proves_the_rows_of_a_file_and_says_where_in_it_they_stand(folder: Path) -> None:
+    table = 'tier,state,limit\n"A, B",-,125 %\nA,-,130 %\nC,XX,120 %\n-,-,110 %\n'
+    (folder / "tables" / "limits.csv").write_text(table, encoding="utf-8")
+    ran = invoke("policy", "check", folder / "policy.yaml", "--json")
+    found = json.loads(ran.stdout)
+    error = next(problem for problem in found["errors"] if "never match" in problem["message"])
+    assert error["message"] == (
+        "tables/limits.csv, line 3: this row can never match: "
+        "the row at tables/limits.csv, line 2 takes every deal that it is for"
+    )
+    assert (error["line"], error["witness"]["applicant"]["tier"]) == (7, "A")
+    assert [problem["message"] for problem in found["warnings"]] == [
+        "tables/limits.csv, line 4: 'XX' is no code of a state or territory"
+    ]
+    assert ran.exit_code == 2
+
+
+def test_a_gap_in_a_file_is_shown_by_a_deal(folder: Path) -> None:
+    (folder / "tables" / "limits.csv").write_text("term_months,limit\n<= 60,125 %\n>= 62,110 %\n", encoding="utf-8")
+    problem = next(iter(json.loads(invoke("policy", "check", folder / "policy.yaml", "--json").stdout)["errors"]))
+    assert problem["message"] == "limit max_ltv has a gap: a deal that matches no row has no limit"
+    assert problem["witness"]["term_months"] == 61

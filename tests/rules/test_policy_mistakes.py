@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from dealgate import Policy, PolicyError
-from dealgate.rules.document import Place
+from dealgate.rules.document import Place, Problem
+from dealgate.rules.review import review_policy
 
 GOOD = """\
 policy: small
@@ -198,7 +199,165 @@ EXAMPLES = [
     Broken("    expect: {", "    expect: «[] #", f"expect {NO_MAPPING}"),
 ]
 
-EVERYTHING = [*YAML, *HEAD, *MEASURES, *LIMITS, *RULES, *EXAMPLES]
+GUARANTEES = [
+    Broken("examples:", "guarantees: «{never: mileage > 5}\nexamples:", "guarantees must be a list"),
+    Broken("examples:", "guarantees:\n  - «mileage > 5\nexamples:", f"a guarantee {NO_MAPPING}"),
+    Broken("examples:", "guarantees:\n  - «{}\nexamples:", "a guarantee lacks the entry 'never'"),
+    Broken(
+        "examples:", "guarantees:\n  - «newer»: mileage > 5\nexamples:", "a guarantee has no entry", "mean 'never'?"
+    ),
+    Broken("examples:", "guarantees:\n  - never: «mileage»\nexamples:", "this is a count, where a boolean is needed"),
+    Broken("examples:", "guarantees:\n  - never: «false\nexamples:", "this guarantee does not depend on the deal"),
+    Broken(
+        "examples:", 'guarantees:\n  - never: outcome == «"passed"»\nexamples:', "outcome is never 'passed'", "'pass'?"
+    ),
+    Broken(
+        "examples:", 'guarantees:\n  - never: outcome in ["pass", «"reject"»]\nexamples:', "outcome is never 'reject'"
+    ),
+    Broken("examples:", 'guarantees:\n  - never: «outcome < "flag"»\nexamples:', "a text has no order"),
+    Broken("examples:", 'guarantees:\n  - never: violated(«"LTW"»)\nexamples:', "no rule has the id 'LTW'", "'LTV'?"),
+    Broken(DEMAND, '«outcome» == "pass"', "unknown name 'outcome'"),
+]
+
+EVERYTHING = [*YAML, *HEAD, *MEASURES, *LIMITS, *RULES, *EXAMPLES, *GUARANTEES]
+
+TIER_A = '      - when: tier == "A"\n        limit: 125%\n'
+SCORES = "credit_score > 700 and credit_score < 650"
+REASON = "reason: Too much on too little"
+SPECIFIC = "it must be specific (Regulation B, comment 9(b)(2)-1)"
+
+REVIEWED = [
+    # What a reading cannot know
+    Broken(TIER_A, f'{TIER_A}      - when: «tier == "A"»\n        limit: 120%\n', "this row repeats row 1 (line 17)"),
+    Broken(
+        TIER_A,
+        f'{TIER_A}      - when: «tier == "A" and mileage < 9»\n        limit: 1%\n',
+        "this row can never match: row 1 (line 17) takes every deal that it is for",
+        "Put the narrower row first",
+    ),
+    Broken(
+        TIER_A,
+        f'{TIER_A}      - when: tier != "A"\n        limit: 9%\n      - when: «mileage > 5»\n        limit: 9%\n',
+        "this row can never match: the rows above it take",
+        "Put the narrower row first",
+    ),
+    Broken('tier == "A"', f"«{SCORES}»", f"contradictory bounds: {SCORES} can never hold", "Correct the bounds"),
+    Broken('tier == "A"', f"mileage < 5 or «{SCORES}»", f"contradictory bounds: {SCORES} can never hold"),
+    Broken('tier == "A"', f"not (mileage < 5 or «{SCORES}»)", f"contradictory bounds: {SCORES} can never hold"),
+    Broken(
+        TABLE,
+        '  max_ltv: «{unit: percent, rows: [{when: tier == "A", limit: 1%}, {when: tier != "A", limit: 2%}]}\n',
+        "limit max_ltv has a gap",
+        "Every deal whose fields are known matches a row: leave the 'when' off the last one.",
+    ),
+    Broken(
+        TABLE,
+        "  max_ltv: «{unit: percent, rows: [{when: mileage > 5, limit: 1%}]}\n",
+        "limit max_ltv has a gap",
+        "End with",
+    ),
+    Broken(DEMAND, "«mileage >= 0»", "rule LTV can never be violated: its requirement holds for every deal"),
+    Broken(DEMAND, "«missing(tier) or total_ltv > 0% or total_ltv <= 0%»", "rule LTV can never be violated"),
+    Broken(
+        DEMAND, "«term_months < 0»", "rule LTV is violated by every deal that can be judged", "Correct the requirement."
+    ),
+    Broken(
+        "applies: cash_price > $0", f"applies: «{SCORES}»", "rule LAYER can never be violated: it applies to no deal"
+    ),
+    Broken(
+        "applies: cash_price > $0",
+        "applies: cash_price > $0 and (mileage < 5 or «mileage < 0»)",
+        "contradictory bounds: mileage < 0",
+    ),
+    Broken('not violated("LTV")', "«cash_price > $0»", "rule LAYER can never be violated"),
+    Broken(
+        'not violated("LTV")', "«missing(cash_price)»", "? rule LAYER is violated by every deal to which it applies"
+    ),
+    Broken("credit_score >= 760", "«credit_score > 900»", "? the mitigation of LAYER can never help"),
+    Broken("credit_score >= 760", "«cash_price > $0»", "? every deal that breaks LAYER is mitigated"),
+    Broken(
+        f"  max_ltv:\n    unit: percent\n    hit_policy: first\n    rows:\n{TIER_A}",
+        '  «max_ltv»:\n    unit: percent\n    rows:\n      - when: tier == "A"\n        limit: 90%\n'
+        '      - when: tier == "B"\n        limit: 95%\n',
+        "? limit max_ltv is looser for tier B than for tier A",
+    ),
+    Broken(
+        "      - limit: 110%\n",
+        '      - when: tier != "A"\n        limit: 9%\n      - «limit: 110%\n',
+        "? this row is never needed",
+    ),
+    # Guarantees
+    Broken("examples:", "guarantees:\n  - never: «total_ltv > 125%»\nexamples:", "this guarantee does not hold"),
+    Broken(
+        "examples:",
+        "guarantees:\n  - never: «cash_price * mileage == $7.13 and cash_price * mileage * mileage == $71.31»\nexamples:",
+        "? this guarantee is not proved: it rests on arithmetic that is not linear",
+    ),
+    # Words
+    Broken(
+        "cash_down + rebate",
+        'book_value(«"kbb_trade_inn"»)',
+        "no list of bases holds 'kbb_trade_inn'",
+        "'kbb_trade_in'?",
+    ),
+    Broken(
+        "cash_down + rebate",
+        'book_value(«"auction"»)',
+        "? no list of bases holds 'auction'",
+        "deals carry this very word",
+    ),
+    Broken(
+        "[kbb_trade_in]",
+        "[«jdpower_clean_trad»]",
+        "? 'jdpower_clean_trad' is close to a basis",
+        "'jdpower_clean_trade'?",
+    ),
+    Broken('tier == "A"', 'state == «"tx"»', "state is never 'tx': it is two capital letters", "Did you mean 'TX'?"),
+    Broken('tier == "A"', 'state in ["TX", «"Texas"»]', "state is never 'Texas'", "two-letter code"),
+    Broken('tier == "A"', 'state == «"TZ"»', "? 'TZ' is no code of a state or territory", "Postal Service"),
+    Broken(
+        "cash_down + rebate", 'sum(products, price, kind == «"gapp"»)', "? 'gapp' is no product", "Did you mean 'gap'?"
+    ),
+    Broken(
+        "cash_down + rebate", 'sum(products, price, kind in ["gap", «"GAP"»])', "? 'GAP' is no product", "mean 'gap'?"
+    ),
+    Broken(
+        'tier == "A"',
+        'tier in ["A", "B", «"BB"»] or tier == "A" or tier == "B"',
+        "? tier 'BB' is named only here",
+        "'B'?",
+    ),
+    Broken(
+        'tier == "A"',
+        'tier in ["A", "B", «"b"»] or tier == "A" or tier == "B"',
+        "? tier 'b' is named only here",
+        "'B'?",
+    ),
+    # Reasons
+    Broken(
+        REASON,
+        "reason: «Internal policy»",
+        f"'Internal policy' is no sufficient reason: {SPECIFIC}",
+        "Name what was found",
+    ),
+    Broken(
+        REASON,
+        "reason: Not within «our credit standards»",
+        f"'our credit standards' is no sufficient reason: {SPECIFIC}",
+    ),
+    Broken(REASON, "reason: Does «not meet guidelines»", "is no sufficient reason"),
+    Broken(REASON, "reason: Applicant «failed to achieve a qualifying score»", "is no sufficient reason"),
+    Broken(REASON, "reason: «Insufficient score» on our system", "'Insufficient score' is no sufficient reason"),
+    Broken(REASON, "reason: «Credit score too low»", "'Credit score too low' is no sufficient reason"),
+    Broken(REASON, "reason: «Policy»", "'Policy' is no sufficient reason"),
+    Broken(
+        REASON,
+        "reason: " + "x" * 90 + "«yz»",
+        "? this reason has 92 characters; a line of a notice holds 90",
+        "Shorten it.",
+    ),
+]
+"""What only a review finds; a leading question mark says that it is a warning."""
 
 
 def marked(broken: Broken) -> tuple[str, Place]:
@@ -223,8 +382,50 @@ def test_a_mistake_is_told_with_its_place_and_its_remedy(broken: Broken) -> None
     assert f"small.yaml:{place.line}:{place.column}: error: {found[0].message}" in str(caught.value)
 
 
+@pytest.mark.parametrize("broken", REVIEWED, ids=lambda broken: ascii(broken.words)[1:60])
+def test_a_review_finds_what_a_reading_cannot_know(broken: Broken) -> None:
+    text, place = marked(broken)
+    found = review_policy(text, "small.yaml")
+    words = broken.words.removeprefix("? ")
+    is_warning = words != broken.words
+    told = [problem for problem in (found.warnings if is_warning else found.errors) if words in problem.message]
+    assert told, [problem.message for problem in (*found.errors, *found.warnings)]
+    assert broken.suggestion in told[0].suggestion
+    assert told[0].place == place
+    word = "warning" if is_warning else "error"
+    assert str(told[0]).startswith(f"small.yaml:{place.line}:{place.column}: {word}: {told[0].message}")
+
+
+@pytest.mark.parametrize("broken", EVERYTHING, ids=lambda broken: ascii(broken.words)[1:60])
+def test_a_review_tells_every_mistake_that_reading_finds(broken: Broken) -> None:
+    text, place = marked(broken)
+    told: list[Problem] = [problem for problem in review_policy(text).errors if broken.words in problem.message]
+    assert [problem.place for problem in told[:1]] == [place]
+
+
+def test_sufficient_reasons_are_left_alone() -> None:
+    for reason in (
+        "Value or type of collateral not sufficient",
+        "Credit history shown in the consumer report",
+        "Income insufficient for amount of credit requested",
+        "Unable to verify credit references",
+        "Unpaid balance on trade-in vehicle exceeds limits",
+        "Limited credit experience",
+        "Length of maturity requested",
+        "Age of automobile",
+        "Too many recent inquiries on credit bureau report",
+        "No insurance policy on the vehicle",
+    ):
+        assert review_policy(GOOD.replace("Too much on too little", reason)).errors == (), reason
+
+
 def test_the_good_document_is_good() -> None:
     assert [rule.id for rule in Policy.from_text(GOOD).rules] == ["LTV", "LAYER"]
+    assert review_policy(GOOD)[1:] == ((), (), 0)
+
+
+def test_there_is_a_broken_document_for_more_than_sixty_kinds_of_mistake() -> None:
+    assert len({broken.words for broken in (*EVERYTHING, *REVIEWED)}) > 60
 
 
 def test_rules_that_rest_on_each_other_are_told_in_a_circle() -> None:

@@ -1,0 +1,566 @@
+"""From the typed tree to SMT: the fourth reader of a policy. What it says of every deal, the reference says of each.
+
+A number is a set of cases, of which exactly one holds where the number is known: a table of constant limits stays a choice
+between constants, and a share compared with it stays linear. Logic is Kleene's: a truth says when it is known to hold and
+when it is known not to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from math import lcm, prod
+
+from dealgate.rules.any_deal import ALWAYS_IN_ITEMS, AnyDeal, Item, Rest, Variable
+from dealgate.rules.compiling import RATE_DENOMINATOR
+from dealgate.rules.expressions import (
+    All,
+    Arithmetic,
+    BookValueOn,
+    Comparison,
+    DealOutcome,
+    Expression,
+    Extreme,
+    FieldName,
+    FirstKnown,
+    ItemName,
+    LevelPayment,
+    LimitName,
+    ListedValue,
+    ListSum,
+    MeasureName,
+    Membership,
+    Missing,
+    Not,
+    Number,
+    Projected,
+    Text,
+    Truth,
+    Violated,
+    Year,
+    walk,
+)
+from dealgate.rules.expressions import Any as AnyOf
+from dealgate.rules.fields import Unit
+from dealgate.rules.limit_encoding import Table, TableEncoder
+from dealgate.rules.payment import LONGEST_TERM
+from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
+from dealgate.rules.quantities import FREE, Case, Logic, Quantity, merged, one_case, single
+from dealgate.rules.reference import Result
+from dealgate.rules.smt import Loan, Term, Terms, Whole, constant, same
+
+MOST_CASES = 400
+"""Cases of one number that are kept apart; beyond it the number is left free."""
+
+MOST_PROJECTIONS = 16
+"""Combinations of cases of which each is projected by itself; beyond it the projection is left free."""
+
+
+class Encoder:
+    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number."""
+
+    def __init__(self, policy: Policy, terms: Terms, deal: AnyDeal, fixed: Mapping[str, int] | None = None) -> None:
+        self.policy = policy
+        self.terms = terms
+        self.deal = deal
+        self.fixed = fixed or {}
+        self.results: dict[str, dict[Result, Term]] = {}
+        self._numbers: dict[Expression, Quantity] = {}
+        self._truths: dict[Expression, Logic] = {}
+        self._tables: dict[str, Table] = {}
+        self._definitions: dict[str, Quantity] = {}
+        self._item: Item | None = None
+
+    # Rules and limits
+
+    def rule(self, name: str) -> dict[Result, Term]:
+        """When each result comes of a rule."""
+        if not self.results:
+            for layer in self.policy.layers:
+                for rule in layer:
+                    self.results[rule.id] = self._rule(rule)
+        return self.results[name]
+
+    def _rule(self, rule: Rule) -> dict[Result, Term]:
+        terms = self.terms
+        applies = self.truth(rule.applies) if rule.applies else Logic(yes=True, no=False)
+        require = self.truth(rule.require)
+        helps = self.truth(rule.mitigated_by.when).yes if rule.mitigated_by else False
+        broken = terms.every((applies.yes, require.no))
+        unknown = [terms.negated(terms.some(applies))]
+        unknown.append(terms.every((applies.yes, terms.negated(terms.some(require)))))
+        return {
+            Result.PASS: terms.every((applies.yes, require.yes)),
+            Result.VIOLATED: terms.every((broken, terms.negated(helps))),
+            Result.MITIGATED: terms.every((broken, helps)),
+            Result.NOT_APPLICABLE: applies.no,
+            Result.NOT_EVALUABLE: terms.some(unknown),
+        }
+
+    def rows(self, name: str) -> tuple[Term, ...]:
+        """When each row of a limit's table, and after them its default, is the one that gave the limit."""
+        return self._table(self.policy.limits[name]).taken
+
+    def clashes(self, name: str) -> Mapping[int, Term]:
+        """When each row holds beside the first that does, and by the hit policy must not."""
+        return self._table(self.policy.limits[name]).clashes
+
+    def _table(self, limit: Limit) -> Table:
+        if limit.name not in self._tables:
+            self._tables[limit.name] = TableEncoder(self, limit).table()
+        return self._tables[limit.name]
+
+    def outcome(self, word: str) -> Term:
+        """When the outcome of the submission is this one."""
+        wanted = Outcome(word)
+        worse = [other for other in Outcome if other.severity > wanted.severity]
+        at_least = [other for other in Outcome if other.severity >= wanted.severity]
+        reached = True if wanted is Outcome.PASS else self._some_finding(at_least)
+        return self.terms.every((reached, self.terms.negated(self._some_finding(worse))))
+
+    def _some_finding(self, outcomes: Sequence[Outcome]) -> Term:
+        found: list[Term] = []
+        for rule in self.policy.rules:
+            results = self.rule(rule.id)
+            if rule.otherwise in outcomes:
+                found.append(results[Result.VIOLATED])
+            if rule.mitigated_by and rule.mitigated_by.to in outcomes:
+                found.append(results[Result.MITIGATED])
+            if self.policy.on_unknown in outcomes:
+                found.append(results[Result.NOT_EVALUABLE])
+        return self.terms.some(found)
+
+    # Truths
+
+    def truth(self, expression: Expression) -> Logic:
+        if self._item is not None:
+            return self._truth(expression)
+        if expression not in self._truths:
+            self._truths[expression] = self._truth(expression)
+        return self._truths[expression]
+
+    def _truth(self, expression: Expression) -> Logic:
+        terms = self.terms
+        match expression:
+            case Truth(value):
+                return Logic(value, not value)
+            case FieldName() | ItemName():
+                known, number = self._variable(expression)
+                yes = terms.compare("==", number, constant(1))
+                return Logic(terms.every((known, yes)), terms.every((known, terms.negated(yes))))
+            case Not(operand):
+                yes, no = self.truth(operand)
+                return Logic(no, yes)
+            case All(operands):
+                found = [self.truth(operand) for operand in operands]
+                return Logic(terms.every(part.yes for part in found), terms.some(part.no for part in found))
+            case AnyOf(operands):
+                found = [self.truth(operand) for operand in operands]
+                return Logic(terms.some(part.yes for part in found), terms.every(part.no for part in found))
+            case Missing(operand):
+                known = self._known(operand)
+                return Logic(terms.negated(known), known)
+            case Violated(rule):
+                results = self.results[rule] if rule in self.results else self.rule(rule)
+                yes = terms.some((results[Result.VIOLATED], results[Result.MITIGATED]))
+                return Logic(yes, terms.some((results[Result.PASS], results[Result.NOT_APPLICABLE])))
+            case Comparison(operator, left, right):
+                return self._comparison(operator, left, right)
+            case Membership(operand, options):
+                tests = [self._comparison("==", operand, option) for option in options]
+                return Logic(terms.some(test.yes for test in tests), terms.every(test.no for test in tests))
+        raise TypeError(f"{type(expression).__name__} is not a condition")
+
+    def _known(self, expression: Expression) -> Term:
+        if expression.unit in {Unit.TEXT, Unit.BOOLEAN, Unit.DATE}:
+            return self._variable(expression).known
+        return self.number(expression).known
+
+    def _comparison(self, operator: str, left: Expression, right: Expression) -> Logic:
+        if isinstance(left, DealOutcome) or isinstance(right, DealOutcome):
+            return self._outcome_comparison(operator, left, right)
+        if left.unit in {Unit.TEXT, Unit.DATE}:
+            (known, value), (other_known, other) = self._variable(left), self._variable(right)
+            holds = self.terms.compare(operator, value, other)
+            return self._logic(self.terms.every((known, other_known)), holds)
+        return self.compare(operator, self.number(left), self.number(right))
+
+    def compare(self, operator: str, first: Quantity, second: Quantity) -> Logic:
+        pairs = [
+            (self.terms.every((one.guard, other.guard)), self._compare(operator, one, other))
+            for one, other in product(first.cases, second.cases)
+        ]
+        known = self.terms.every((first.known, second.known))
+        holds = [self.terms.every((guard, test)) for guard, test in pairs]
+        fails = [self.terms.every((guard, self.terms.negated(test))) for guard, test in pairs]
+        yes, no = self.terms.some(holds), self.terms.some(fails)
+        return Logic(self.terms.every((known, yes)), self.terms.every((known, no)))
+
+    def _compare(self, operator: str, one: Case, other: Case) -> Term:
+        if same(one.bottom, other.bottom):
+            return self.terms.compare(operator, one.top, other.top)
+        left, right = self.terms.times(one.top, other.bottom), self.terms.times(other.top, one.bottom)
+        return self.terms.compare(operator, left, right)
+
+    def _outcome_comparison(self, operator: str, left: Expression, right: Expression) -> Logic:
+        """Two outcomes are compared with words only; of `outcome` with itself there is nothing to decide."""
+        words = [side.value for side in (left, right) if isinstance(side, Text)]
+        holds = self.outcome(words[0]) if words else True
+        return self._logic(True, holds if operator == "==" else self.terms.negated(holds))
+
+    def _logic(self, known: Term, holds: Term) -> Logic:
+        return Logic(self.terms.every((known, holds)), self.terms.every((known, self.terms.negated(holds))))
+
+    def _variable(self, expression: Expression) -> Variable:
+        match expression:
+            case Text(value):
+                return Variable(True, constant(self.deal.word_numbers[value]))
+            case FieldName(name):
+                if name in self.fixed:
+                    return Variable(True, constant(self.fixed[name]))
+                return self.deal.field(name)
+            case ItemName(name):
+                assert self._item is not None
+                return self._item.parts[name]
+        raise TypeError(f"{type(expression).__name__} is not a fact of a deal")
+
+    # Numbers
+
+    def number(self, expression: Expression) -> Quantity:
+        if self._item is not None:
+            return self._compact(self._number(expression))
+        if expression not in self._numbers:
+            self._numbers[expression] = self._compact(self._number(expression))
+        return self._numbers[expression]
+
+    def _number(self, expression: Expression) -> Quantity:
+        match expression:
+            case Number(numerator=numerator, denominator=denominator):
+                return single(True, constant(numerator), constant(denominator))
+            case FieldName() | ItemName():
+                known, value = self._variable(expression)
+                return single(known, value, constant(RATE_DENOMINATOR if expression.unit == Unit.PERCENT else 1))
+            case MeasureName() | LimitName():
+                return self._definition(expression.name)
+            case Arithmetic(operator, left, right):
+                return self._arithmetic(operator, self.number(left), self.number(right))
+            case Extreme(name, operands):
+                found = self.number(operands[0])
+                for operand in operands[1:]:
+                    found = self._extreme("<=" if name == "min" else ">=", found, self.number(operand))
+                return found
+            case FirstKnown(operands):
+                return self._first_known([self.number(operand) for operand in operands])
+            case ListSum():
+                return self._list_sum(expression)
+            case Year(date):
+                return single(*self._variable(date), constant(1))
+            case LevelPayment(amount, rate, months):
+                return self._level_payment(self.number(amount), self.number(rate), self.number(months))
+            case Projected():
+                return self._projected(expression)
+            case BookValueOn(basis):
+                return single(*self.deal.book_value(basis), constant(1))
+            case ListedValue():
+                return self._listed_value()
+        raise TypeError(f"{type(expression).__name__} is not a number")
+
+    def _definition(self, name: str) -> Quantity:
+        """A measure or limit is the whole deal's, also where it is named inside a list."""
+        if name not in self._definitions:
+            item, self._item = self._item, None
+            for definition in self._read_by(
+                name
+            ):  # first what it rests on: a long chain must not become a deep recursion
+                found = self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
+                self._definitions[definition.name] = found
+            self._item = item
+        return self._definitions[name]
+
+    def _read_by(self, name: str) -> list[Measure | Limit]:
+        """A definition and all it rests on that are not written yet, each after what it reads."""
+        definitions = {definition.name: definition for definition in self.policy.definitions}
+        wanted, waiting = set[str](), [name]
+        while waiting:
+            if (read := waiting.pop()) not in wanted and read not in self._definitions:
+                wanted.add(read)
+                waiting += definition_reads(definitions[read])
+        return [definition for definition in self.policy.definitions if definition.name in wanted]
+
+    def _measure(self, measure: Measure) -> Quantity:
+        found = self.number(measure.formula)
+        return self.whole_cents(found) if measure.unit == Unit.MONEY else found
+
+    def whole_cents(self, found: Quantity) -> Quantity:
+        one = constant(1)
+        cases = [
+            case if same(case.bottom, one) else Case(case.guard, self.terms.half_up(case.top, case.bottom), one)
+            for case in found.cases
+        ]
+        return self._compact(Quantity(found.known, tuple(cases)))
+
+    def _compact(self, found: Quantity) -> Quantity:
+        """One case where nothing is gained by several: constants alone are worth keeping apart."""
+        cases = found.cases
+        if not cases:
+            return single(False, constant(0), constant(1))
+        settled = all(case.top.constant is not None and case.bottom.constant is not None for case in cases)
+        if len(cases) == 1 or (settled and len(cases) <= MOST_CASES):
+            return found
+        bottoms = [case.bottom.constant for case in cases]
+        if None not in bottoms and (settled or len(set(bottoms)) == 1 or len(cases) > MOST_CASES):
+            return Quantity(found.known, (merged(self.terms, cases, lcm(*(bottom or 1 for bottom in bottoms))),))
+        if len(cases) > MOST_CASES:
+            return single(found.known, self.terms.whole("free", -FREE, FREE), self.terms.whole("free", 1, FREE))
+        return found
+
+    def _pairs(self, left: Quantity, right: Quantity) -> Iterable[tuple[Term, Case, Case]]:
+        for one, other in product(left.cases, right.cases):
+            yield self.terms.every((one.guard, other.guard)), one, other
+
+    def _arithmetic(self, operator: str, left: Quantity, right: Quantity) -> Quantity:
+        terms = self.terms
+        known = [left.known, right.known]
+        if operator == "/":
+            zero = constant(0)
+            positive = (terms.every((case.guard, terms.compare(">", case.top, zero))) for case in right.cases)
+            known.append(terms.some(positive))
+        cases = []
+        for guard, one, other in self._pairs(left, right):
+            if operator == "/":
+                top, bottom = terms.times(one.top, other.bottom), terms.times(one.bottom, other.top)
+            elif operator == "*":
+                top, bottom = terms.times(one.top, other.top), terms.times(one.bottom, other.bottom)
+            else:
+                first, second, bottom = self._over_one_bottom(one, other)
+                top = terms.plus(first, second) if operator == "+" else terms.minus(first, second)
+            cases.append(Case(guard, top, bottom))
+        return Quantity(terms.every(known), tuple(cases))
+
+    def _over_one_bottom(self, one: Case, other: Case) -> tuple[Whole, Whole, Whole]:
+        """Both tops over one bottom, the least where both are constants."""
+        times = self.terms.times
+        if same(one.bottom, other.bottom):
+            return one.top, other.top, one.bottom
+        first, second = one.bottom.constant, other.bottom.constant
+        if first is not None and second is not None:
+            bottom = lcm(first, second)
+            return (
+                times(one.top, constant(bottom // first)),
+                times(other.top, constant(bottom // second)),
+                constant(bottom),
+            )
+        return times(one.top, other.bottom), times(other.top, one.bottom), times(one.bottom, other.bottom)
+
+    def _extreme(self, operator: str, left: Quantity, right: Quantity) -> Quantity:
+        terms = self.terms
+        cases = []
+        for guard, one, other in self._pairs(left, right):
+            first = self._compare(operator, one, other)
+            if one.bottom.constant is not None and same(one.bottom, other.bottom):
+                cases.append(Case(guard, self._better(operator, first, one.top, other.top), one.bottom))
+            else:
+                cases.append(one._replace(guard=terms.every((guard, first))))
+                cases.append(other._replace(guard=terms.every((guard, terms.negated(first)))))
+        return Quantity(
+            terms.every((left.known, right.known)), tuple(case for case in cases if case.guard is not False)
+        )
+
+    def _better(self, operator: str, first: Term, one: Whole, other: Whole) -> Whole:
+        """The lesser or the greater of two; its bounds are tighter than those of a mere choice."""
+        found = self.terms.either(first, one, other)
+        pick = min if operator == "<=" else max
+        return found._replace(low=pick(one.low, other.low), high=pick(one.high, other.high))
+
+    def _first_known(self, operands: Sequence[Quantity]) -> Quantity:
+        terms, cases = self.terms, list[Case]()
+        before: list[Term] = []
+        for operand in operands:
+            turn = terms.every((*(terms.negated(known) for known in before), operand.known))
+            cases += [case._replace(guard=terms.every((turn, case.guard))) for case in operand.cases]
+            before.append(operand.known)
+        return Quantity(terms.some(before), tuple(case for case in cases if case.guard is not False))
+
+    def _level_payment(self, amount: Quantity, rate: Quantity, months: Quantity) -> Quantity:
+        terms, one = self.terms, constant(1)
+        zero = constant(0)
+        valid, cases = list[Term](), list[Case]()
+        for due, price, term in product(amount.cases, rate.cases, months.cases):
+            guard = terms.every((due.guard, price.guard, term.guard))
+            tests = (
+                (">", due.top, zero),
+                (">=", price.top, zero),
+                (">", term.top, zero),
+                ("<=", term.top, constant(LONGEST_TERM)),
+            )
+            valid.append(terms.every((guard, *(terms.compare(*test) for test in tests))))
+            cases.append(Case(guard, terms.payment(due.top, due.bottom, price.top, price.bottom, term.top), one))
+        return Quantity(terms.every((amount.known, rate.known, months.known, terms.some(valid))), tuple(cases))
+
+    def _projected(self, node: Projected) -> Quantity:
+        """A reading of the equity projection; which it is, if any, depends on whole cents."""
+        terms, zero = self.terms, constant(0)
+        operands = [node.amount, node.rate, node.months, node.value, *([node.after] if node.after else [])]
+        amount, rate, months, value, *after = [one_case(terms, self.number(operand)) for operand in operands]
+        parts = [self.whole_cents(amount), rate, months, self.whole_cents(value)]
+        parts.append(after[0] if after else single(True, zero, constant(1)))
+        known = terms.every(part.known for part in parts)
+        if prod(len(part.cases) for part in parts) > MOST_PROJECTIONS:
+            known = terms.every((known, terms.flag("known projection")))
+            return single(known, terms.whole("projection", 0, FREE), constant(1))
+        valid, cases = list[Term](), list[Case]()
+        for due, price, term, worth, month in product(*(part.cases for part in parts)):
+            guard = terms.every(case.guard for case in (due, price, term, worth, month))
+            loan = Loan(due.top, price.top, price.bottom, term.top, worth.top, month.top)
+            found, is_valid = terms.projection(self.policy.equity, node.reading, loan)
+            valid.append(terms.every((guard, is_valid)))
+            cases.append(Case(guard, found, constant(1)))
+        return Quantity(terms.every((known, terms.some(valid))), tuple(cases))
+
+    def _listed_value(self) -> Quantity:
+        terms = self.terms
+        condition = self._variable(FieldName("condition", Unit.TEXT)).value
+        known, value = list[Term](), constant(0)
+        for word, bases in self.policy.collateral_value.items():
+            is_word = terms.compare("==", condition, constant(self.deal.word_numbers[word]))
+            found = [self.deal.book_value(basis) for basis in bases]
+            listed = constant(0)
+            for variable in reversed(found):
+                listed = terms.either(variable.known, variable.value, listed)
+            known.append(terms.every((is_word, terms.some(variable.known for variable in found))))
+            value = terms.either(is_word, listed, value)
+        return single(terms.some(known), value, constant(1))
+
+    # Lists
+
+    def _list_sum(self, node: ListSum) -> Quantity:
+        terms = self.terms
+        items, rest = self.deal.listed(node.list)
+        unknown: list[Term] = []
+        parts: list[tuple[Term, Case]] = []
+        for item in items:
+            self._item = item
+            try:
+                where = self.truth(node.where) if node.where is not None else Logic(yes=True, no=False)
+                value = self.number(node.value)
+            finally:
+                self._item = None
+            counts = terms.every((item.present, where.yes))
+            in_doubt = terms.every((item.present, terms.negated(terms.some(where))))
+            unknown += [in_doubt, terms.every((counts, terms.negated(value.known)))]
+            bottoms = [case.bottom.constant for case in value.cases]
+            if None in bottoms:
+                return self._free_sum(unknown)
+            parts.append((counts, merged(self.terms, value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
+        bottom = lcm(*(case.bottom.constant or 1 for _, case in parts))
+        total, low, high = constant(0), 0, 0
+        for counts, case in parts:
+            scaled = terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))
+            low, high = min(low, scaled.low), max(high, scaled.high)
+            total = terms.plus(total, terms.either(counts, scaled, constant(0)))
+        more = self._rest(node, rest, bottom, (low, high))
+        unknown.append(terms.negated(more.known))
+        return single(terms.negated(terms.some(unknown)), terms.plus(total, more.value), constant(bottom))
+
+    def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
+        """Items with divisors of their own have no common one: the sum is left free."""
+        known = self.terms.every((self.terms.flag("known sum"), self.terms.negated(self.terms.some(unknown))))
+        return single(known, self.terms.whole("sum", -FREE, FREE), self.terms.whole("sum", 1, FREE))
+
+    def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
+        """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""
+        terms = self.terms
+        exact = self._of_totals(_linear(node.value), rest, bottom) if node.where is None else None
+        if exact is not None:
+            return exact
+        empty = terms.compare("==", rest.more, constant(0))
+        low, high = each
+        value = terms.whole("more", min(0, low * rest.more.high), max(0, high * rest.more.high))
+        terms.hold(terms.compare(">=", value, terms.times(rest.more, constant(low))))
+        terms.hold(terms.compare("<=", value, terms.times(rest.more, constant(high))))
+        everything = self._of_totals(_linear(node.value), rest, bottom)
+        if everything and min(low, high) >= 0:
+            terms.hold(terms.implies(everything.known, terms.compare("<=", value, everything.value)))
+        known = True if _always_known(node) else terms.some((empty, terms.flag("known more")))
+        return Variable(known, value)
+
+    def _of_totals(self, shares: dict[str, Number] | None, rest: Rest, bottom: int) -> Variable | None:
+        """A linear value over all the items that are not spelled out, times `bottom`."""
+        if shares is None or any(bottom % share.denominator for share in shares.values()):
+            return None
+        value = constant(0)
+        for name, share in shares.items():
+            whole = rest.totals[name].value if name else rest.more
+            factor = constant(share.numerator * (bottom // share.denominator))
+            value = self.terms.plus(value, self.terms.times(whole, factor))
+        return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)
+
+
+def _always_known(node: ListSum) -> bool:
+    """Whether a sum reads nothing that an item may lack."""
+    parts = [part for expression in (node.where, node.value) for part in walk(expression)]
+    known = (Number, Text, Truth, ItemName, Comparison, Membership, Not, All, AnyOf, Extreme)
+    names = {(node.list, part.name) for part in parts if isinstance(part, ItemName)}
+    return all(isinstance(part, known) for part in parts) and names <= ALWAYS_IN_ITEMS
+
+
+def _linear(expression: Expression) -> dict[str, Number] | None:
+    """A value of one item as shares of its amounts, the constant under the empty name; None where it is not linear in them."""
+    match expression:
+        case Number():
+            return {"": expression}
+        case ItemName(name, Unit.MONEY):
+            return {name: Number(Unit.COUNT, 1)}
+        case Arithmetic("+" | "-" as operator, left, right):
+            first, second = _linear(left), _linear(right)
+            if first is None or second is None:
+                return None
+            sign = 1 if operator == "+" else -1
+            for name, share in second.items():
+                so_far = first.get(name, Number(Unit.COUNT, 0))
+                first[name] = _sum_of(so_far, share, sign)
+            return first
+        case Arithmetic("*", left, right):
+            factor, other = (left, right) if isinstance(left, Number) else (right, left)
+            shares = _linear(other) if isinstance(factor, Number) else None
+            if shares is None or not isinstance(factor, Number):
+                return None
+            return {
+                name: Number(Unit.COUNT, share.numerator * factor.numerator, share.denominator * factor.denominator)
+                for name, share in shares.items()
+            }
+    return None
+
+
+def _sum_of(left: Number, right: Number, sign: int) -> Number:
+    top = left.numerator * right.denominator + sign * right.numerator * left.denominator
+    return Number(Unit.COUNT, top, left.denominator * right.denominator)
+
+
+def expressions_of(policy: Policy) -> Iterable[Expression]:
+    """Every expression of a policy."""
+    for measure in policy.measures.values():
+        yield measure.formula
+    for limit in policy.limits.values():
+        for row in limit.all_rows:
+            yield from (part for part in (row.when, row.limit) if part is not None)
+    for rule in policy.rules:
+        yield from rule.expressions()
+    for guarantee in policy.guarantees:
+        yield guarantee.never
+
+
+def words_of(policy: Policy) -> dict[str, list[str]]:
+    """The words the policy compares each text of a deal with."""
+    found: dict[str, dict[str, None]] = {}
+    for expression in expressions_of(policy):
+        for node in walk(expression):
+            match node:
+                case Comparison(left=left, right=right):
+                    sides = [left, right]
+                case Membership(operand, options):
+                    sides = [operand, *options]
+                case _:
+                    continue
+            names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
+            for name in names or [""]:
+                found.setdefault(name, {}).update({side.value: None for side in sides if isinstance(side, Text)})
+    return {name: list(words) for name, words in found.items()}
