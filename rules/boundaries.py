@@ -64,7 +64,7 @@ class Target(NamedTuple):
         left, right = trace.value(self.comparison.left), trace.value(self.comparison.right)
         if left is None or right is None:
             return None
-        found = (left > right) - (left < right)
+        found: int = (left > right) - (left < right)
         return found if self.measured is self.comparison.left else -found
 
 
@@ -329,9 +329,7 @@ def _samples(step: Step, start: int | None) -> list[int]:
     return sorted(number for number in samples if step.least <= number <= step.most)
 
 
-def _narrowed(
-    sign: Sign, one: tuple[int, int], other: tuple[int, int]
-) -> tuple[int | None, int | None, int | None]:
+def _narrowed(sign: Sign, one: tuple[int, int], other: tuple[int, int]) -> tuple[int | None, int | None, int | None]:
     low, high = (one, other) if one[1] < other[1] else (other, one)
     below = at = above = None
     if low[1] < 0:

@@ -1,13 +1,18 @@
-"""`dealgate policy check`."""
+"""`dealgate policy check`, and the other commands about policies."""
 
 import sys
 from typing import Annotated
 
 import typer
 
+from dealgate.adapters.command_line import policy_tests, policy_texts
 from dealgate.adapters.command_line.failures import exit_codes
 
 app = typer.Typer(help="Policy documents.", no_args_is_help=True)
+app.command("test")(policy_tests.run_tests)
+app.command()(policy_texts.explain)
+app.command()(policy_texts.new)
+app.command()(policy_texts.schema)
 
 
 @app.command()
