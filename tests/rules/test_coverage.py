@@ -40,7 +40,11 @@ def test_an_example_that_holds_has_no_differences(write_policy: Callable[..., st
 
 
 def test_the_difference_names_outcome_rules_and_measures(write_policy: Callable[..., str]) -> None:
-    expect = {"outcome": "pass", "pass": ["PRICE", "TERM"], "measures": {"amount_financed": "200.00", "total_ltv": "1.00"}}
+    expect = {
+        "outcome": "pass",
+        "pass": ["PRICE", "TERM"],
+        "measures": {"amount_financed": "200.00", "total_ltv": "1.00"},
+    }
     assert differences(write_policy, DEAL, **expect) == [
         ("outcome", "pass", "refer"),
         ("PRICE", "pass", "violated"),
@@ -65,9 +69,7 @@ def test_a_rule_that_is_listed_twice_cannot_hold(write_policy: Callable[..., str
 
 def test_the_difference_of_a_rule_has_its_sentence(write_policy: Callable[..., str]) -> None:
     (tried,) = try_examples(compiled(write_policy, example(DEAL, violated=[])))
-    assert tried.differences == (
-        Difference("PRICE", "not violated", "violated", tried.differences[0].explanation),
-    )
+    assert tried.differences == (Difference("PRICE", "not violated", "violated", tried.differences[0].explanation),)
     assert "$200.01" in tried.differences[0].explanation
 
 
