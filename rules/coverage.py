@@ -8,7 +8,7 @@ from dealgate.rules.deal import PartialDeal
 from dealgate.rules.evaluation import CompiledPolicy, Evaluation
 from dealgate.rules.fields import facts_of
 from dealgate.rules.finding import Finding
-from dealgate.rules.policy import Example, Limit, Policy
+from dealgate.rules.policy import Example, Limit, Outcome, Policy
 from dealgate.rules.reference import Result
 from dealgate.rules.tracing import Trace
 
@@ -118,13 +118,19 @@ def differences(evaluation: Evaluation, example: Example) -> Iterable[Difference
     if not evaluation.engine["agreed"]:
         yield Difference("engine", "agreement", "doubt", evaluation.findings[-1].explanation)
     if "outcome" in expect and expect["outcome"] != evaluation.outcome:
-        yield Difference("outcome", expect["outcome"], evaluation.outcome.value)
+        yield Difference("outcome", expect["outcome"], evaluation.outcome.value, _decisive(evaluation))
     for finding in evaluation.findings:
         yield from _rule_difference(finding, expect)
     for name, value in expect.get("measures", {}).items():
         found = evaluation.measures[name]["value"]
         if found != value:
             yield Difference(name, _shown(value), _shown(found))
+
+
+def _decisive(evaluation: Evaluation) -> str:
+    """The rules behind an outcome."""
+    rules = [finding.rule for finding in evaluation.findings if finding.severity == evaluation.outcome]
+    return "" if evaluation.outcome == Outcome.PASS else f"because of {', '.join(rules)}"
 
 
 def _rule_difference(finding: Finding, expect: Any) -> Iterable[Difference]:

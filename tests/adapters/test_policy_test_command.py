@@ -46,7 +46,11 @@ def test_json_has_differences_coverage_and_nothing_else_on_standard_output(tmp_p
         ("LTV-TOTAL", "violated", "pass"),
     ]
     assert document["coverage"]["rules"]["LTV-TOTAL"]["pass"] == 3
-    assert document["coverage"]["limits"]["max_total_ltv"][0] == {"row": "row 1", "origin": f"{tmp_path}/changed.yaml:38", "hits": 1}  # fmt: skip
+    assert document["coverage"]["limits"]["max_total_ltv"][0] == {
+        "row": "row 1",
+        "origin": f"{tmp_path}/changed.yaml:38",
+        "hits": 1,
+    }
     assert "boundaries" not in document
 
 
@@ -55,6 +59,14 @@ def test_a_document_that_cannot_be_read_is_bad_input(tmp_path: Path) -> None:
     file.write_text("policy: p\n", encoding="utf-8")
     assert invoke("policy", "test", file).exit_code == 2
     assert invoke("policy", "test", tmp_path / "absent.yaml").exit_code == 2
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_examples_of_a_shipped_policy_keep_and_break_every_rule_and_hit_every_row(name: str) -> None:
+    compiled = check_policy(load_policy(name))
+    coverage = coverage_of(compiled.policy, try_examples(compiled))
+    assert coverage.rules_both_ways == len(compiled.policy.rules)
+    assert coverage.never_hit == []
 
 
 @pytest.mark.parametrize("name", SHIPPED)

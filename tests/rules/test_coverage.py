@@ -53,6 +53,11 @@ def test_the_difference_names_outcome_rules_and_measures(write_policy: Callable[
     ]
 
 
+def test_the_difference_of_an_outcome_names_the_rules_behind_it(write_policy: Callable[..., str]) -> None:
+    (tried,) = try_examples(compiled(write_policy, example(DEAL, outcome="pass")))
+    assert tried.differences == (Difference("outcome", "pass", "refer", "because of PRICE"),)
+
+
 def test_a_rule_that_a_complete_list_leaves_out_is_a_difference(write_policy: Callable[..., str]) -> None:
     assert differences(write_policy, DEAL, violated=[]) == [("PRICE", "not violated", "violated")]
 
@@ -96,9 +101,11 @@ def test_every_row_that_a_collected_limit_rests_on_is_hit(write_policy: Callable
         "unit": "money",
         "hit_policy": "collect",
         "aggregate": "sum",
-        "rows": [{"when": "term_months > 1", "limit": "$1"}, {"when": "term_months > 9", "limit": "$2"}, {"when": "term_months > 99", "limit": "$3"}],
+        "rows": [
+            {"when": f"term_months > {least}", "limit": limit} for least, limit in ((1, "$1"), (9, "$2"), (99, "$3"))
+        ],
         "default": "$7",
-    }  # fmt: skip
+    }
     examples = [example({"term_months": 60}), example({"term_months": 1}), example({})]
     policy = compiled(write_policy, *examples, limits={"max_price": limit})
     tried = try_examples(policy)
