@@ -6,7 +6,7 @@ change places. The exact reference says where that is; nothing is estimated, and
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from dealgate.rules.deal import DealError, PartialDeal
 from dealgate.rules.deal_steps import Document, Step, numbers_read, replaced, starting_deals, steps_of
 from dealgate.rules.evaluation import CompiledPolicy, Evaluation
 from dealgate.rules.expressions import (
+    All,
     Comparison,
     Expression,
     FieldName,
@@ -35,8 +36,11 @@ from dealgate.rules.writing import expression_text
 SIDES = ("below", "at", "above")
 NUMERIC = frozenset({Unit.MONEY, Unit.PERCENT, Unit.COUNT})
 JUDGED = frozenset({Result.PASS, Result.VIOLATED, Result.MITIGATED})
-MOST_DEALS_TRIED = 600
-"""Deals changed step by step to reach a row; a table that needs more says so."""
+MOST_DEALS_REACHED = 24
+MOST_LEADING_STEPS = 24
+MOST_ROWS_ABOVE = 8
+MOST_DEALS_TRIED = 300
+"""How far the search for a deal that reaches a row goes; where it ends without one, the row is named."""
 
 Sign = Callable[[int], int | None]
 
@@ -148,6 +152,7 @@ class _Search:
         self.policy = compiled.policy
         self.rules = {rule.id: rule for rule in self.policy.rules}
         self.start = self._by_severity(starting_deals(self.policy))
+        """Deals to begin with, each with its trace."""
 
     def trace(self, deal: Document) -> Trace | None:
         """The exact reference on a deal; None where the document does not admit it."""
@@ -157,15 +162,14 @@ class _Search:
             return None
         return Trace(self.policy, facts, self.compiled.reference(facts))
 
-    def _by_severity(self, deals: list[Document]) -> list[Document]:
+    def _by_severity(self, deals: list[Document]) -> list[tuple[Document, Trace]]:
         """The deals that break the least first: around their limits, a change shows best."""
 
-        def troubles(deal: Document) -> int:
-            trace = self.trace(deal)
+        def troubles(start: tuple[Document, Trace]) -> int:
             good = (Result.PASS, Result.NOT_APPLICABLE)
-            return sum(result not in good for result in trace.reckoning.results.values()) if trace else 0
+            return sum(result not in good for result in start[1].reckoning.results.values())
 
-        return sorted((deal for deal in deals if self.trace(deal)), key=troubles)
+        return sorted(((deal, trace) for deal in deals if (trace := self.trace(deal))), key=troubles)
 
     # Around one limit
 
@@ -220,36 +224,77 @@ class _Search:
     # Deals that reach a row
 
     def reaching(self, target: Target) -> Iterator[Document]:
-        """Deals that the rule judges by the row: those at hand, then those that a few changes of what it tests lead to."""
-        waiting = deque[tuple[Document, int]]()
-        found = 0
-        for deal in self.start:
-            if (trace := self.trace(deal)) and self._judges(target, trace):
-                found += 1
-                yield deal
-            waiting.append((deal, 0))
+        """Deals that the rule judges by the row: those at hand, those led there test by test, those that any few changes lead to."""
+        found = [deal for deal, trace in self.start if self._judges(target, trace)]
+        yield from found
+        for start, _ in self.start:
+            if start not in found and (led := self._led(start, target)):
+                yield led
+        yield from self._wandering(target)
+
+    def _led(self, deal: Document, target: Target) -> Document | None:
+        """What the rule and the row ask is met one condition after the other; then the rows above are got out of the way."""
+        wanted = _conjuncts(target.rule.applies)
+        if target.limit:
+            wanted += _conjuncts(target.limit.all_rows[target.row].when)
+        for _ in range(MOST_LEADING_STEPS):
+            trace = self.trace(deal)
+            if trace is None or self._judges(target, trace):
+                return deal if trace else None
+            met = [condition for condition in wanted if trace.value(condition) is True]
+            ahead = [condition for condition in wanted if condition not in met]
+            step = self._step(deal, ahead[0], True, met) if ahead else self._out_of_the_way(deal, target, trace, met)
+            if step is None:
+                return None
+            deal = step
+        return None
+
+    def _out_of_the_way(self, deal: Document, target: Target, trace: Trace, met: list[Expression]) -> Document | None:
+        """The deal changed so that a row that stands above the one that is meant no longer holds."""
+        rows = target.limit.rows[: target.row] if target.limit else ()
+        above = next((row.when for row in rows if row.when is not None and trace.value(row.when) is not False), None)
+        return None if above is None else self._step(deal, above, False, met)
+
+    def _step(self, deal: Document, condition: Expression, truth: bool, met: list[Expression]) -> Document | None:
+        """The first change that makes a condition true, or false, and leaves true what was."""
+        for changed in self._changed(deal, self._atoms([condition])):
+            trace = self.trace(changed)
+            if trace and trace.value(condition) is truth and all(trace.value(other) is True for other in met):
+                return changed
+        return None
+
+    def _wandering(self, target: Target) -> Iterator[Document]:
+        waiting = deque((deal, 0) for deal, _ in self.start)
         tests = self._tests(target)
-        seen, tried = set[str](), 0
-        while waiting and tried < MOST_DEALS_TRIED and found < 12:
+        seen, tried, found = set[str](), 0, 0
+        while waiting and tried < MOST_DEALS_TRIED and found < MOST_DEALS_REACHED:
             deal, depth = waiting.popleft()
             for changed in self._changed(deal, tests):
+                tried += 1
                 key = json.dumps(changed, sort_keys=True)
                 trace = None if key in seen else self.trace(changed)
                 if trace is None:
                     continue
                 seen.add(key)
-                tried += 1
                 if self._judges(target, trace):
                     found += 1
                     yield changed
                 elif depth < 2:
                     waiting.append((changed, depth + 1))
+                if tried >= MOST_DEALS_TRIED:
+                    return
 
     def _tests(self, target: Target) -> list[Expression]:
-        """What decides whether the rule applies and which row is hit; for a rule that it rests on, what that one asks."""
-        waiting: list[Expression] = [target.rule.applies] if target.rule.applies is not None else []
+        """What decides whether the rule applies and which row is hit, the row's own tests first."""
+        conditions: list[Expression] = [target.rule.applies] if target.rule.applies is not None else []
         if target.limit:
-            waiting += [row.when for row in reversed(target.limit.all_rows[: target.row + 1]) if row.when is not None]
+            rows = target.limit.all_rows[max(0, target.row - MOST_ROWS_ABOVE) : target.row + 1]
+            conditions += [row.when for row in reversed(rows) if row.when is not None]
+        return self._atoms(conditions)
+
+    def _atoms(self, conditions: list[Expression]) -> list[Expression]:
+        """The single tests within conditions; for a rule that they rest on, what that one asks."""
+        waiting = list(conditions)
         tests, seen = list[Expression](), set[str]()
         while waiting:
             for node in walk(waiting.pop(0)):
@@ -293,6 +338,12 @@ class _Search:
             crossings += bool(numbers)
             if crossings == 2:
                 return
+
+
+def _conjuncts(condition: Expression | None) -> list[Expression]:
+    if condition is None:
+        return []
+    return list(condition.operands) if isinstance(condition, All) else [condition]
 
 
 def _is_condition(node: Expression) -> bool:
@@ -351,12 +402,3 @@ def _edge(sign: Sign, low: int, high: int, least: int) -> tuple[int, int] | None
             return None
         low, high = (low, middle) if found >= least else (middle, high)
     return low, high
-
-
-def boundaries_by_rule(found: list[Boundary | NoBoundary]) -> Mapping[str, list[Boundary]]:
-    """For each rule the boundaries that deals were found for."""
-    grouped: dict[str, list[Boundary]] = {}
-    for part in found:
-        if isinstance(part, Boundary):
-            grouped.setdefault(part.target.rule.id, []).append(part)
-    return grouped
