@@ -26,6 +26,7 @@ from dealgate.rules.policy import Measure
 from dealgate.rules.writing import expression_text
 
 TITLES = {"term_months": "Term in months", "apr_percent": "APR"}
+ABBREVIATIONS = {word.lower(): word for word in ("LTV", "GAP", "PTI", "DTI", "ACV", "APR")}
 
 RELATIONS = {
     "<=": "is at most",
@@ -46,7 +47,8 @@ def title_of(expression: Expression, measures: Mapping[str, Measure]) -> str:
     if isinstance(expression, FieldName) and expression.name in TITLES:
         return TITLES[expression.name]
     if isinstance(expression, FieldName | ItemName | LimitName):
-        return expression.name.replace("_", " ").capitalize()
+        words = [ABBREVIATIONS.get(word, word) for word in expression.name.split("_")]
+        return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
     return expression_text(expression)
 
 
@@ -68,7 +70,7 @@ def phrase(expression: Expression, measures: Mapping[str, Measure]) -> str:
         case Not(FieldName(unit=Unit.BOOLEAN) as operand):
             return f"{_part(operand, measures)} is false"
         case Not(operand):
-            return f"it is not the case that {phrase(operand, measures)}"
+            return f"it is not the case that {_grouped(operand, measures)}"
         case All(operands):
             return " and ".join(_grouped(operand, measures) for operand in operands)
         case Any(operands):

@@ -1,4 +1,4 @@
-"""Exit codes: 2 for bad input or a bad policy, 3 for a failure inside, each with every problem named on standard error."""
+"""Exit codes: 1 for a policy that fails its tests; 2 for bad input or a bad policy, 3 for a failure inside, each problem named."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ import typer
 from dealgate.rules.deal import DealError
 from dealgate.rules.document import PolicyError
 
+FAILED_EXAMPLES = 1
 BAD_INPUT = 2
 INTERNAL_FAILURE = 3
 

@@ -1,4 +1,4 @@
-"""`dealgate policy check`."""
+"""`dealgate policy check`, and the other commands about policies."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dealgate.adapters.command_line import policy_tests, policy_texts
 from dealgate.adapters.command_line.failures import BAD_INPUT, exit_codes
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from dealgate.rules.review import Review
 
 app = typer.Typer(help="Policy documents.", no_args_is_help=True)
+app.command("test")(policy_tests.run_tests)
+app.command()(policy_texts.explain)
+app.command()(policy_texts.new)
+app.command()(policy_texts.schema)
 
 
 @app.command()

@@ -289,7 +289,7 @@ def test_a_comparison_that_holds_does_not_stand_for_the_one_that_fails(require: 
         ("not (state == 'NV')", "state is not NV: it does not hold."),
         ("not (cash_price > $5)", "cash price is at most $5.00: it does not hold."),
         ("cash_price < $5 or term_months < 5", "cash price is below $5.00 or term in months is below 5: it does not hold."),
-        ("not (state == 'NV' or state == 'CA')", "it is not the case that state is NV or state is CA: it does not hold."),
+        ("not (state == 'NV' or state == 'CA')", "it is not the case that (state is NV or state is CA): it does not hold."),
         ("not missing(state)", "it is not the case that state is unknown: it holds."),
         ("not first_time_buyer", "first time buyer is false: it holds."),
         ("missing(mileage) and (first_time_buyer or state == 'NV')",

@@ -1,0 +1,34 @@
+"""Files that a command writes and that somebody goes on to edit: what is there is kept."""
+
+from pathlib import Path
+
+from dealgate.adapters.command_line.failures import refuse
+
+
+def refuse_existing(name: str) -> None:
+    """End with exit code 2 where a file of that name stands, before any work is done."""
+    if Path(name).exists():
+        refuse([f"{name}: is there already, and is not overwritten. Give another name, or move it away."])
+
+
+def write_new(name: str, text: str) -> None:
+    """Write a file that must not be there yet."""
+    try:
+        with Path(name).open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        refuse_existing(name)
+    except OSError as error:
+        refuse([f"{name}: cannot be written: {error.strerror or error}"])
+    except ValueError as error:  # a name with a null character
+        refuse([f"{name!r}: {error}"])
+
+
+def write_over(name: str, text: str) -> None:
+    """Write a file that can be made again, whatever was there."""
+    try:
+        Path(name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        refuse([f"{name}: cannot be written: {error.strerror or error}"])
+    except ValueError as error:
+        refuse([f"{name!r}: {error}"])
