@@ -110,8 +110,9 @@ def balances_of(amount: int, rate: int, rate_denominator: int, months: int, paym
     balances, balance = [amount], amount
     top, half, bottom = 2 * rate, 12 * rate_denominator, 24 * rate_denominator
     for _ in range(months - 1):
-        interest = (balance * top + half) // bottom
-        balance = max(0, balance + interest - payment)
+        balance += (balance * top + half) // bottom - payment
+        if balance < 0:  # noqa: PLR1730  faster than max(), and this loop is much of what a cure costs
+            balance = 0
         balances.append(balance)
     return (*balances, 0)
 
