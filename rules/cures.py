@@ -94,11 +94,20 @@ def find_cures(judge: Judge, deal: PartialDeal, reckoning: Reckoning, doubt: Fin
         reason = "Not searched: the rules engine did not confirm the deal as it is."
         return Cures((), tuple(Unfixable(lever, reason, broken, proved=False) for lever in LEVERS))
     desk = _Desk(judge, deal, reckoning, broken)
-    found = [result for lever in LEVERS for result in desk.pull(lever)]
+    found = [result for lever in LEVERS for result in _pulled(desk, lever)]
     return Cures(
         tuple(result for result in found if isinstance(result, Cure)),
         tuple(result for result in found if isinstance(result, Unfixable)),
     )
+
+
+def _pulled(desk: "_Desk", lever: str) -> Sequence[Cure | Unfixable]:
+    """Advice that fails must not take the decision with it: the submission would be lost."""
+    try:
+        return desk.pull(lever)
+    except Exception as error:
+        reason = f"Not searched to the end: the search failed ({type(error).__name__}: {error})."
+        return [Unfixable(lever, reason, desk.broken, proved=False)]
 
 
 class _Desk:

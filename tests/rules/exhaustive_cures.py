@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
@@ -32,7 +33,7 @@ VALUES_SCANNED = 3_000
 
 
 def cents(text: str | None) -> int:
-    return round(float(text or 0) * 100)
+    return int(Decimal(text or 0) * 100)
 
 
 def without_payment(document: Document) -> Document:

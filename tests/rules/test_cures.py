@@ -13,8 +13,9 @@ from dealgate.rules.amounts import hundredths
 from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import Evaluation
 from dealgate.rules.fields import Facts, facts_of
-from dealgate.rules.levers import LEVERS
+from dealgate.rules.levers import LEVERS, Motion
 from dealgate.rules.reference import Reckoning
+from dealgate.rules.sweeping import Search, Sweep
 from tests.rules.exhaustive_cures import cents, is_cured
 
 Document = dict[str, Any]
@@ -480,3 +481,18 @@ def test_a_cure_applied_to_the_deal_passes_and_one_cent_less_does_not(name: str,
         step = 1 if found.change > 0 else -1
         less = policy.evaluate(Deal.read(changed(document, found.lever, found.change - step)))
         assert not is_cured(results, {finding.rule: finding.result for finding in less.findings})
+
+
+def test_a_search_that_fails_costs_its_lever_and_not_the_decision(
+    judge: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Sweep, motion: Motion) -> Search:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Sweep, "along", fails)
+    document = judge(LTV, products=[{"kind": "gap", "price": "600.00"}]).document()
+    assert (document["outcome"], document["findings"][0]["result"]) == ("refer", "violated")
+    assert document["cures"] == []
+    failed = [found for found in document["unfixable"] if "ZeroDivisionError: a mistake of ours" in found["reason"]]
+    assert {found["lever"] for found in failed} >= {"cash_down", "cash_price"}
+    assert all(found["rules"] == ["R0"] and not found["proved"] for found in failed)
