@@ -168,9 +168,8 @@ def _breakdown(parts: Sequence[Part]) -> str:
         for part in parts
     ]
     note = (
-        f"{SIZES[0]} rules, {VIOLATED} violated. The indented parts add up to the first line: those up to the engine's are clocked inside "
-        "running evaluations, findings and measures are timed on their own, the line on agreement is what remains. The last four "
-        "lines come on top."
+        f"{SIZES[0]} rules, {VIOLATED} violated. The indented parts add up to the first line: they are clocked inside "
+        "running evaluations, and the line on agreement is what remains. The last four lines come on top."
     )
     return note + "\n\n" + _table(("part", "µs", "of the evaluation"), rows)
 

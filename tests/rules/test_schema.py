@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from dealgate import Policy
 from dealgate.adapters.command_line.policy_texts import starter
@@ -19,12 +20,10 @@ SHIPPED = sorted((ROOT / "rules" / "policies").rglob("*.yaml"))
 
 Document = dict[str, Any]
 
-jsonschema: Any = pytest.importorskip("jsonschema")
-
 
 def problems(document: object) -> list[str]:
     """Where a document does not fit the schema."""
-    found = jsonschema.Draft202012Validator(policy_schema()).iter_errors(document)
+    found = Draft202012Validator(policy_schema()).iter_errors(document)
     return sorted("/".join(map(str, error.absolute_path)) for error in found)
 
 
@@ -35,7 +34,7 @@ def small(**entries: object) -> Document:
 
 
 def test_the_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(policy_schema())
+    Draft202012Validator.check_schema(policy_schema())
 
 
 def test_the_published_file_is_the_schema() -> None:
