@@ -7,6 +7,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from dealgate.rules.conjunctions import TangledRuleError
+from dealgate.rules.coverage import Difference, differences
 from dealgate.rules.deal import PartialDeal
 from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.engine import Engine
@@ -131,9 +132,9 @@ def check_policy(document: PolicyDocument, engine: Callable[[Policy], EvaluatesR
     try:
         compiled = CompiledPolicy(policy, engine)
         problems = [
-            _example_problem(policy, example, words)
+            _example_problem(policy, example, difference)
             for example in policy.examples
-            for words in broken_expectations(compiled, example)
+            for difference in differences(compiled.evaluate(PartialDeal.read(example.deal)), example)
         ]
     except TangledRuleError as error:
         raise PolicyError([Problem(policy.file, Place(1, 1), str(error))]) from None
@@ -143,39 +144,9 @@ def check_policy(document: PolicyDocument, engine: Callable[[Policy], EvaluatesR
     return compiled
 
 
-def broken_expectations(compiled: CompiledPolicy, example: Example) -> list[str]:
-    """What an example expects and does not get, in words."""
-    evaluation = compiled.evaluate(PartialDeal.read(example.deal))
-    expect = example.expect
-    found: list[str] = []
-    if not evaluation.engine["agreed"]:
-        found.append(evaluation.findings[-1].explanation)
-    if "outcome" in expect and expect["outcome"] != evaluation.outcome:
-        found.append(f"the outcome is {evaluation.outcome}, expected {expect['outcome']}")
-    by_result: dict[str, list[str]] = {}
-    for finding in evaluation.findings:
-        by_result.setdefault(finding.result, []).append(finding.rule)
-    for result in ("pass", "violated", "mitigated", "not_applicable", "not_evaluable"):
-        if result in expect and sorted(expect[result]) != sorted(by_result.get(result, [])):
-            found.append(
-                f"{result.replace('_', ' ')}: {_listed(by_result.get(result, []))}, expected {_listed(expect[result])}"
-            )
-    for name, value in expect.get("measures", {}).items():
-        got = evaluation.measures[name]["value"]
-        if got != value:
-            found.append(
-                f"{name} is {'unknown' if got is None else got}, expected {'unknown' if value is None else value}"
-            )
-    return found
-
-
-def _listed(rules: list[str]) -> str:
-    return ", ".join(rules) or "none"
-
-
-def _example_problem(policy: Policy, example: Example, words: str) -> Problem:
+def _example_problem(policy: Policy, example: Example, difference: Difference) -> Problem:
     return Problem(
         policy.file,
         Place(example.line or 1, example.column or 1),
-        f"the example {example.name!r} does not hold: {words}",
+        f"the example {example.name!r} does not hold: {difference.sentence}",
     )

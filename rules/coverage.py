@@ -21,6 +21,12 @@ class Difference(NamedTuple):
     found: str
     explanation: str = ""
 
+    @property
+    def sentence(self) -> str:
+        if self.what == "engine":
+            return self.explanation
+        return f"{'the outcome' if self.what == 'outcome' else self.what} is {self.found}, expected {self.expected}"
+
 
 class Tried(NamedTuple):
     """One example, evaluated."""
@@ -135,7 +141,7 @@ def _decisive(evaluation: Evaluation) -> str:
 
 def _rule_difference(finding: Finding, expect: Any) -> Iterable[Difference]:
     """A list in `expect` is complete: a rule that it leaves out must not come to that result."""
-    wanted = [result for result in Result if finding.rule in expect.get(result.value, ())]
+    wanted = [result for result in Result for rule in expect.get(result.value, ()) if rule == finding.rule]
     if wanted:
         if wanted != [finding.result]:
             words = " and ".join(_words(result) for result in wanted)
