@@ -35,7 +35,13 @@ def guard_sqlite(engine: Engine) -> None:
     def settings(connection: Any, _record: Any) -> None:
         # Transactions are begun below; the driver's own habit begins them too late and as readers.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "recursive_triggers=ON",
+            "busy_timeout=30000",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

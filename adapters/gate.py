@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
-from dealgate.models import Entry, Recorded, find_by_key, record_policy, record_submission, record_submissions
+from dealgate.models import Entry, Receipt, Recorded, find_by_key, record_policy, record_submission, record_submissions
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import Evaluation
@@ -28,7 +28,8 @@ log = logging.getLogger("dealgate")
 class Verdict(NamedTuple):
     """What the gate says to its host.
 
-    `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission.
+    `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission. Who keeps the `receipt`
+    can show later that the ledger still has this very entry.
     """
 
     decision_id: str
@@ -36,6 +37,7 @@ class Verdict(NamedTuple):
     decision: Mapping[str, Any]
     text: str
     replayed: bool
+    receipt: Receipt
 
 
 class Gate:
@@ -126,7 +128,12 @@ class Gate:
 
 def _verdict(recorded: Recorded) -> Verdict:
     return Verdict(
-        recorded.decision_id, Outcome(recorded.decision["outcome"]), recorded.decision, recorded.text, recorded.replayed
+        recorded.decision_id,
+        Outcome(recorded.decision["outcome"]),
+        recorded.decision,
+        recorded.text,
+        recorded.replayed,
+        recorded.receipt,
     )
 
 

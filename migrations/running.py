@@ -1,5 +1,6 @@
 """Bringing a database to a revision, and telling where it stands."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from alembic import command
@@ -7,7 +8,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from dealgate.migrations.revisions import HEAD, VERSION_TABLE
+from dealgate.migrations import partitions, roles
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.models.tables import PREFIX
 
 __all__ = ["HEAD", "VERSION_TABLE", "configuration", "downgrade", "include_object", "script_head", "upgrade"]
@@ -15,7 +17,9 @@ __all__ = ["HEAD", "VERSION_TABLE", "configuration", "downgrade", "include_objec
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
     """Only dealgate's tables: what a host keeps in the same database is none of our business, nor ours of its Alembic's."""
-    return kind != "table" or bool(name and name.startswith(PREFIX))
+    if kind != "table":
+        return True
+    return bool(name and name.startswith(PREFIX)) and not (reflected and partitions.is_partition(name))
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -26,8 +30,15 @@ def configuration(connection: Connection | None = None) -> Config:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Apply migrations on an open connection; its owner commits."""
+    """Apply migrations on an open connection; its owner commits.
+
+    On PostgreSQL the months ahead get their partitions, and a superuser makes the roles and gives the tables to them.
+    """
     command.upgrade(configuration(connection), revision)
+    if connection.dialect.name == "postgresql" and current_revision(connection) == HEAD:
+        partitions.make_partitions(connection, datetime.now(UTC))
+        if roles.is_superuser(connection):
+            roles.secure(connection)
 
 
 def downgrade(connection: Connection, revision: str) -> None:

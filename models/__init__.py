@@ -1,5 +1,19 @@
-"""What is stored: deals, submissions, decisions, findings and policy versions."""
+"""What is stored: deals, submissions, decisions, findings, policy versions, and the ledger."""
 
+from dealgate.models.ledger import Receipt, UnknownDealError
+from dealgate.models.ledger_tables import (
+    LedgerAnchor,
+    LedgerBody,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerErasure,
+    LedgerLeaf,
+    LedgerPending,
+    LedgerPrivate,
+    LedgerTile,
+    LegalHold,
+    Notice,
+)
 from dealgate.models.reading import Page, find_decision, find_submission, list_decisions
 from dealgate.models.recording import (
     Entry,
@@ -31,13 +45,26 @@ __all__ = [
     "Entry",
     "Finding",
     "IdempotencyConflictError",
+    "LedgerAnchor",
+    "LedgerBody",
+    "LedgerCheckpoint",
+    "LedgerEntry",
+    "LedgerErasure",
+    "LedgerLeaf",
+    "LedgerPending",
+    "LedgerPrivate",
+    "LedgerTile",
+    "LegalHold",
+    "Notice",
     "Page",
     "PolicyConflictError",
     "PolicyVersion",
     "Product",
+    "Receipt",
     "Recorded",
     "Submission",
     "TradeIn",
+    "UnknownDealError",
     "find_by_key",
     "find_decision",
     "find_submission",

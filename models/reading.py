@@ -1,21 +1,27 @@
-"""Reading stored decisions back."""
+"""Reading stored decisions back, from the ledger."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
-from dealgate.models.recording import DECISION, SUBMISSION, Writable
+from dealgate.models.envelope import read_deal, read_decision
+from dealgate.models.ledger import BODY, Writable, private_values
+from dealgate.models.recording import DECISION
 
 
 def find_decision(session: Writable, decision_id: str) -> Mapping[str, Any] | None:
-    """The document of one decision, exactly as it was stored."""
-    text = session.execute(select(DECISION.c.document).where(DECISION.c.decision_id == decision_id)).scalar()
-    if text is None:
+    """The document of one decision, as it was made; what was erased since is marked `erased`."""
+    return next(iter(_decisions(session, [decision_id])), None)
+
+
+def find_submission(session: Writable, decision_id: str) -> Mapping[str, Any] | None:
+    """The deal document that a decision was made about; what was erased since is left out."""
+    envelope = _envelopes(session, [decision_id]).get(decision_id)
+    if envelope is None or envelope["kind"] != "decision":
         return None
-    document: Mapping[str, Any] = json.loads(text)
-    return document
+    return read_deal(envelope, private_values(session, [decision_id])[decision_id])
 
 
 class Page(NamedTuple):
@@ -34,7 +40,7 @@ def list_decisions(
     most: int = 50,
 ) -> Page:
     """One page of decisions, by the order in which they were stored."""
-    statement = select(DECISION.c.id, DECISION.c.document).order_by(DECISION.c.id.desc()).limit(most + 1)
+    statement: Select[Any] = select(DECISION.c.id, DECISION.c.decision_id).order_by(DECISION.c.id.desc()).limit(most + 1)
     if deal_id is not None:
         statement = statement.where(DECISION.c.deal_id == deal_id)
     if outcome is not None:
@@ -42,14 +48,19 @@ def list_decisions(
     if before is not None:
         statement = statement.where(DECISION.c.id < before)
     rows = session.execute(statement).all()
-    return Page([json.loads(row.document) for row in rows[:most]], rows[most - 1].id if len(rows) > most else None)
+    decisions = _decisions(session, [row.decision_id for row in rows[:most]])
+    return Page(decisions, rows[most - 1].id if len(rows) > most else None)
 
 
-def find_submission(session: Writable, decision_id: str) -> Mapping[str, Any] | None:
-    """The deal document that a decision was made about."""
-    statement = select(SUBMISSION.c.document).join(DECISION, DECISION.c.submission_id == SUBMISSION.c.id)
-    text = session.execute(statement.where(DECISION.c.decision_id == decision_id)).scalar()
-    if text is None:
-        return None
-    document: Mapping[str, Any] = json.loads(text)
-    return document
+def _decisions(session: Writable, decision_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    envelopes, values = _envelopes(session, decision_ids), private_values(session, decision_ids)
+    return [
+        read_decision(envelopes[decision_id], values[decision_id])
+        for decision_id in decision_ids
+        if decision_id in envelopes and envelopes[decision_id]["kind"] == "decision"
+    ]
+
+
+def _envelopes(session: Writable, entry_ids: Sequence[str]) -> dict[str, Any]:
+    statement = select(BODY.c.entry_id, BODY.c.envelope).where(BODY.c.entry_id.in_(entry_ids))
+    return {row.entry_id: json.loads(row.envelope) for row in session.execute(statement)}

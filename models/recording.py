@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from math import gcd
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from sqlalchemy import Connection, Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,67 +13,61 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dealgate.models import tables
+from dealgate.models.commitments import PrivateValue, disclose
+from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
+from dealgate.models.ledger import (
+    DEAL,
+    ENTRY_BY_KEY,
+    Receipt,
+    Writable,
+    append,
+    append_all,
+    private_values,
+    table,
+)
+from dealgate.models.projections import TOLD, decision_columns, finding_columns, part_columns, submission_columns
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Decision
-from dealgate.rules.evaluation import Evaluation, ExactMeasure
-from dealgate.rules.finding import Finding
+from dealgate.rules.evaluation import Evaluation
 from dealgate.rules.policy import Policy
-from dealgate.rules.reference import Result
 
-LARGEST_INTEGER = 2**63
-
-TOLD = {Result.VIOLATED, Result.MITIGATED, Result.NOT_EVALUABLE}
-"""Results that stand in the finding table; the decision's document holds every rule."""
-
-Writable = Session | Connection
-
-
-def _table(entity: type[tables.Base]) -> Table:
-    return cast("Table", entity.__table__)
-
-
-# Statements are built once: building one costs more than running it.
-
-DEAL, SUBMISSION, DECISION, FINDING = map(_table, (tables.Deal, tables.Submission, tables.Decision, tables.Finding))
-VERSION, TRADE_IN, PRODUCT, BOOK_VALUE = map(
-    _table, (tables.PolicyVersion, tables.TradeIn, tables.Product, tables.BookValue)
+SUBMISSION, DECISION, FINDING, VERSION = map(
+    table, (tables.Submission, tables.Decision, tables.Finding, tables.PolicyVersion)
 )
 
 
 def _next_submission_statement(insert_into: Callable[[Table], Any]) -> Any:
     """Count a submission on the deal's row, and hold that row until the transaction ends."""
     statement = insert_into(DEAL).values(
-        deal_id=bindparam("deal"), submissions=1, outcome=bindparam("outcome"), decision_id=bindparam("decision")
+        deal_id=bindparam("deal"),
+        submissions=1,
+        entries=1,
+        outcome=bindparam("outcome"),
+        decision_id=bindparam("decision"),
     )
     head = {
         "submissions": DEAL.c.submissions + 1,
+        "entries": DEAL.c.entries + 1,
         "outcome": statement.excluded.outcome,
         "decision_id": statement.excluded.decision_id,
     }
-    return statement.on_conflict_do_update(index_elements=["deal_id"], set_=head).returning(DEAL.c.submissions)
+    return statement.on_conflict_do_update(index_elements=["deal_id"], set_=head).returning(
+        DEAL.c.submissions, DEAL.c.entries, DEAL.c.head
+    )
 
 
 NEXT_SUBMISSION = {
     "sqlite": _next_submission_statement(sqlite.insert),
     "postgresql": _next_submission_statement(postgresql.insert),
 }
-INSERT_VERSION = {
-    name: insert_into(VERSION).on_conflict_do_nothing()
-    for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
+INSERT_VERSION = insert(VERSION)
 INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id, sort_by_parameter_order=True)
 INSERT_DECISION = insert(DECISION).returning(DECISION.c.id, sort_by_parameter_order=True)
-INSERT_FINDING, INSERT_TRADE_IN, INSERT_PRODUCT, INSERT_BOOK_VALUE = map(
-    insert, (FINDING, TRADE_IN, PRODUCT, BOOK_VALUE)
-)
+INSERT_FINDING = insert(FINDING)
+INSERT_PART = {part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)}
 VERSION_BY_HASH = select(VERSION.c.sha256).where(VERSION.c.sha256 == bindparam("sha256"))
 VERSION_BY_NAME = select(VERSION.c.sha256).where(
     VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version")
-)
-DECISION_BY_KEY = (
-    select(DECISION.c.decision_id, DECISION.c.document, SUBMISSION.c.document_sha256)
-    .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
-    .where(SUBMISSION.c.idempotency_key == bindparam("key"))
 )
 
 
@@ -86,7 +80,7 @@ class PolicyConflictError(ValueError):
 
 
 class Recorded(NamedTuple):
-    """A stored decision, as values and as the text that is stored.
+    """A stored decision, as values and as text, and the receipt of its ledger entry.
 
     `replayed` tells that an earlier submission with the same key had already made it.
     """
@@ -94,20 +88,21 @@ class Recorded(NamedTuple):
     decision_id: str
     decision: Mapping[str, Any]
     text: str
+    receipt: Receipt
     replayed: bool = False
 
 
-def canonical_json(document: Any) -> str:
+def plain_json(document: Any) -> str:
     """Sorted names, no spare characters: the same content gives the same text."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -> None:
-    """Store a policy version unless it is already there. Raises `PolicyConflictError`."""
-    known = {"sha256": policy.sha256}
-    if session.execute(VERSION_BY_HASH, known).first():
+    """Store a policy version, with a ledger entry about it, unless it is already there. Raises `PolicyConflictError`."""
+    if session.execute(VERSION_BY_HASH, {"sha256": policy.sha256}).first():
         return
-    row = known | {
+    row = {
+        "sha256": policy.sha256,
         "name": policy.name,
         "version": policy.version,
         "title": policy.title,
@@ -117,25 +112,66 @@ def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -
         "content": policy.canonical,
         "recorded_at": now,
     }
-    session.execute(INSERT_VERSION[_dialect(session)], row)
-    stored = session.execute(VERSION_BY_NAME, {"name": policy.name, "version": policy.version}).scalar_one()
-    if stored != policy.sha256:
-        raise PolicyConflictError(
-            f"policy {policy.name} {policy.version} is already recorded with other content (sha256 {stored[:12]}..., "
-            f"this one is {policy.sha256[:12]}...): give the changed document a new version"
-        )
+    stored = session.execute(VERSION_BY_NAME, {"name": policy.name, "version": policy.version}).scalar()
+    if stored is not None:
+        raise _conflict(policy, stored)
+    _begin(session)
+    try:
+        with session.begin_nested():
+            session.execute(INSERT_VERSION, row)
+            append(session, _publication(policy, text), now)
+    except IntegrityError:
+        # Somebody else recorded a version of this name between our look and our insert.
+        stored = session.execute(VERSION_BY_NAME, {"name": policy.name, "version": policy.version}).scalar()
+        if stored != policy.sha256:
+            raise _conflict(policy, stored) from None
+
+
+def _conflict(policy: Policy, stored: str | None) -> PolicyConflictError:
+    return PolicyConflictError(
+        f"policy {policy.name} {policy.version} is already recorded with other content (sha256 {(stored or '')[:12]}..., "
+        f"this one is {policy.sha256[:12]}...): give the changed document a new version"
+    )
+
+
+def _publication(policy: Policy, text: str) -> Draft:
+    content = {
+        "policy": {
+            "name": policy.name,
+            "version": policy.version,
+            "sha256": policy.sha256,
+            "document_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }
+    }
+    return Draft(str(uuid4()), "policy_publication", content, policy_sha256=policy.sha256)
 
 
 def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
     """The decision an earlier submission with this key led to. Raises `IdempotencyConflictError` if that was another deal."""
-    found = session.execute(DECISION_BY_KEY, {"key": key}).first()
+    found = session.execute(ENTRY_BY_KEY, {"key": key}).first()
     if found is None:
         return None
-    if found.document_sha256 != _sha256(canonical_json(deal.document())):
+    document = json.loads(found.envelope)
+    values = private_values(session, [found.entry_id])[found.entry_id]
+    if found.kind != "decision" or not _same_deal(document, values, deal.document()):
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
-    return Recorded(found.decision_id, json.loads(found.document), found.document, replayed=True)
+    decision = read_decision(document, values)
+    return Recorded(
+        found.entry_id, decision, plain_json(decision), Receipt(found.entry_id, found.leaf_hash), replayed=True
+    )
+
+
+def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
+    """Whether a deal document comes again. What was erased since cannot be compared, and is not."""
+    kept = {value.path for value in values}
+    erased = [path for path in document["private"] if path.startswith("/deal/") and path not in kept]
+    try:
+        comparable = disclose({"deal": deal}, [], erased)["deal"]
+    except (LookupError, TypeError):  # it lacks what the first one had
+        return False
+    return plain_json(read_deal(document, values)) == plain_json(comparable)
 
 
 class Entry(NamedTuple):
@@ -150,7 +186,7 @@ def record_submissions(
     session: Writable, entries: Sequence[Entry], *, now: datetime, actor: str | None = None
 ) -> list[Recorded]:
     """Store many submissions at once, as `record_submission` stores one; the answers come in the order of the entries."""
-    return _record(session, entries, {"received_at": now, "actor": actor, "idempotency_key": None})
+    return _record(session, entries, now, actor, None)
 
 
 def record_submission(
@@ -163,19 +199,18 @@ def record_submission(
     actor: str | None = None,
     idempotency_key: str | None = None,
 ) -> Recorded:
-    """Store one submission with its decision and findings. The policy version must be recorded already.
+    """Store one submission with its decision, findings and ledger entry. The policy version must be recorded already.
 
     Takes the deal's row first, so submissions of one deal are numbered without gap whoever else is at work. A key that an
     earlier submission carried leads to that submission's decision, and nothing is stored.
     """
-    head = {"received_at": now, "actor": actor, "idempotency_key": idempotency_key}
     entry = Entry(deal, evaluation, decision_id)
     if idempotency_key is None:
-        return _record(session, [entry], head)[0]
+        return _record(session, [entry], now, actor, None)[0]
     _begin(session)
     try:
         with session.begin_nested():
-            return _record(session, [entry], head)[0]
+            return _record(session, [entry], now, actor, idempotency_key)[0]
     except _AlreadyRecordedError as already:
         return already.recorded
     except IntegrityError:
@@ -190,49 +225,97 @@ class _AlreadyRecordedError(Exception):
         self.recorded = recorded
 
 
-def _record(session: Writable, entries: Sequence[Entry], head: Mapping[str, Any]) -> list[Recorded]:
-    numbers = _count_submissions(session, entries)
-    key = head["idempotency_key"]
+class _Told(NamedTuple):
+    """One submission as documents: the decision in full, and as its envelope has it."""
+
+    decision: dict[str, Any]
+    draft: Draft
+    place: Place
+
+
+def _record(
+    session: Writable, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
+) -> list[Recorded]:
+    heads = _count_submissions(session, entries)
     if key is not None and (found := find_by_key(session, key, entries[0].deal)):
         raise _AlreadyRecordedError(found)
-    submission_ids = _insert_submissions(session, entries, numbers, head)
-    recorded, rows = list[Recorded](), list[dict[str, Any]]()
-    for (deal, evaluation, decision_id), number, submission_id in zip(entries, numbers, submission_ids, strict=True):
-        document = Decision(decision_id, deal.deal_id, number, head["received_at"], evaluation).document()
-        recorded.append(Recorded(decision_id, document, canonical_json(document)))
-        row = {
-            "decision_id": decision_id,
-            "submission_id": submission_id,
-            "deal_id": deal.deal_id,
-            "submission": number,
-            "policy_sha256": evaluation.policy["sha256"],
-            "decided_at": head["received_at"],
-            "outcome": evaluation.outcome.value,
-            "engine_agreed": evaluation.engine["agreed"],
-            "document": recorded[-1].text,
-        }
-        rows.append(row | measure_columns(evaluation))
-    decisions = _insert_numbered(session, INSERT_DECISION, rows)
-    findings = [
-        _finding_row(decision, finding)
-        for decision, entry in zip(decisions, entries, strict=True)
-        for finding in entry.evaluation.findings
-        if finding.result in TOLD
+    told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
+    receipts = append_all(session, [(one.draft, one.place) for one in told], now)
+    submissions = _insert_submissions(session, entries, told, now, actor)
+    _insert_decisions(session, told, submissions, now)
+    return [
+        Recorded(one.draft.entry_id, one.decision, plain_json(one.decision), receipt)
+        for one, receipt in zip(told, receipts, strict=True)
     ]
-    if findings:
-        session.execute(INSERT_FINDING, findings)
-    return recorded
 
 
-def _count_submissions(session: Writable, entries: Sequence[Entry]) -> list[int]:
+def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | None) -> _Told:
+    deal, evaluation, decision_id = entry
+    decision = Decision(decision_id, deal.deal_id, head.submissions, now, evaluation).document()
+    content, personal = decision_content(deal.document(), decision, evaluation.personal)
+    draft = Draft(
+        decision_id,
+        "decision",
+        content,
+        personal,
+        deal_id=deal.deal_id,
+        policy_sha256=evaluation.policy["sha256"],
+        idempotency_key=key,
+        actor=actor,
+    )
+    return _Told(decision, draft, Place(head.entries, head.head))
+
+
+def _count_submissions(session: Writable, entries: Sequence[Entry]) -> list[Any]:
     """Take the deals' rows in one order whoever asks, so that two writers cannot wait for each other."""
     statement = NEXT_SUBMISSION[_dialect(session)]
-    numbers = [0] * len(entries)
+    heads: list[Any] = [None] * len(entries)
     for index in sorted(range(len(entries)), key=lambda index: entries[index].deal.deal_id):
         entry = entries[index]
         head = {"deal": entry.deal.deal_id, "outcome": entry.evaluation.outcome.value, "decision": entry.decision_id}
-        numbers[index] = session.execute(statement, head).scalar_one()
+        heads[index] = session.execute(statement, head).one()
+    return heads
+
+
+def _insert_submissions(
+    session: Writable, entries: Sequence[Entry], told: Sequence[_Told], now: datetime, actor: str | None
+) -> list[int]:
+    rows = [
+        {
+            "idempotency_key": one.draft.idempotency_key,
+            "submission": one.decision["submission"],
+            "received_at": now,
+            "actor": actor,
+            **submission_columns(entry.deal),
+        }
+        for entry, one in zip(entries, told, strict=True)
+    ]
+    numbers = _insert_numbered(session, INSERT_SUBMISSION, rows)
+    parts: dict[type[tables.Base], list[dict[str, Any]]] = {part: [] for part in INSERT_PART}
+    for number, entry in zip(numbers, entries, strict=True):
+        for part, items in part_columns(entry.deal).items():
+            parts[part] += [{"submission_id": number, **item} for item in items]
+    for part, items in parts.items():
+        if items:
+            session.execute(INSERT_PART[part], items)
     return numbers
+
+
+def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Sequence[int], now: datetime) -> None:
+    documents = [one.draft.content["decision"] for one in told]
+    rows = [
+        {"submission_id": submission, "decided_at": now, **decision_columns(document)}
+        for submission, document in zip(submissions, documents, strict=True)
+    ]
+    numbers = _insert_numbered(session, INSERT_DECISION, rows)
+    findings = [
+        {"decision": number, **finding_columns(finding)}
+        for number, document in zip(numbers, documents, strict=True)
+        for finding in document["findings"]
+        if finding["result"] in TOLD
+    ]
+    if findings:
+        session.execute(INSERT_FINDING, findings)
 
 
 def _insert_numbered(session: Writable, statement: Any, rows: list[dict[str, Any]]) -> list[int]:
@@ -255,130 +338,3 @@ def _connection(session: Writable) -> Connection:
 
 def _dialect(session: Writable) -> str:
     return _connection(session).dialect.name
-
-
-def _insert_submissions(
-    session: Writable, entries: Sequence[Entry], numbers: Sequence[int], head: Mapping[str, Any]
-) -> list[int]:
-    rows = []
-    for entry, number in zip(entries, numbers, strict=True):
-        document = canonical_json(entry.deal.document())
-        fixed = {**head, "submission": number, "document": document, "document_sha256": _sha256(document)}
-        rows.append(fixed | _submission_columns(entry.deal))
-    submission_ids = _insert_numbered(session, INSERT_SUBMISSION, rows)
-    parts: dict[Any, list[dict[str, Any]]] = {INSERT_TRADE_IN: [], INSERT_PRODUCT: [], INSERT_BOOK_VALUE: []}
-    for submission_id, entry in zip(submission_ids, entries, strict=True):
-        for statement, items in _parts_of(entry.deal):
-            numbered = enumerate(items)
-            parts[statement] += [
-                {"submission_id": submission_id, "position": position, **part} for position, part in numbered
-            ]
-    for statement, items in parts.items():
-        if items:
-            session.execute(statement, items)
-    return submission_ids
-
-
-def _parts_of(deal: Deal) -> tuple[tuple[Any, list[dict[str, Any]]], ...]:
-    return (
-        (INSERT_TRADE_IN, [_trade_in_columns(trade) for trade in deal.trade_ins]),
-        (INSERT_PRODUCT, [{"kind": product.kind, "price_cents": product.price} for product in deal.products]),
-        (
-            INSERT_BOOK_VALUE,
-            [
-                {"basis": value.basis, "amount_cents": value.amount, "as_of": value.as_of}
-                for value in deal.vehicle.values
-            ],
-        ),
-    )
-
-
-def _submission_columns(deal: Deal) -> dict[str, Any]:
-    applicant, vehicle = deal.applicant, deal.vehicle
-    return {
-        "deal_id": deal.deal_id,
-        "submitted_on": deal.submitted_on,
-        "channel": deal.channel,
-        "dealer_id": deal.dealer_id,
-        "state": deal.state,
-        "tier": applicant.tier,
-        "credit_score": applicant.credit_score,
-        "monthly_income_cents": applicant.monthly_income,
-        "monthly_debt_cents": applicant.monthly_debt,
-        "first_time_buyer": applicant.first_time_buyer,
-        "covered_borrower": applicant.covered_borrower,
-        "vin": vehicle.vin,
-        "condition": vehicle.condition,
-        "model_year": vehicle.model_year,
-        "mileage": vehicle.mileage,
-        "cash_price_cents": deal.cash_price,
-        "sales_tax_cents": deal.sales_tax,
-        "title_and_registration_cents": deal.title_and_registration,
-        "doc_fee_cents": deal.doc_fee,
-        "cash_down_cents": deal.cash_down,
-        "rebate_cents": deal.rebate,
-        "prepaid_finance_charge_cents": deal.prepaid_finance_charge,
-        "term_months": deal.term_months,
-        "apr_ten_thousandths": deal.apr_percent,
-        "monthly_payment_cents": deal.monthly_payment,
-    }
-
-
-def _trade_in_columns(trade: Any) -> dict[str, Any]:
-    return {
-        "kind": trade.kind,
-        "allowance_cents": trade.allowance,
-        "acv_cents": trade.acv,
-        "payoff_cents": trade.payoff,
-        "lienholder": trade.lienholder,
-        "payoff_good_through": trade.payoff_good_through,
-        "per_diem_cents": trade.per_diem,
-    }
-
-
-def measure_columns(evaluation: Evaluation) -> dict[str, int | None]:
-    """The shipped measures as the decision's columns; a policy's own measures stand in the document."""
-    columns: dict[str, int | None] = {}
-    known = DECISION.columns
-    for name, value in evaluation.exact_measures.items():
-        if f"{name}_numerator" in known:
-            columns[f"{name}_numerator"], columns[f"{name}_denominator"] = stored_ratio(value)
-        elif f"{name}_cents" in known or name in known:
-            columns[f"{name}_cents" if f"{name}_cents" in known else name] = stored_ratio(value)[0]
-    return columns
-
-
-def stored_ratio(value: ExactMeasure | tuple[int, int] | None) -> tuple[int | None, int | None]:
-    """Both integers, in lowest terms if they would not fit otherwise; None where even that is too large for the column."""
-    numerator, denominator = value or (None, 1)
-    if numerator is None:
-        return None, None
-    if max(abs(numerator), denominator) >= LARGEST_INTEGER:
-        common = gcd(numerator, denominator)
-        numerator, denominator = numerator // common, denominator // common
-    fits = max(abs(numerator), denominator) < LARGEST_INTEGER
-    return (numerator, denominator) if fits else (None, None)
-
-
-def _finding_row(decision: int, finding: Finding) -> dict[str, Any]:
-    evidence = finding.evidence
-    value, limit = stored_ratio(evidence.exact_value), stored_ratio(evidence.exact_limit)
-    return {
-        "decision": decision,
-        "rule": finding.rule,
-        "result": finding.result.value,
-        "severity": finding.severity.value,
-        "reason": finding.reason,
-        "measure": evidence.measure,
-        "unit": evidence.unit,
-        "value_numerator": value[0],
-        "value_denominator": value[1],
-        "limit_numerator": limit[0],
-        "limit_denominator": limit[1],
-        "explanation": evidence.explanation,
-        "used_consumer_report": finding.used_consumer_report,
-    }
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,10 +6,10 @@ Money is integer cents. A percent is the two integers it is the ratio of. A rate
 from datetime import date, datetime
 from typing import ClassVar
 
-from sqlalchemy import ForeignKey, MetaData, String, UniqueConstraint
+from sqlalchemy import ForeignKey, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dealgate.models.types import Cents, Document, Exact, Moment, RowNumber, Sha256, Words
+from dealgate.models.types import Cents, Document, Exact, Hash, Moment, RowNumber, Sha256, Words
 
 PREFIX = "dealgate_"
 
@@ -45,18 +45,26 @@ class PolicyVersion(Base):
 
 
 class Deal(Base):
-    """The head of a deal: how often it was submitted and what came of it last. All else about it is append-only."""
+    """The head of a deal: how often it was submitted, what came of it last, and where its chain of ledger entries ends.
+
+    All else about a deal is append-only.
+    """
 
     __tablename__ = PREFIX + "deal"
 
     deal_id: Mapped[Words] = mapped_column(primary_key=True)
     submissions: Mapped[int]
+    entries: Mapped[int] = mapped_column(server_default=text("0"))
+    head: Mapped[Hash | None]
     outcome: Mapped[str | None] = mapped_column(String(20))
     decision_id: Mapped[str | None] = mapped_column(String(36))
 
 
 class Submission(Base):
-    """One attempt to book a deal: the document as read, and its fields as columns."""
+    """One attempt to book a deal: the fields of its document as columns, the personal ones apart.
+
+    The document stands in the ledger entry of the decision about it.
+    """
 
     __tablename__ = PREFIX + "submission"
     __table_args__ = (UniqueConstraint("deal_id", "submission"),)
@@ -67,20 +75,14 @@ class Submission(Base):
     received_at: Mapped[datetime]
     actor: Mapped[Words | None]
     idempotency_key: Mapped[Words | None] = mapped_column(unique=True)
-    document: Mapped[Document]
-    document_sha256: Mapped[Sha256]
 
     submitted_on: Mapped[date]
     channel: Mapped[str | None] = mapped_column(String(20))
     dealer_id: Mapped[Words | None]
     state: Mapped[str | None] = mapped_column(String(2))
     tier: Mapped[Words | None]
-    credit_score: Mapped[int | None]
-    monthly_income_cents: Mapped[Cents | None]
-    monthly_debt_cents: Mapped[Cents | None]
     first_time_buyer: Mapped[bool | None]
     covered_borrower: Mapped[bool | None]
-    vin: Mapped[str | None] = mapped_column(String(17))
     condition: Mapped[str] = mapped_column(String(20))
     model_year: Mapped[int | None]
     mileage: Mapped[int | None]
@@ -107,7 +109,6 @@ class TradeIn(Base):
     allowance_cents: Mapped[Cents | None]
     acv_cents: Mapped[Cents | None]
     payoff_cents: Mapped[Cents | None]
-    lienholder: Mapped[Words | None]
     payoff_good_through: Mapped[date | None]
     per_diem_cents: Mapped[Cents | None]
 
@@ -136,7 +137,7 @@ class BookValue(Base):
 
 
 class Decision(Base):
-    """Everything that was concluded about one submission. The document is the record; the columns are for queries."""
+    """What was concluded about one submission, for queries. The record is the ledger entry of the same id."""
 
     __tablename__ = PREFIX + "decision"
 
@@ -149,7 +150,6 @@ class Decision(Base):
     decided_at: Mapped[datetime] = mapped_column(index=True)
     outcome: Mapped[str] = mapped_column(String(20), index=True)
     engine_agreed: Mapped[bool]
-    document: Mapped[Document]
 
     products_total_cents: Mapped[Cents | None]
     trade_allowance_cents: Mapped[Cents | None]
@@ -170,10 +170,6 @@ class Decision(Base):
     negative_equity_to_value_numerator: Mapped[Exact | None]
     negative_equity_to_value_denominator: Mapped[Exact | None]
     monthly_payment_cents: Mapped[Cents | None]
-    payment_to_income_numerator: Mapped[Exact | None]
-    payment_to_income_denominator: Mapped[Exact | None]
-    debt_to_income_numerator: Mapped[Exact | None]
-    debt_to_income_denominator: Mapped[Exact | None]
     vehicle_age: Mapped[Exact | None]
     break_even_month: Mapped[Exact | None]
     peak_shortfall_cents: Mapped[Cents | None]
@@ -183,7 +179,10 @@ class Decision(Base):
 
 
 class Finding(Base):
-    """A finding that a person may ask about: violated, mitigated or not evaluable. The decision's document holds all."""
+    """A finding that a person may ask about: violated, mitigated or not evaluable. The decision's document holds all.
+
+    The values are cents, basis points (half up) or a count; NULL where they would tell a personal value.
+    """
 
     __tablename__ = PREFIX + "finding"
 
@@ -194,9 +193,7 @@ class Finding(Base):
     reason: Mapped[Words | None]
     measure: Mapped[Document | None]
     unit: Mapped[str | None] = mapped_column(String(20))
-    value_numerator: Mapped[Exact | None]
-    value_denominator: Mapped[Exact | None]
-    limit_numerator: Mapped[Exact | None]
-    limit_denominator: Mapped[Exact | None]
-    explanation: Mapped[Document]
+    measured_value: Mapped[Exact | None]
+    limit_value: Mapped[Exact | None]
+    margin_value: Mapped[Exact | None]
     used_consumer_report: Mapped[bool]

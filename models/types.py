@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -35,3 +35,5 @@ Exact = Annotated[int, mapped_column(BigInteger)]
 Sha256 = Annotated[str, mapped_column(String(64))]
 Words = Annotated[str, mapped_column(String(200))]
 Document = Annotated[str, mapped_column(Text)]
+Hash = Annotated[bytes, mapped_column(LargeBinary(32))]
+Bytes = Annotated[bytes, mapped_column(LargeBinary)]

@@ -15,6 +15,7 @@ from dealgate.rules.fields import Facts, Unit, facts_of
 from dealgate.rules.finding import Evidence, Finding, principal_reasons
 from dealgate.rules.levers import REACHES
 from dealgate.rules.policy import Outcome, Policy
+from dealgate.rules.privacy import PersonalParts, personal_parts
 from dealgate.rules.ranging import Ranging
 from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
@@ -53,6 +54,11 @@ class CompiledPolicy:
     def evidence(self) -> Callable[[Facts], Reckoning]:
         """The reference with every measure, for whoever reads an evaluation."""
         return compile_reference(self.policy)
+
+    @cached_property
+    def personal(self) -> PersonalParts:
+        """What a decision under this policy would tell of the applicant."""
+        return personal_parts(self.policy)
 
     def evaluate(self, deal: PartialDeal) -> "Evaluation":
         """Evaluate a deal. Never raises for what the engine does: that becomes a finding which refers the deal."""
@@ -123,6 +129,10 @@ class Evaluation:
     @property
     def engine(self) -> Mapping[str, Any]:
         return {**VERSIONS, "agreed": self._doubt is None}
+
+    @property
+    def personal(self) -> PersonalParts:
+        return self._compiled.personal
 
     @cached_property
     def _reckoning(self) -> Reckoning:

@@ -20,7 +20,10 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldOfDeal:
-    """One fact of a deal. `path` is where it stands, and what an error or a request for information names."""
+    """One fact of a deal. `path` is where it stands, and what an error or a request for information names.
+
+    `personal` facts are about a person rather than the deal; the record keeps them where they can be erased.
+    """
 
     name: str
     unit: Unit
@@ -28,6 +31,7 @@ class FieldOfDeal:
     words: tuple[str, ...] = ()
     consumer_report: bool = False
     zero_when_absent: bool = False
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ def _part_of_structure(name: str) -> FieldOfDeal:
     return FieldOfDeal(name, Unit.MONEY, name, zero_when_absent=True)
 
 
-def _applicant(name: str, unit: Unit, *, consumer_report: bool = False) -> FieldOfDeal:
-    return FieldOfDeal(name, unit, f"applicant.{name}", (), consumer_report)
+def _applicant(name: str, unit: Unit, *, consumer_report: bool = False, personal: bool = False) -> FieldOfDeal:
+    return FieldOfDeal(name, unit, f"applicant.{name}", (), consumer_report, personal=personal)
 
 
 def _vehicle(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
@@ -62,9 +66,9 @@ FIELDS: Mapping[str, FieldOfDeal] = {
         _plain("dealer_id", Unit.TEXT),
         _plain("state", Unit.TEXT),
         _applicant("tier", Unit.TEXT, consumer_report=True),
-        _applicant("credit_score", Unit.COUNT, consumer_report=True),
-        _applicant("monthly_income", Unit.MONEY),
-        _applicant("monthly_debt", Unit.MONEY),
+        _applicant("credit_score", Unit.COUNT, consumer_report=True, personal=True),
+        _applicant("monthly_income", Unit.MONEY, personal=True),
+        _applicant("monthly_debt", Unit.MONEY, personal=True),
         _applicant("first_time_buyer", Unit.BOOLEAN),
         _applicant("covered_borrower", Unit.BOOLEAN),
         _vehicle("condition", Unit.TEXT, ("new", "used")),

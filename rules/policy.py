@@ -247,11 +247,13 @@ class Policy:
 
 def definition_reads(definition: Measure | Limit) -> list[str]:
     """The measures and limits a definition names."""
+    return [name for expression in definition_expressions(definition) for name in _names(expression)]
+
+
+def definition_expressions(definition: Measure | Limit) -> list[Expression | None]:
     if isinstance(definition, Measure):
-        expressions: list[Expression | None] = [definition.formula]
-    else:
-        expressions = [part for row in definition.all_rows for part in (row.when, row.limit)]
-    return [name for expression in expressions for name in _names(expression)]
+        return [definition.formula]
+    return [part for row in definition.all_rows for part in (row.when, row.limit)]
 
 
 def _names(expression: Expression | None) -> list[str]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dealgate.adapters.database import open_database, upgrade_database
+from dealgate.migrations.guards import PLAIN, postgresql_triggers
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE
 from dealgate.models import Base
 
@@ -72,8 +73,11 @@ FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 
 
 EMPTYING = [
     "SET lock_timeout = '2s'",
+    *[f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in TABLES],
     "SET session_replication_role = replica",
     *[f"DELETE FROM {table}" for table in TABLES],
+    "SET session_replication_role = origin",
+    *[f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}" for trigger in postgresql_triggers()],
     f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'",
 ]
 
@@ -137,7 +141,7 @@ class PostgreSQL:
         """Run statements; returns the value that the last one selects."""
         engine = create_engine(url or self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
-            results = [connection.exec_driver_sql(statement) for statement in statements]
+            results = [connection.exec_driver_sql(statement, execution_options=PLAIN) for statement in statements]
             return results[-1].scalar() if results[-1].returns_rows else None
 
 

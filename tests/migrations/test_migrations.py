@@ -1,5 +1,6 @@
 """The migrations build what the models describe, take it down again, and touch nothing that is a host's."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.database import upgrade_database
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
-from dealgate.models import Base
+from dealgate.migrations.partitions import is_partition
+from dealgate.models import Base, find_decision, find_submission
 from tests.databases import TABLES, count_rows
 from tests.models.samples import a_deal, submit
 
@@ -33,12 +35,15 @@ def differences(connection: Connection, *, ours_only: bool = True) -> Sequence[A
 
 
 def tables(database: Engine) -> set[str]:
-    return set(inspect(database).get_table_names())
+    """Without the months of the ledger's bodies, which PostgreSQL keeps as tables of their own."""
+    return {name for name in inspect(database).get_table_names() if not is_partition(name)}
 
 
 def documents(connection: Connection) -> list[str]:
-    rows = connection.execute(text("SELECT document FROM dealgate_decision ORDER BY decision_id")).scalars()
-    return list(rows)
+    """Every decision and the deal it is about, as read from the newest revision."""
+    ids = connection.execute(text("SELECT decision_id FROM dealgate_decision ORDER BY decision_id")).scalars().all()
+    found = [(find_decision(connection, decision_id), find_submission(connection, decision_id)) for decision_id in ids]
+    return [json.dumps(pair, sort_keys=True) for pair in found]
 
 
 def submit_some(database: Engine) -> None:

@@ -1,0 +1,266 @@
+"""Triggers that make the database itself refuse to change what was recorded.
+
+On SQLite they stop accidents and whoever has only SQL; who owns the file can drop them. On PostgreSQL they are ENABLE ALWAYS, and
+`roles` keeps their owner from logging in. What neither stops, the sealed ledger shows.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+PLAIN = {"no_parameters": True}
+"""Sent as it is: a percent sign in a statement is no place for a parameter."""
+
+
+class Guard(NamedTuple):
+    """What is refused on a table: every update, and every deletion unless `permit` holds of the row `OLD`.
+
+    `keys` are its unique keys: SQLite's INSERT OR REPLACE would delete by any of them. `permit` and `require`, which an inserted
+    row must meet, are SQL conditions in which `{row}` and `{schema}` stand before names.
+    """
+
+    table: str
+    keys: tuple[tuple[str, ...], ...]
+    permit: str = ""
+    require: str = ""
+
+
+def _erased(entry: str, paths: str = "''") -> str:
+    return (
+        f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_erasure WHERE erased_entry_id = {{row}}{entry} AND path IN ({paths}))"
+    )
+
+
+def _orphaned(submission: str) -> str:
+    return f"NOT EXISTS (SELECT 1 FROM {{schema}}dealgate_decision WHERE submission_id = {{row}}{submission})"
+
+
+FINDING_ERASED = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_erasure e JOIN {schema}dealgate_decision d "
+    "ON d.decision_id = e.erased_entry_id WHERE d.id = {row}decision AND e.path = '')"
+)
+GIVES_LEAVE = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry WHERE entry_id = {row}entry_id "
+    "AND kind IN ('redaction', 'retention_purge'))"
+)
+IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry_id = {row}entry_id)"
+
+GUARDS = (
+    Guard("dealgate_policy_version", (("sha256",), ("name", "version"))),
+    Guard("dealgate_submission", (("id",), ("deal_id", "submission"), ("idempotency_key",)), _orphaned("id")),
+    Guard("dealgate_trade_in", (("submission_id", "position"),), _orphaned("submission_id")),
+    Guard("dealgate_product", (("submission_id", "position"),), _orphaned("submission_id")),
+    Guard("dealgate_book_value", (("submission_id", "position"),), _orphaned("submission_id")),
+    Guard("dealgate_decision", (("id",), ("decision_id",), ("submission_id",)), _erased("decision_id")),
+    Guard("dealgate_finding", (("decision", "rule"),), FINDING_ERASED),
+    Guard("dealgate_notice", (("entry_id",),)),
+    Guard("dealgate_legal_hold", (("entry_id",),)),
+    Guard("dealgate_ledger_entry", (("entry_id",), ("deal_id", "deal_seq"), ("idempotency_key",))),
+    Guard("dealgate_ledger_body", (("entry_id",),), _erased("entry_id")),
+    Guard("dealgate_ledger_private", (("entry_id", "path"),), _erased("entry_id", "'', {row}path")),
+    Guard("dealgate_ledger_erasure", (("erased_entry_id", "path"),), require=GIVES_LEAVE),
+    Guard("dealgate_ledger_pending", (("arrival",), ("entry_id",)), IS_SEALED),
+    Guard("dealgate_ledger_leaf", (("leaf_index",), ("entry_id",))),
+    Guard("dealgate_ledger_tile", (("level", "n"),)),
+    Guard("dealgate_ledger_checkpoint", (("size",),)),
+    Guard("dealgate_ledger_anchor", (("id",),)),
+)
+
+
+class Trigger(NamedTuple):
+    """A trigger that must stand in the database."""
+
+    table: str
+    name: str
+    statement: str
+
+
+def sqlite_triggers() -> Iterator[Trigger]:
+    for guard in GUARDS:
+        yield from _sqlite_triggers(guard)
+    yield _sqlite("dealgate_deal", "refuses_delete", "BEFORE DELETE", "", _refusal("dealgate_deal", NEVER_DELETED))
+    pend = "INSERT INTO dealgate_ledger_pending (entry_id) VALUES (NEW.entry_id)"
+    yield _sqlite("dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "", pend)
+
+
+def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
+    table = guard.table
+    there = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {' AND '.join(f'{column} = NEW.{column}' for column in key)})"
+        for key in guard.keys
+    )
+    delete = f"NOT ({guard.permit.format(row='OLD.', schema='')})" if guard.permit else ""
+    yield _sqlite(table, "refuses_update", "BEFORE UPDATE", "", _refusal(table, "rows are never updated"))
+    yield _sqlite(table, "refuses_delete", "BEFORE DELETE", delete, _refusal(table, NEVER_DELETED))
+    yield _sqlite(table, "refuses_replace", "BEFORE INSERT", there, _refusal(table, "the row is there already (UNIQUE)"))
+    if guard.require:
+        require = f"NOT ({guard.require.format(row='NEW.', schema='')})"
+        yield _sqlite(table, "requires", "BEFORE INSERT", require, _refusal(table, NO_LEAVE))
+
+
+NEVER_DELETED = "rows are deleted only after an entry of the ledger gives leave"
+NO_LEAVE = "only an entry of kind redaction or retention_purge gives leave to erase"
+
+
+def _sqlite(table: str, name: str, when: str, condition: str, action: str) -> Trigger:
+    when_clause = f" WHEN {condition}" if condition else ""
+    statement = f"CREATE TRIGGER {table}_{name} {when} ON {table}{when_clause} BEGIN {action}; END"
+    return Trigger(table, f"{table}_{name}", statement)
+
+
+def _refusal(table: str, words: str) -> str:
+    return f"SELECT RAISE(ABORT, '{table} keeps what was recorded: {words}')"
+
+
+POSTGRESQL_FUNCTIONS = {
+    "dealgate_refuse": """
+BEGIN
+  RAISE EXCEPTION '% keeps what was recorded: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END""",
+    # The argument is a condition over the row $1 in the schema %1$I.
+    "dealgate_refuse_unless": """
+DECLARE
+  permitted boolean;
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    EXECUTE 'SELECT ' || format(TG_ARGV[0], TG_TABLE_SCHEMA) INTO permitted USING OLD;
+    IF permitted THEN
+      RETURN OLD;
+    END IF;
+  ELSE
+    EXECUTE 'SELECT ' || format(TG_ARGV[0], TG_TABLE_SCHEMA) INTO permitted USING NEW;
+    IF permitted THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION '% keeps what was recorded: % is refused until an entry of the ledger gives leave', TG_TABLE_NAME, TG_OP
+    USING ERRCODE = 'restrict_violation';
+END""",
+    "dealgate_wait_for_the_seal": """
+BEGIN
+  EXECUTE format('INSERT INTO %I.dealgate_ledger_pending (entry_id) VALUES ($1)', TG_TABLE_SCHEMA) USING NEW.entry_id;
+  RETURN NULL;
+END""",
+}
+"""Their bodies name the schema of the table they guard, so that no search path misleads them."""
+
+
+def postgresql_function(name: str) -> str:
+    # The application may add an entry but not touch the queue of the sealer: the function does that as its owner.
+    security = " SECURITY DEFINER" if name == "dealgate_wait_for_the_seal" else ""
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql{security} "
+        f"SET search_path = pg_catalog, pg_temp AS $function${POSTGRESQL_FUNCTIONS[name]}\n$function$"
+    )
+
+
+def postgresql_triggers() -> Iterator[Trigger]:
+    for guard in GUARDS:
+        yield from _postgresql_triggers(guard)
+    yield from _postgresql_refusals("dealgate_deal", "DELETE", "TRUNCATE")
+    yield _postgresql(
+        "dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "ROW", "dealgate_wait_for_the_seal()"
+    )
+
+
+def _postgresql_triggers(guard: Guard) -> Iterator[Trigger]:
+    yield from _postgresql_refusals(guard.table, "UPDATE", "TRUNCATE", *(() if guard.permit else ("DELETE",)))
+    if guard.permit:
+        yield _postgresql(guard.table, "refuses_delete", "BEFORE DELETE", "ROW", _unless(guard.permit))
+    if guard.require:
+        yield _postgresql(guard.table, "requires", "BEFORE INSERT", "ROW", _unless(guard.require))
+
+
+def _postgresql_refusals(table: str, *operations: str) -> Iterator[Trigger]:
+    for operation in operations:
+        each = "STATEMENT" if operation == "TRUNCATE" else "ROW"
+        yield _postgresql(table, f"refuses_{operation.lower()}", f"BEFORE {operation}", each, "dealgate_refuse()")
+
+
+def _unless(condition: str) -> str:
+    argument = condition.format(row="($1).", schema="%1$I.").replace("'", "''")
+    return f"dealgate_refuse_unless('{argument}')"
+
+
+def _postgresql(table: str, name: str, when: str, each: str, function: str) -> Trigger:
+    statement = f"CREATE TRIGGER {table}_{name} {when} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}"
+    return Trigger(table, f"{table}_{name}", statement)
+
+
+def install(connection: Connection) -> None:
+    """Create every trigger, and on PostgreSQL the functions they call."""
+    if connection.dialect.name == "sqlite":
+        for trigger in sqlite_triggers():
+            connection.exec_driver_sql(trigger.statement)
+        return
+    for name in POSTGRESQL_FUNCTIONS:
+        connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
+    for trigger in postgresql_triggers():
+        connection.exec_driver_sql(trigger.statement, execution_options=PLAIN)
+        connection.exec_driver_sql(f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}")
+
+
+def remove(connection: Connection) -> None:
+    """Drop what `install` created."""
+    if connection.dialect.name == "sqlite":
+        for trigger in sqlite_triggers():
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
+        return
+    for trigger in postgresql_triggers():
+        connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
+    for name in POSTGRESQL_FUNCTIONS:
+        connection.exec_driver_sql(f"DROP FUNCTION {name}()")
+
+
+def problems(connection: Connection) -> list[str]:
+    """Every guard that is missing, switched off or other than it should be; one sentence each."""
+    return _sqlite_problems(connection) if connection.dialect.name == "sqlite" else _postgresql_problems(connection)
+
+
+def _sqlite_problems(connection: Connection) -> list[str]:
+    there = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
+    found = []
+    for trigger in sqlite_triggers():
+        if trigger.name not in there:
+            found.append(f"the trigger {trigger.name} on {trigger.table} is missing")
+        elif there[trigger.name] != trigger.statement:
+            found.append(f"the trigger {trigger.name} on {trigger.table} is not as it was created")
+    return found
+
+
+_TRIGGERS = text("""
+SELECT t.tgname, t.tgenabled, pg_get_triggerdef(t.oid), p.prosrc, p.oid::regprocedure::text
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = :table AND t.tgname = :name
+""")
+
+
+def _postgresql_problems(connection: Connection) -> list[str]:
+    found = []
+    for trigger in postgresql_triggers():
+        row = connection.execute(_TRIGGERS, {"table": trigger.table, "name": trigger.name}).first()
+        what = f"the trigger {trigger.name} on {trigger.table}"
+        if row is None:
+            found.append(f"{what} is missing")
+            continue
+        _, enabled, definition, body, function = row
+        if _decoded(enabled) != "A":
+            found.append(f"{what} is not enabled always")
+        if _plain(definition) != _plain(trigger.statement):
+            found.append(f"{what} is not as it was created")
+        name = function.rpartition(".")[2].removesuffix("()")
+        if body.strip() != POSTGRESQL_FUNCTIONS.get(name, "").strip():
+            found.append(f"the function {name}() of {what} is not as it was created")
+    return found
+
+
+def _decoded(flag: object) -> str:
+    """PostgreSQL's one-character type arrives as bytes from some drivers."""
+    return flag.decode() if isinstance(flag, bytes) else str(flag)
+
+
+def _plain(definition: str) -> str:
+    """A trigger's definition without the schema that PostgreSQL writes into it."""
+    return re.sub(r"\b[\w\"]+\.(?=dealgate_)", "", definition)

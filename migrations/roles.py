@@ -1,0 +1,177 @@
+"""PostgreSQL roles that keep apart who owns the tables, who submits, who seals and who reads.
+
+Made where the migrations run as a superuser. None of them can log in: the host grants them to its own users,
+`GRANT dealgate_app TO los`. The owner is granted to nobody.
+"""
+
+from sqlalchemy import Connection, text
+
+from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS
+from dealgate.migrations.revisions import VERSION_TABLE
+
+OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
+
+SUBMITTED = (
+    "dealgate_policy_version",
+    "dealgate_deal",
+    "dealgate_submission",
+    "dealgate_trade_in",
+    "dealgate_product",
+    "dealgate_book_value",
+    "dealgate_decision",
+    "dealgate_finding",
+    "dealgate_notice",
+    "dealgate_legal_hold",
+    "dealgate_ledger_entry",
+    "dealgate_ledger_body",
+    "dealgate_ledger_private",
+)
+SEALED = (
+    "dealgate_ledger_leaf",
+    "dealgate_ledger_tile",
+    "dealgate_ledger_checkpoint",
+    "dealgate_ledger_anchor",
+    "dealgate_ledger_erasure",
+)
+PENDING = "dealgate_ledger_pending"
+ERASABLE = (
+    "dealgate_submission",
+    "dealgate_trade_in",
+    "dealgate_product",
+    "dealgate_book_value",
+    "dealgate_decision",
+    "dealgate_finding",
+    "dealgate_ledger_body",
+    "dealgate_ledger_private",
+)
+SEQUENCES = ("dealgate_submission_id_seq", "dealgate_decision_id_seq")
+SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
+
+DEFINITION_GUARD = "dealgate_guard_definitions"
+DROP_GUARD = "dealgate_guard_drops"
+
+EVENT_FUNCTIONS = {
+    DEFINITION_GUARD: """
+DECLARE
+  changed record;
+BEGIN
+  IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN
+    RETURN;
+  END IF;
+  FOR changed IN
+    SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
+    WHERE command_tag <> 'CREATE TABLE' AND object_type IN ('table', 'trigger', 'rule', 'policy', 'function')
+      AND object_identity ~ '(^|[. ])dealgate_'
+  LOOP
+    RAISE EXCEPTION 'dealgate keeps what was recorded: % of % is left to a superuser', changed.command_tag, changed.object_identity
+      USING ERRCODE = 'insufficient_privilege';
+  END LOOP;
+END""",
+    DROP_GUARD: """
+DECLARE
+  dropped record;
+BEGIN
+  IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN
+    RETURN;
+  END IF;
+  FOR dropped IN
+    SELECT object_type, object_identity FROM pg_event_trigger_dropped_objects()
+    WHERE object_type IN ('table', 'trigger', 'rule', 'policy', 'function', 'table constraint')
+      AND object_identity ~ '(^|[. ])dealgate_' AND schema_name NOT LIKE 'pg\\_temp%'
+  LOOP
+    RAISE EXCEPTION 'dealgate keeps what was recorded: dropping % % is left to a superuser',
+      dropped.object_type, dropped.object_identity USING ERRCODE = 'insufficient_privilege';
+  END LOOP;
+END""",
+}
+_EVENTS = {DEFINITION_GUARD: "ddl_command_end", DROP_GUARD: "sql_drop"}
+
+
+def is_superuser(connection: Connection) -> bool:
+    return bool(connection.execute(text("SELECT rolsuper FROM pg_roles WHERE rolname = session_user")).scalar())
+
+
+def secure(connection: Connection) -> None:
+    """Make the roles, give the tables to their owner and to each role its rights, and guard the definitions."""
+    for role in ROLES:
+        connection.exec_driver_sql(_role_statement(role))
+    for statement in _rights():
+        connection.exec_driver_sql(statement, execution_options=PLAIN)
+    for name, body in EVENT_FUNCTIONS.items():
+        connection.exec_driver_sql(_event_statement(name, body), execution_options=PLAIN)
+
+
+def _role_statement(role: str) -> str:
+    return (
+        f"DO $do$ BEGIN CREATE ROLE {role} NOLOGIN; "
+        "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$"
+    )
+
+
+def _rights() -> list[str]:
+    tables = (*SUBMITTED, *SEALED, PENDING)
+    return [
+        f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
+        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
+        *(f"ALTER FUNCTION {function}() OWNER TO {OWNER}" for function in POSTGRESQL_FUNCTIONS),
+        f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
+        f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
+        f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(SEQUENCES)} TO {APP}, {SEALER}",
+        f"GRANT INSERT ON {', '.join(SEALED)} TO {SEALER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(SEALER_SEQUENCES)} TO {SEALER}",
+        f"GRANT DELETE ON {', '.join((*ERASABLE, PENDING))} TO {SEALER}",
+    ]
+
+
+def _event_statement(name: str, body: str) -> str:
+    """One event trigger stands for all schemas of a database."""
+    return (
+        "DO $do$ BEGIN "
+        f"IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = '{name}') THEN "
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS event_trigger LANGUAGE plpgsql "
+        f"SET search_path = pg_catalog, pg_temp AS $function${body}\n$function$; "
+        f"CREATE EVENT TRIGGER {name} ON {_EVENTS[name]} EXECUTE FUNCTION {name}(); "
+        f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; "
+        "END IF; END $do$"
+    )
+
+
+_OWNERS = text("""
+SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'dealgate\\_ledger\\_%' AND c.relkind IN ('r', 'p')
+""")
+_RIGHTS_BEYOND = text("""
+SELECT rolsuper OR pg_has_role(session_user, :owner, 'MEMBER') FROM pg_roles WHERE rolname = session_user
+""")
+
+
+def problems(connection: Connection) -> list[str]:
+    """What keeps the database from refusing changes by its own users; one sentence each."""
+    roles = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'dealgate\\_%'")).scalars())
+    missing = [role for role in ROLES if role not in roles]
+    if missing:
+        return [
+            f"the roles {', '.join(missing)} are missing: whoever migrated owns the tables and can drop their guards. "
+            "Run dealgate db upgrade once as a superuser"
+        ]
+    found = [
+        f"{name} belongs to {owner}, not to {OWNER}: its owner can drop its guards"
+        for name, owner in connection.execute(_OWNERS).tuples()
+        if owner != OWNER
+    ]
+    if connection.execute(text(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{OWNER}'")).scalar():
+        found.append(f"the role {OWNER} can log in: ALTER ROLE {OWNER} NOLOGIN")
+    events = dict(connection.execute(text("SELECT evtname, evtenabled FROM pg_event_trigger")).tuples().all())
+    for name in EVENT_FUNCTIONS:
+        enabled = events.get(name)
+        if (enabled.decode() if isinstance(enabled, bytes) else enabled) != "A":
+            found.append(f"the event trigger {name} is missing or switched off")
+    return found
+
+
+def rights_beyond(connection: Connection) -> list[str]:
+    """What the user of this connection could do that a host's application should not."""
+    if connection.execute(_RIGHTS_BEYOND, {"owner": OWNER}).scalar():
+        return [f"this user is a superuser or a member of {OWNER}: submit as a user that is granted {APP} only"]
+    return []

@@ -1,0 +1,137 @@
+"""The columns that repeat what a decision's envelope says, for queries. Made from it alone, so that they can be made again.
+
+Nothing personal is among them: they stay when personal values are erased.
+"""
+
+from collections.abc import Mapping
+from math import gcd
+from typing import Any, cast
+
+from sqlalchemy import Table
+
+from dealgate.models import tables
+from dealgate.rules.deal import Deal
+
+LARGEST_INTEGER = 2**63
+
+TOLD = {"violated", "mitigated", "not_evaluable"}
+"""Results that stand in the finding table; the decision's document holds every rule."""
+
+MEASURE_COLUMNS = cast("Table", tables.Decision.__table__).columns
+
+
+def submission_columns(deal: Deal) -> dict[str, Any]:
+    applicant, vehicle = deal.applicant, deal.vehicle
+    return {
+        "deal_id": deal.deal_id,
+        "submitted_on": deal.submitted_on,
+        "channel": deal.channel,
+        "dealer_id": deal.dealer_id,
+        "state": deal.state,
+        "tier": applicant.tier,
+        "first_time_buyer": applicant.first_time_buyer,
+        "covered_borrower": applicant.covered_borrower,
+        "condition": vehicle.condition,
+        "model_year": vehicle.model_year,
+        "mileage": vehicle.mileage,
+        "cash_price_cents": deal.cash_price,
+        "sales_tax_cents": deal.sales_tax,
+        "title_and_registration_cents": deal.title_and_registration,
+        "doc_fee_cents": deal.doc_fee,
+        "cash_down_cents": deal.cash_down,
+        "rebate_cents": deal.rebate,
+        "prepaid_finance_charge_cents": deal.prepaid_finance_charge,
+        "term_months": deal.term_months,
+        "apr_ten_thousandths": deal.apr_percent,
+        "monthly_payment_cents": deal.monthly_payment,
+    }
+
+
+def part_columns(deal: Deal) -> dict[type[tables.Base], list[dict[str, Any]]]:
+    """The lists of a deal, one row an item, in their order."""
+    return {
+        tables.TradeIn: _numbered(_trade_in_columns(trade) for trade in deal.trade_ins),
+        tables.Product: _numbered({"kind": product.kind, "price_cents": product.price} for product in deal.products),
+        tables.BookValue: _numbered(
+            {"basis": value.basis, "amount_cents": value.amount, "as_of": value.as_of} for value in deal.vehicle.values
+        ),
+    }
+
+
+def _numbered(rows: Any) -> list[dict[str, Any]]:
+    return [{"position": position, **row} for position, row in enumerate(rows)]
+
+
+def _trade_in_columns(trade: Any) -> dict[str, Any]:
+    return {
+        "kind": trade.kind,
+        "allowance_cents": trade.allowance,
+        "acv_cents": trade.acv,
+        "payoff_cents": trade.payoff,
+        "payoff_good_through": trade.payoff_good_through,
+        "per_diem_cents": trade.per_diem,
+    }
+
+
+def decision_columns(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a decision as it stands in the envelope: the shipped measures; a policy's own stand in the document only."""
+    columns: dict[str, Any] = {
+        "decision_id": decision["decision_id"],
+        "deal_id": decision["deal_id"],
+        "submission": decision["submission"],
+        "policy_sha256": decision["policy"]["sha256"],
+        "outcome": decision["outcome"],
+        "engine_agreed": decision["engine"]["agreed"],
+    }
+    for name, measure in decision["measures"].items():
+        if f"{name}_numerator" in MEASURE_COLUMNS:
+            ratio = (_integer(measure.get("numerator")), _integer(measure.get("denominator")))
+            columns[f"{name}_numerator"], columns[f"{name}_denominator"] = stored_ratio(*ratio)
+        elif f"{name}_cents" in MEASURE_COLUMNS or name in MEASURE_COLUMNS:
+            columns[f"{name}_cents" if f"{name}_cents" in MEASURE_COLUMNS else name] = stored(measure.get("value"))
+    return columns
+
+
+def finding_columns(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a finding as it stands in the envelope: without its numbers where they are set apart."""
+    return {
+        "rule": finding["rule"],
+        "result": finding["result"],
+        "severity": finding["severity"],
+        "reason": finding.get("reason"),
+        "measure": finding.get("measure"),
+        "unit": finding.get("unit"),
+        "measured_value": stored(finding.get("value")),
+        "limit_value": stored(finding.get("limit")),
+        "margin_value": stored(finding.get("margin")),
+        "used_consumer_report": finding["used_consumer_report"],
+    }
+
+
+def stored(value: object) -> int | None:
+    """A shown number as an integer: cents, basis points or a count. None where it is unknown or does not fit 64 bits."""
+    number = _integer(value)
+    return number if number is not None and abs(number) < LARGEST_INTEGER else None
+
+
+def _integer(value: object) -> int | None:
+    """ "37769.69" is 3776969; a count is itself; a text that is no number is None."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        return int(value.replace(".", "", 1))
+    except ValueError:
+        return None
+
+
+def stored_ratio(numerator: int | None, denominator: int | None) -> tuple[int | None, int | None]:
+    """Both integers, in lowest terms if they would not fit otherwise; None where even that is too large for the column."""
+    if numerator is None or denominator is None:
+        return None, None
+    if max(abs(numerator), denominator) >= LARGEST_INTEGER:
+        common = gcd(numerator, denominator)
+        numerator, denominator = numerator // common, denominator // common
+    fits = max(abs(numerator), denominator) < LARGEST_INTEGER
+    return (numerator, denominator) if fits else (None, None)
