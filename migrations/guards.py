@@ -27,25 +27,27 @@ class Guard(NamedTuple):
     require: str = ""
 
 
-def _erased(entry: str, paths: str = "''") -> str:
-    return (
-        f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_erasure WHERE erased_entry_id = {{row}}{entry} AND path IN ({paths}))"
-    )
+def _erased(paths: str = "''") -> str:
+    return f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_erasure WHERE erased = {{row}}entry AND path IN ({paths}))"
 
 
 def _orphaned(submission: str) -> str:
     return f"NOT EXISTS (SELECT 1 FROM {{schema}}dealgate_decision WHERE submission_id = {{row}}{submission})"
 
 
+DECISION_ERASED = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_erasure x JOIN {schema}dealgate_ledger_entry e ON e.id = x.erased "
+    "WHERE e.entry_id = {row}decision_id AND x.path = '')"
+)
 FINDING_ERASED = (
-    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_erasure e JOIN {schema}dealgate_decision d "
-    "ON d.decision_id = e.erased_entry_id WHERE d.id = {row}decision AND e.path = '')"
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_erasure x JOIN {schema}dealgate_ledger_entry e ON e.id = x.erased "
+    "JOIN {schema}dealgate_decision d ON d.decision_id = e.entry_id WHERE d.id = {row}decision AND x.path = '')"
 )
 GIVES_LEAVE = (
-    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry WHERE entry_id = {row}entry_id "
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry WHERE id = {row}entry "
     "AND kind IN ('redaction', 'retention_purge'))"
 )
-IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry_id = {row}entry_id)"
+IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 
 GUARDS = (
     Guard("dealgate_policy_version", (("sha256",), ("name", "version"))),
@@ -53,16 +55,16 @@ GUARDS = (
     Guard("dealgate_trade_in", (("submission_id", "position"),), _orphaned("submission_id")),
     Guard("dealgate_product", (("submission_id", "position"),), _orphaned("submission_id")),
     Guard("dealgate_book_value", (("submission_id", "position"),), _orphaned("submission_id")),
-    Guard("dealgate_decision", (("id",), ("decision_id",), ("submission_id",)), _erased("decision_id")),
+    Guard("dealgate_decision", (("id",), ("decision_id",), ("submission_id",)), DECISION_ERASED),
     Guard("dealgate_finding", (("decision", "rule"),), FINDING_ERASED),
-    Guard("dealgate_notice", (("entry_id",),)),
-    Guard("dealgate_legal_hold", (("entry_id",),)),
-    Guard("dealgate_ledger_entry", (("entry_id",), ("deal_id", "deal_seq"), ("idempotency_key",))),
-    Guard("dealgate_ledger_body", (("entry_id",),), _erased("entry_id")),
-    Guard("dealgate_ledger_private", (("entry_id", "path"),), _erased("entry_id", "'', {row}path")),
-    Guard("dealgate_ledger_erasure", (("erased_entry_id", "path"),), require=GIVES_LEAVE),
-    Guard("dealgate_ledger_pending", (("arrival",), ("entry_id",)), IS_SEALED),
-    Guard("dealgate_ledger_leaf", (("leaf_index",), ("entry_id",))),
+    Guard("dealgate_notice", (("entry",),)),
+    Guard("dealgate_legal_hold", (("entry",),)),
+    Guard("dealgate_ledger_entry", (("id",), ("entry_id",), ("deal_id", "deal_seq"), ("idempotency_key",))),
+    Guard("dealgate_ledger_body", (("entry",),), _erased()),
+    Guard("dealgate_ledger_private", (("entry", "path"),), _erased("'', {row}path")),
+    Guard("dealgate_ledger_erasure", (("erased", "path"),), require=GIVES_LEAVE),
+    Guard("dealgate_ledger_pending", (("entry",),), IS_SEALED),
+    Guard("dealgate_ledger_leaf", (("leaf_index",), ("entry",))),
     Guard("dealgate_ledger_tile", (("level", "n"),)),
     Guard("dealgate_ledger_checkpoint", (("size",),)),
     Guard("dealgate_ledger_anchor", (("id",),)),
@@ -81,7 +83,7 @@ def sqlite_triggers() -> Iterator[Trigger]:
     for guard in GUARDS:
         yield from _sqlite_triggers(guard)
     yield _sqlite("dealgate_deal", "refuses_delete", "BEFORE DELETE", "", _refusal("dealgate_deal", NEVER_DELETED))
-    pend = "INSERT INTO dealgate_ledger_pending (entry_id) VALUES (NEW.entry_id)"
+    pend = "INSERT INTO dealgate_ledger_pending (entry) VALUES (NEW.id)"
     yield _sqlite("dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "", pend)
 
 
@@ -140,7 +142,7 @@ BEGIN
 END""",
     "dealgate_wait_for_the_seal": """
 BEGIN
-  EXECUTE format('INSERT INTO %I.dealgate_ledger_pending (entry_id) VALUES ($1)', TG_TABLE_SCHEMA) USING NEW.entry_id;
+  EXECUTE format('INSERT INTO %I.dealgate_ledger_pending (entry) VALUES ($1)', TG_TABLE_SCHEMA) USING NEW.id;
   RETURN NULL;
 END""",
 }

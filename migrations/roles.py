@@ -44,7 +44,7 @@ ERASABLE = (
     "dealgate_ledger_body",
     "dealgate_ledger_private",
 )
-SEQUENCES = ("dealgate_submission_id_seq", "dealgate_decision_id_seq")
+SEQUENCES = ("dealgate_submission_id_seq", "dealgate_decision_id_seq", "dealgate_ledger_entry_id_seq")
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
 DEFINITION_GUARD = "dealgate_guard_definitions"

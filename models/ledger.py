@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from dealgate.models import ledger_tables, tables
@@ -26,7 +26,11 @@ def table(entity: type[tables.Base]) -> Table:
 DEAL, ENTRY, BODY, PRIVATE = map(
     table, (tables.Deal, ledger_tables.LedgerEntry, ledger_tables.LedgerBody, ledger_tables.LedgerPrivate)
 )
-INSERT_ENTRY, INSERT_BODY, INSERT_PRIVATE = map(insert, (ENTRY, BODY, PRIVATE))
+BODY_OF_ENTRY = and_(BODY.c.entry == ENTRY.c.id, BODY.c.recorded_at == ENTRY.c.recorded_at)
+"""The moment too: it tells PostgreSQL which month to look in."""
+
+INSERT_ENTRY = insert(ENTRY).returning(ENTRY.c.id, sort_by_parameter_order=True)
+INSERT_BODY, INSERT_PRIVATE = map(insert, (BODY, PRIVATE))
 NEXT_ENTRY = (
     update(DEAL)
     .where(DEAL.c.deal_id == bindparam("deal"))
@@ -36,11 +40,13 @@ NEXT_ENTRY = (
 SET_HEAD = update(DEAL).where(DEAL.c.deal_id == bindparam("deal")).values(head=bindparam("leaf"))
 ENTRY_BY_KEY = (
     select(ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.leaf_hash, BODY.c.envelope)
-    .join(BODY, BODY.c.entry_id == ENTRY.c.entry_id)
+    .join(BODY, BODY_OF_ENTRY)
     .where(ENTRY.c.idempotency_key == bindparam("key"))
 )
-PRIVATE_OF = select(PRIVATE.c.entry_id, PRIVATE.c.path, PRIVATE.c.salt, PRIVATE.c.value).where(
-    PRIVATE.c.entry_id.in_(bindparam("entries", expanding=True))
+PRIVATE_OF = (
+    select(ENTRY.c.entry_id, PRIVATE.c.path, PRIVATE.c.salt, PRIVATE.c.value)
+    .join(PRIVATE, PRIVATE.c.entry == ENTRY.c.id)
+    .where(ENTRY.c.entry_id.in_(bindparam("entries", expanding=True)))
 )
 
 
@@ -71,29 +77,43 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
 def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], now: datetime) -> list[Receipt]:
     """Append entries whose places are taken, in this order. Entries of one deal among them follow each other."""
     heads: dict[str, bytes] = {}
-    entries, bodies, private, receipts = list[Any](), list[Any](), list[Any](), list[Receipt]()
-    for draft, place in drafts:
-        if place and draft.deal_id in heads:
-            place = Place(place.deal_seq, heads[draft.deal_id])  # noqa: PLW2901  the chain goes on within this call
-        salts = secrets.token_bytes(SALT_BYTES * len(draft.personal))
-        committed, values = commit(draft.content, draft.personal, salts)
-        data = canonical(envelope(draft, place, committed, now))
-        leaf = leaf_hash(data)
-        entries.append(_entry_row(draft, place, leaf, now))
-        bodies.append({"entry_id": draft.entry_id, "recorded_at": now, "envelope": data})
-        private += [
-            {"entry_id": draft.entry_id, "path": path, "salt": salt, "value": value} for path, salt, value in values
-        ]
-        receipts.append(Receipt(draft.entry_id, leaf))
-        if place and draft.deal_id:
-            heads[draft.deal_id] = leaf
-    session.execute(INSERT_ENTRY, entries)
-    session.execute(INSERT_BODY, bodies)
+    written = [_write(draft, place, heads, now) for draft, place in drafts]
+    numbers = insert_numbered(session, INSERT_ENTRY, [one.row for one in written])
+    session.execute(
+        INSERT_BODY,
+        [
+            {"entry": number, "recorded_at": now, "envelope": one.envelope}
+            for number, one in zip(numbers, written, strict=True)
+        ],
+    )
+    private = [
+        {"entry": number, "path": path, "salt": salt, "value": value}
+        for number, one in zip(numbers, written, strict=True)
+        for path, salt, value in one.values
+    ]
     if private:
         session.execute(INSERT_PRIVATE, private)
     if heads:
         session.execute(SET_HEAD, [{"deal": deal, "leaf": leaf} for deal, leaf in sorted(heads.items())])
-    return receipts
+    return [Receipt(one.row["entry_id"], one.row["leaf_hash"]) for one in written]
+
+
+class _Written(NamedTuple):
+    row: dict[str, Any]
+    envelope: bytes
+    values: list[PrivateValue]
+
+
+def _write(draft: Draft, place: Place | None, heads: dict[str, bytes], now: datetime) -> _Written:
+    """An entry as bytes; `heads` are the ends of the chains that this call has lengthened."""
+    if place and draft.deal_id in heads:
+        place = Place(place.deal_seq, heads[draft.deal_id])
+    committed, values = commit(draft.content, draft.personal, secrets.token_bytes(SALT_BYTES * len(draft.personal)))
+    data = canonical(envelope(draft, place, committed, now))
+    row = _entry_row(draft, place, leaf_hash(data), now)
+    if place and draft.deal_id:
+        heads[draft.deal_id] = row["leaf_hash"]
+    return _Written(row, data, values)
 
 
 def _entry_row(draft: Draft, place: Place | None, leaf: bytes, now: datetime) -> dict[str, Any]:
@@ -117,3 +137,10 @@ def private_values(session: Writable, entry_ids: Sequence[str]) -> Mapping[str, 
     for row in session.execute(PRIVATE_OF, {"entries": list(entry_ids)}):
         found[row.entry_id].append(PrivateValue(row.path, row.salt, row.value))
     return found
+
+
+def insert_numbered(session: Writable, statement: Any, rows: list[dict[str, Any]]) -> list[int]:
+    """Insert rows and return the numbers they were given, in the order of the rows."""
+    if len(rows) == 1:
+        return [session.execute(statement, rows[0]).scalar_one()]
+    return list(session.execute(statement, rows).scalars())

@@ -5,14 +5,14 @@ Names follow `dealgate_ledger_`; hashes are 32 bytes of SHA-256.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dealgate.models.tables import PREFIX, Base
 from dealgate.models.types import Bytes, Document, Hash, RowNumber, Sha256, Words
 
 LEDGER = PREFIX + "ledger_"
-ENTRY_ID = f"{LEDGER}entry.entry_id"
+ENTRY = f"{LEDGER}entry.id"
 
 
 class LedgerEntry(Base):
@@ -21,7 +21,8 @@ class LedgerEntry(Base):
     __tablename__ = LEDGER + "entry"
     __table_args__ = (UniqueConstraint("deal_id", "deal_seq"),)
 
-    entry_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    entry_id: Mapped[str] = mapped_column(String(36), unique=True)
     kind: Mapped[str] = mapped_column(String(30))
     deal_id: Mapped[Words | None] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"))
     deal_seq: Mapped[int | None]
@@ -39,7 +40,7 @@ class LedgerBody(Base):
     __tablename__ = LEDGER + "body"
     __table_args__ = {"postgresql_partition_by": "RANGE (recorded_at)"}  # noqa: RUF012  as SQLAlchemy documents it
 
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), primary_key=True)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     recorded_at: Mapped[datetime] = mapped_column(primary_key=True)
     envelope: Mapped[Bytes]
 
@@ -49,7 +50,7 @@ class LedgerPrivate(Base):
 
     __tablename__ = LEDGER + "private"
 
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), primary_key=True)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     path: Mapped[Words] = mapped_column(primary_key=True)
     salt: Mapped[Bytes]
     value: Mapped[Bytes]
@@ -60,9 +61,9 @@ class LedgerErasure(Base):
 
     __tablename__ = LEDGER + "erasure"
 
-    erased_entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), primary_key=True)
+    erased: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     path: Mapped[Words] = mapped_column(primary_key=True)
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID))
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY))
 
 
 class LedgerPending(Base):
@@ -70,8 +71,7 @@ class LedgerPending(Base):
 
     __tablename__ = LEDGER + "pending"
 
-    arrival: Mapped[int] = mapped_column(RowNumber, primary_key=True)
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), unique=True)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
 
 
 class LedgerLeaf(Base):
@@ -79,10 +79,8 @@ class LedgerLeaf(Base):
 
     __tablename__ = LEDGER + "leaf"
 
-    leaf_index: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False
-    )
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), unique=True)
+    leaf_index: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=False)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), unique=True)
     leaf_hash: Mapped[Hash]
 
 
@@ -102,9 +100,7 @@ class LedgerCheckpoint(Base):
 
     __tablename__ = LEDGER + "checkpoint"
 
-    size: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False
-    )
+    size: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=False)
     note: Mapped[Document]
     frontier: Mapped[Bytes]
     sealed_at: Mapped[datetime]
@@ -127,7 +123,7 @@ class Notice(Base):
 
     __tablename__ = PREFIX + "notice"
 
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), primary_key=True)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)
     kind: Mapped[str] = mapped_column(String(30))
     sent_at: Mapped[datetime]
@@ -138,7 +134,7 @@ class LegalHold(Base):
 
     __tablename__ = PREFIX + "legal_hold"
 
-    entry_id: Mapped[str] = mapped_column(String(36), ForeignKey(ENTRY_ID), primary_key=True)
+    entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)
     deal_seq: Mapped[int]
     placed: Mapped[bool]

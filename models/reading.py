@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, select
 
 from dealgate.models.envelope import read_deal, read_decision
-from dealgate.models.ledger import BODY, Writable, private_values
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, Writable, private_values
 from dealgate.models.recording import DECISION
 
 
@@ -62,5 +62,7 @@ def _decisions(session: Writable, decision_ids: Sequence[str]) -> list[Mapping[s
 
 
 def _envelopes(session: Writable, entry_ids: Sequence[str]) -> dict[str, Any]:
-    statement = select(BODY.c.entry_id, BODY.c.envelope).where(BODY.c.entry_id.in_(entry_ids))
+    statement = (
+        select(ENTRY.c.entry_id, BODY.c.envelope).join(BODY, BODY_OF_ENTRY).where(ENTRY.c.entry_id.in_(entry_ids))
+    )
     return {row.entry_id: json.loads(row.envelope) for row in session.execute(statement)}

@@ -22,6 +22,7 @@ from dealgate.models.ledger import (
     Writable,
     append,
     append_all,
+    insert_numbered,
     private_values,
     table,
 )
@@ -290,7 +291,7 @@ def _insert_submissions(
         }
         for entry, one in zip(entries, told, strict=True)
     ]
-    numbers = _insert_numbered(session, INSERT_SUBMISSION, rows)
+    numbers = insert_numbered(session, INSERT_SUBMISSION, rows)
     parts: dict[type[tables.Base], list[dict[str, Any]]] = {part: [] for part in INSERT_PART}
     for number, entry in zip(numbers, entries, strict=True):
         for part, items in part_columns(entry.deal).items():
@@ -307,7 +308,7 @@ def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Seq
         {"submission_id": submission, "decided_at": now, **decision_columns(document)}
         for submission, document in zip(submissions, documents, strict=True)
     ]
-    numbers = _insert_numbered(session, INSERT_DECISION, rows)
+    numbers = insert_numbered(session, INSERT_DECISION, rows)
     findings = [
         {"decision": number, **finding_columns(finding)}
         for number, document in zip(numbers, documents, strict=True)
@@ -316,13 +317,6 @@ def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Seq
     ]
     if findings:
         session.execute(INSERT_FINDING, findings)
-
-
-def _insert_numbered(session: Writable, statement: Any, rows: list[dict[str, Any]]) -> list[int]:
-    """Insert rows and return the numbers they were given, in the order of the rows."""
-    if len(rows) == 1:
-        return [session.execute(statement, rows[0]).scalar_one()]
-    return list(session.execute(statement, rows).scalars())
 
 
 def _begin(session: Writable) -> None:

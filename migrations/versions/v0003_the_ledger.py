@@ -110,7 +110,7 @@ def _carry_into_the_ledger(connection: sa.Connection) -> None:
     for row in connection.execute(RECORDED).all():
         _carry(connection, row, personal[row.policy_sha256], places)
     connection.execute(
-        sa.text("INSERT INTO dealgate_ledger_pending (entry_id) SELECT entry_id FROM dealgate_ledger_entry ORDER BY recorded_at")
+        sa.text("INSERT INTO dealgate_ledger_pending (entry) SELECT id FROM dealgate_ledger_entry")
     )
 
 
@@ -159,8 +159,9 @@ def _utc(moment: datetime) -> datetime:
 def _carry_out_of_the_ledger(connection: sa.Connection) -> None:
     rows = connection.execute(
         sa.text(
-            "SELECT d.id, d.submission_id, b.entry_id, b.envelope FROM dealgate_decision d "
-            "JOIN dealgate_ledger_body b ON b.entry_id = d.decision_id ORDER BY d.id"
+            "SELECT d.id, d.submission_id, e.entry_id, b.envelope FROM dealgate_decision d "
+            "JOIN dealgate_ledger_entry e ON e.entry_id = d.decision_id "
+            "JOIN dealgate_ledger_body b ON b.entry = e.id ORDER BY d.id"
         )
     ).all()
     for row in rows:
@@ -209,6 +210,7 @@ TABLES_IN_ORDER = (
 def _create_tables() -> None:
     op.create_table(
         "dealgate_ledger_entry",
+        sa.Column("id", ROW_NUMBER, nullable=False),
         sa.Column("entry_id", sa.String(36), nullable=False),
         sa.Column("kind", sa.String(30), nullable=False),
         sa.Column("deal_id", sa.String(200), nullable=True),
@@ -220,46 +222,45 @@ def _create_tables() -> None:
         sa.Column("policy_sha256", sa.String(64), nullable=True),
         sa.Column("leaf_hash", sa.LargeBinary(32), nullable=False),
         sa.ForeignKeyConstraint(["deal_id"], ["dealgate_deal.deal_id"], name="fk_dealgate_ledger_entry_deal_id"),
-        sa.PrimaryKeyConstraint("entry_id", name="pk_dealgate_ledger_entry"),
+        sa.PrimaryKeyConstraint("id", name="pk_dealgate_ledger_entry"),
+        sa.UniqueConstraint("entry_id", name="uq_dealgate_ledger_entry_entry_id"),
         sa.UniqueConstraint("deal_id", "deal_seq", name="uq_dealgate_ledger_entry_deal_id_deal_seq"),
         sa.UniqueConstraint("idempotency_key", name="uq_dealgate_ledger_entry_idempotency_key"),
     )
     op.create_table(
         "dealgate_ledger_body",
-        sa.Column("entry_id", sa.String(36), nullable=False),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("recorded_at", MOMENT, nullable=False),
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
-        _to_entry("dealgate_ledger_body", "entry_id"),
-        sa.PrimaryKeyConstraint("entry_id", "recorded_at", name="pk_dealgate_ledger_body"),
+        _to_entry("dealgate_ledger_body", "entry"),
+        sa.PrimaryKeyConstraint("entry", "recorded_at", name="pk_dealgate_ledger_body"),
         postgresql_partition_by="RANGE (recorded_at)",
     )
     if op.get_bind().dialect.name == "postgresql":
         partitions.make_others(op.get_bind())
     op.create_table(
         "dealgate_ledger_private",
-        sa.Column("entry_id", sa.String(36), nullable=False),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("path", sa.String(200), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
-        _to_entry("dealgate_ledger_private", "entry_id"),
-        sa.PrimaryKeyConstraint("entry_id", "path", name="pk_dealgate_ledger_private"),
+        _to_entry("dealgate_ledger_private", "entry"),
+        sa.PrimaryKeyConstraint("entry", "path", name="pk_dealgate_ledger_private"),
     )
     op.create_table(
         "dealgate_ledger_erasure",
-        sa.Column("erased_entry_id", sa.String(36), nullable=False),
+        sa.Column("erased", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("path", sa.String(200), nullable=False),
-        sa.Column("entry_id", sa.String(36), nullable=False),
-        _to_entry("dealgate_ledger_erasure", "erased_entry_id"),
-        _to_entry("dealgate_ledger_erasure", "entry_id"),
-        sa.PrimaryKeyConstraint("erased_entry_id", "path", name="pk_dealgate_ledger_erasure"),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
+        _to_entry("dealgate_ledger_erasure", "erased"),
+        _to_entry("dealgate_ledger_erasure", "entry"),
+        sa.PrimaryKeyConstraint("erased", "path", name="pk_dealgate_ledger_erasure"),
     )
     op.create_table(
         "dealgate_ledger_pending",
-        sa.Column("arrival", ROW_NUMBER, nullable=False),
-        sa.Column("entry_id", sa.String(36), nullable=False),
-        _to_entry("dealgate_ledger_pending", "entry_id"),
-        sa.PrimaryKeyConstraint("arrival", name="pk_dealgate_ledger_pending"),
-        sa.UniqueConstraint("entry_id", name="uq_dealgate_ledger_pending_entry_id"),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
+        _to_entry("dealgate_ledger_pending", "entry"),
+        sa.PrimaryKeyConstraint("entry", name="pk_dealgate_ledger_pending"),
     )
     _create_tree()
     _create_registers()
@@ -269,11 +270,11 @@ def _create_tree() -> None:
     op.create_table(
         "dealgate_ledger_leaf",
         sa.Column("leaf_index", ROW_NUMBER, autoincrement=False, nullable=False),
-        sa.Column("entry_id", sa.String(36), nullable=False),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("leaf_hash", sa.LargeBinary(32), nullable=False),
-        _to_entry("dealgate_ledger_leaf", "entry_id"),
+        _to_entry("dealgate_ledger_leaf", "entry"),
         sa.PrimaryKeyConstraint("leaf_index", name="pk_dealgate_ledger_leaf"),
-        sa.UniqueConstraint("entry_id", name="uq_dealgate_ledger_leaf_entry_id"),
+        sa.UniqueConstraint("entry", name="uq_dealgate_ledger_leaf_entry"),
     )
     op.create_table(
         "dealgate_ledger_tile",
@@ -306,27 +307,27 @@ def _create_tree() -> None:
 def _create_registers() -> None:
     op.create_table(
         "dealgate_notice",
-        sa.Column("entry_id", sa.String(36), nullable=False),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("deal_id", sa.String(200), nullable=False),
         sa.Column("kind", sa.String(30), nullable=False),
         sa.Column("sent_at", MOMENT, nullable=False),
-        _to_entry("dealgate_notice", "entry_id"),
+        _to_entry("dealgate_notice", "entry"),
         sa.ForeignKeyConstraint(["deal_id"], ["dealgate_deal.deal_id"], name="fk_dealgate_notice_deal_id"),
-        sa.PrimaryKeyConstraint("entry_id", name="pk_dealgate_notice"),
+        sa.PrimaryKeyConstraint("entry", name="pk_dealgate_notice"),
     )
     op.create_index("ix_dealgate_notice_deal_id", "dealgate_notice", ["deal_id"])
     op.create_table(
         "dealgate_legal_hold",
-        sa.Column("entry_id", sa.String(36), nullable=False),
+        sa.Column("entry", ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("deal_id", sa.String(200), nullable=False),
         sa.Column("deal_seq", sa.Integer(), nullable=False),
         sa.Column("placed", sa.Boolean(), nullable=False),
-        _to_entry("dealgate_legal_hold", "entry_id"),
+        _to_entry("dealgate_legal_hold", "entry"),
         sa.ForeignKeyConstraint(["deal_id"], ["dealgate_deal.deal_id"], name="fk_dealgate_legal_hold_deal_id"),
-        sa.PrimaryKeyConstraint("entry_id", name="pk_dealgate_legal_hold"),
+        sa.PrimaryKeyConstraint("entry", name="pk_dealgate_legal_hold"),
     )
     op.create_index("ix_dealgate_legal_hold_deal_id", "dealgate_legal_hold", ["deal_id"])
 
 
 def _to_entry(table: str, column: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], ["dealgate_ledger_entry.entry_id"], name=f"fk_{table}_{column}")
+    return sa.ForeignKeyConstraint([column], ["dealgate_ledger_entry.id"], name=f"fk_{table}_{column}")
