@@ -39,7 +39,7 @@ NEXT_ENTRY = (
 )
 SET_HEAD = update(DEAL).where(DEAL.c.deal_id == bindparam("deal")).values(head=bindparam("leaf"))
 ENTRY_BY_KEY = (
-    select(ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.leaf_hash, BODY.c.envelope)
+    select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.deal_seq, ENTRY.c.leaf_hash, BODY.c.envelope)
     .join(BODY, BODY_OF_ENTRY)
     .where(ENTRY.c.idempotency_key == bindparam("key"))
 )
@@ -55,10 +55,15 @@ class UnknownDealError(LookupError):
 
 
 class Receipt(NamedTuple):
-    """What the caller may keep of an entry: with it, the entry cannot be exchanged before it is sealed."""
+    """What the caller may keep of an entry: with id and leaf hash, the entry cannot be exchanged before it is sealed.
+
+    `entry` is its row, `deal_seq` its place in the deal's chain.
+    """
 
     entry_id: str
     leaf_hash: bytes
+    entry: int
+    deal_seq: int | None
 
 
 def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
@@ -95,7 +100,10 @@ def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], 
         session.execute(INSERT_PRIVATE, private)
     if heads:
         session.execute(SET_HEAD, [{"deal": deal, "leaf": leaf} for deal, leaf in sorted(heads.items())])
-    return [Receipt(one.row["entry_id"], one.row["leaf_hash"]) for one in written]
+    return [
+        Receipt(one.row["entry_id"], one.row["leaf_hash"], number, one.row["deal_seq"])
+        for number, one in zip(numbers, written, strict=True)
+    ]
 
 
 class _Written(NamedTuple):

@@ -159,9 +159,8 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
     decision = read_decision(document, values)
-    return Recorded(
-        found.entry_id, decision, plain_json(decision), Receipt(found.entry_id, found.leaf_hash), replayed=True
-    )
+    receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
+    return Recorded(found.entry_id, decision, plain_json(decision), receipt, replayed=True)
 
 
 def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
