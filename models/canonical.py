@@ -1,0 +1,108 @@
+"""RFC 8785: the one sequence of bytes that a JSON document has, whoever writes it.
+
+The encoder of the standard library gives the same bytes where names lie within the Basic Multilingual Plane and numbers are
+integers, at a fifth of the time. What lies beyond (only a host's `metadata` can) goes to the `rfc8785` package.
+"""
+
+import json
+import math
+from reprlib import repr
+
+import rfc8785
+
+GREATEST = 2**53 - 1
+"""Integers up to here, either side of zero, mean the same to every reader of JSON."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+class CanonicalError(ValueError):
+    """A value that no canonical JSON can hold. `pointer` is its place, a JSON pointer (RFC 6901)."""
+
+    def __init__(self, pointer: str, what: str, remedy: str) -> None:
+        super().__init__(f"{pointer or 'the document'}: {what}; {remedy}")
+        self.pointer = pointer
+
+
+def canonical(document: object) -> bytes:
+    """The bytes to hash, sign and store. Raises `CanonicalError`."""
+    try:
+        return _plainly(document) or _exactly(document)
+    except RecursionError:
+        raise CanonicalError(
+            "", "its levels are too many to read, or it holds itself", "give it fewer levels"
+        ) from None
+
+
+def _plainly(document: object) -> bytes | None:
+    """As the standard library writes it; None where that may differ from the canonical bytes."""
+    try:
+        return _encode(document).encode() if _is_plain(document) else None
+    except UnicodeEncodeError:  # `_check` says where
+        return None
+
+
+def _exactly(document: object) -> bytes:
+    _check(document, "")
+    return rfc8785.dumps(document)  # type: ignore[arg-type]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the standard library writes the canonical bytes."""
+    if isinstance(value, str) or value is None:
+        return True
+    if isinstance(value, int):
+        return -GREATEST <= value <= GREATEST
+    if isinstance(value, dict):
+        return all(map(_is_plain_name, value)) and all(map(_is_plain, value.values()))
+    return isinstance(value, list | tuple) and all(map(_is_plain, value))
+
+
+def _is_plain_name(name: object) -> bool:
+    """Names are ordered by UTF-16 units, which is the order of their characters up to U+FFFF only."""
+    return isinstance(name, str) and (name.isascii() or max(name) <= "\uffff")
+
+
+def _check(value: object, pointer: str) -> None:
+    match value:
+        case None | bool():
+            pass
+        case str():
+            _check_text(value, pointer)
+        case int() if not -GREATEST <= value <= GREATEST:
+            raise CanonicalError(pointer, f"{_short(value)} is beyond ±(2^53 - 1)", "write it as text")
+        case int():
+            pass
+        case float() if not math.isfinite(value):
+            raise CanonicalError(pointer, f"{value} is not a number that JSON has", "leave it out or write it as text")
+        case float():
+            pass
+        case dict():
+            _check_names(value, pointer)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                _check(item, f"{pointer}/{index}")
+        case _:
+            raise CanonicalError(pointer, f"{_kind(value)}, which JSON lacks", "write it as text, a list or an object")
+
+
+def _check_names(members: dict[object, object], pointer: str) -> None:
+    for name, member in members.items():
+        if not isinstance(name, str):
+            raise CanonicalError(pointer, f"the name {_kind(name)}", "give every name as text")
+        _check_text(name, pointer)
+        _check(member, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+
+
+def _check_text(text: str, pointer: str) -> None:
+    surrogate = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
+    if surrogate is not None:
+        raise CanonicalError(pointer, f"{repr(text)} holds half a character, {surrogate!r}", "send whole characters")
+
+
+def _kind(value: object) -> str:
+    return f"{repr(value)} is of type {type(value).__name__}"
+
+
+def _short(number: int) -> str:
+    return str(number) if number.bit_length() < 256 else f"an integer of {number.bit_length()} bits"
