@@ -1,7 +1,6 @@
 """Canonical bytes: the same as the `rfc8785` package and as Node give, and a refusal that names its place."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,6 +13,7 @@ import rfc8785
 
 from dealgate.models import canonical as module
 from dealgate.models.canonical import GREATEST, CanonicalError, canonical
+from tests.programs import program
 
 ENVELOPES = 10_000
 
@@ -109,9 +109,7 @@ def test_ten_thousand_envelopes_have_the_bytes_that_rfc8785_gives(
 
 
 def test_ten_thousand_envelopes_have_the_bytes_that_node_gives(envelopes: list[dict[str, Any]]) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not on this machine: the canonical bytes are not held against JavaScript's")
+    node = program("node", "the canonical bytes are not held against JavaScript's")
     lines = "".join(json.dumps(document) + "\n" for document in envelopes)
     written = subprocess.run([node, "-e", NODE], input=lines.encode(), capture_output=True, check=True, timeout=120)
     assert written.stdout == b"".join(canonical(document) + b"\n" for document in envelopes)
