@@ -188,6 +188,7 @@ def test_a_key_speaks_for_its_own_ledger_and_what_lies_below_it_only() -> None:
         ("a\n1\n", "three lines"),
         (f"\n1\n{'A' * 43}=\n", "three lines"),
         (f"a\n1\n{'A' * 43}=\nextension\n", "three lines"),
+        (f"a\n1\n{'A' * 43}=\nno line end", "three lines"),
         (f"a\n01\n{'A' * 43}=\n", "plain number up to 2^63 - 1, got '01'"),
         (f"a\n-1\n{'A' * 43}=\n", "got '-1'"),
         (f"a\n1_0\n{'A' * 43}=\n", "got '1_0'"),
