@@ -96,7 +96,9 @@ def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
     delete = f"NOT ({guard.permit.format(row='OLD.', schema='')})" if guard.permit else ""
     yield _sqlite(table, "refuses_update", "BEFORE UPDATE", "", _refusal(table, "rows are never updated"))
     yield _sqlite(table, "refuses_delete", "BEFORE DELETE", delete, _refusal(table, NEVER_DELETED))
-    yield _sqlite(table, "refuses_replace", "BEFORE INSERT", there, _refusal(table, "the row is there already (UNIQUE)"))
+    yield _sqlite(
+        table, "refuses_replace", "BEFORE INSERT", there, _refusal(table, "the row is there already (UNIQUE)")
+    )
     if guard.require:
         require = f"NOT ({guard.require.format(row='NEW.', schema='')})"
         yield _sqlite(table, "requires", "BEFORE INSERT", require, _refusal(table, NO_LEAVE))
@@ -222,7 +224,7 @@ def problems(connection: Connection) -> list[str]:
 
 
 def _sqlite_problems(connection: Connection) -> list[str]:
-    there = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
+    there: dict[str, str] = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
     found = []
     for trigger in sqlite_triggers():
         if trigger.name not in there:

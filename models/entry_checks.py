@@ -14,7 +14,8 @@ from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_ha
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, table
 from dealgate.models.merkle import leaf_hash
 from dealgate.models.projections import TOLD, decision_columns, finding_columns, part_columns, submission_columns
-from dealgate.models.recording import DECISION, FINDING, SUBMISSION, VERSION as POLICY_VERSION
+from dealgate.models.recording import DECISION, FINDING, SUBMISSION
+from dealgate.models.recording import VERSION as POLICY_VERSION
 from dealgate.models.sealing import PENDING
 from dealgate.models.tree import LEAF
 from dealgate.models.verification import Progress, Report
@@ -109,14 +110,20 @@ def _check_private(connection: Connection, report: Report, rows: Sequence[Any], 
             if value is not None and value.commitment != committed:
                 report.flaw("personal value", where, committed, value.commitment)
         for path in there:
-            report.flaw("personal value", f"{path} of entry {names[entry]}", "nothing: the entry has no such path", "a value")
+            report.flaw(
+                "personal value", f"{path} of entry {names[entry]}", "nothing: the entry has no such path", "a value"
+            )
     for entry in values:
         report.flaw("personal value", f"entry {names.get(entry, entry)}", "nothing: the entry was purged", "values")
 
 
-def _check_projections(connection: Connection, report: Report, rows: Sequence[Any], envelopes: Mapping[int, Any]) -> None:
+def _check_projections(
+    connection: Connection, report: Report, rows: Sequence[Any], envelopes: Mapping[int, Any]
+) -> None:
     decided = {row.entry_id: (row, envelopes[row.id]) for row in rows if row.kind == "decision" and row.id in envelopes}
-    stored = {row.decision_id: row for row in connection.execute(select(DECISION).where(DECISION.c.decision_id.in_(decided)))}
+    stored = {
+        row.decision_id: row for row in connection.execute(select(DECISION).where(DECISION.c.decision_id.in_(decided)))
+    }
     submissions = _by_key(connection, SUBMISSION, SUBMISSION.c.id, [row.submission_id for row in stored.values()])
     findings = _grouped(connection, FINDING, "decision", [row.id for row in stored.values()])
     parts = {part: _grouped(connection, table(part), "submission_id", list(submissions)) for part in PART_ENTITIES}
@@ -148,7 +155,12 @@ def _compare_decision(
 
 
 def _compare_submission(
-    report: Report, where: str, row: Any, plain: Mapping[str, Any], stored: Any, parts: Mapping[type[tables.Base], Sequence[Any]]
+    report: Report,
+    where: str,
+    row: Any,
+    plain: Mapping[str, Any],
+    stored: Any,
+    parts: Mapping[type[tables.Base], Sequence[Any]],
 ) -> None:
     deal = Deal.read(plain["deal"])
     expected = {
@@ -161,7 +173,9 @@ def _compare_submission(
     for name, value in expected.items():
         _compare(report, "projection", f"{name} of the submission of {where}", value, getattr(stored, name))
     for part, items in part_columns(deal).items():
-        there = [{name: value for name, value in one._mapping.items() if name != "submission_id"} for one in parts[part]]
+        there = [
+            {name: value for name, value in one._mapping.items() if name != "submission_id"} for one in parts[part]
+        ]
         there.sort(key=lambda one: int(one["position"]))
         _compare(report, "projection", f"{part.__tablename__} of {where}", items, there)
 
@@ -224,7 +238,9 @@ def _check_policies(connection: Connection, report: Report) -> None:
     published = (
         select(BODY.c.envelope).select_from(ENTRY).join(BODY, BODY_OF_ENTRY).where(ENTRY.c.kind == "policy_publication")
     )
-    told = {one["sha256"]: one for one in (json.loads(data)["policy"] for data in connection.execute(published).scalars())}
+    told = {
+        one["sha256"]: one for one in (json.loads(data)["policy"] for data in connection.execute(published).scalars())
+    }
     for version in connection.execute(select(POLICY_VERSION)).all():
         where = f"policy {version.name} {version.version}"
         entry = told.pop(version.sha256, None)
@@ -233,7 +249,9 @@ def _check_policies(connection: Connection, report: Report) -> None:
             report.flaw("policy", where, "an entry of its publication", "none")
             continue
         _compare(report, "policy", f"text of {where}", entry["document_sha256"], _sha256(version.document))
-        _compare(report, "policy", f"name of {where}", (entry["name"], entry["version"]), (version.name, version.version))
+        _compare(
+            report, "policy", f"name of {where}", (entry["name"], entry["version"]), (version.name, version.version)
+        )
     for sha256, entry in told.items():
         report.flaw("policy", f"policy {entry['name']} {entry['version']}", f"its text, sha256 {sha256}", "none")
 

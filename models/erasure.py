@@ -50,9 +50,7 @@ def record_notice(
     receipt = append(
         session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now
     )
-    session.execute(
-        insert(NOTICE), {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at}
-    )
+    session.execute(insert(NOTICE), {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at})
     return receipt
 
 
@@ -79,7 +77,9 @@ def redact(
     The commitments stay. Raises `ErasureError`; retention comes before erasure, so know that it does not forbid this one.
     """
     entry = session.execute(
-        select(ENTRY.c.id, ENTRY.c.deal_id, BODY.c.envelope).join(BODY, BODY_OF_ENTRY).where(ENTRY.c.entry_id == entry_id)
+        select(ENTRY.c.id, ENTRY.c.deal_id, BODY.c.envelope)
+        .join(BODY, BODY_OF_ENTRY)
+        .where(ENTRY.c.entry_id == entry_id)
     ).first()
     if entry is None:
         raise ErasureError(f"no entry has the id {entry_id!r}, or it was purged")
@@ -131,7 +131,9 @@ def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_00
         .order_by(last.c.notified_at, last.c.deal_id)
     )
     found = (Due(*row) for row in session.execute(statement))
-    return [one for _, one in zip(range(most), (one for one in found if not is_held(session, one.deal_id)), strict=False)]
+    return [
+        one for _, one in zip(range(most), (one for one in found if not is_held(session, one.deal_id)), strict=False)
+    ]
 
 
 def purge(
@@ -158,7 +160,9 @@ def purge(
     receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
     numbers = [row.id for row in entries]
     known = set(
-        session.execute(select(ERASURE.c.erased).where(ERASURE.c.erased.in_(numbers), ERASURE.c.path == ALL_OF_IT)).scalars()
+        session.execute(
+            select(ERASURE.c.erased).where(ERASURE.c.erased.in_(numbers), ERASURE.c.path == ALL_OF_IT)
+        ).scalars()
     )
     leave = [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers if number not in known]
     session.execute(insert(ERASURE), leave)
@@ -194,4 +198,3 @@ def _given(reason: str) -> str:
     if not reason.strip():
         raise ErasureError("no reason was given: say who asked and on what ground")
     return reason
-

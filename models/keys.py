@@ -13,7 +13,11 @@ from dealgate.models.signing import VerifierKey
 
 KIND = "key_rotation"
 ROTATIONS = (
-    select(BODY.c.envelope).select_from(ENTRY).join(BODY, BODY_OF_ENTRY).where(ENTRY.c.kind == KIND).order_by(ENTRY.c.id)
+    select(BODY.c.envelope)
+    .select_from(ENTRY)
+    .join(BODY, BODY_OF_ENTRY)
+    .where(ENTRY.c.kind == KIND)
+    .order_by(ENTRY.c.id)
 )
 
 

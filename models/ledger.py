@@ -38,11 +38,11 @@ NEXT_ENTRY = (
     .returning(DEAL.c.entries, DEAL.c.head)
 )
 SET_HEAD = update(DEAL).where(DEAL.c.deal_id == bindparam("deal")).values(head=bindparam("leaf"))
-ENTRY_BY_KEY = (
-    select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.deal_seq, ENTRY.c.leaf_hash, BODY.c.envelope)
-    .join(BODY, BODY_OF_ENTRY)
-    .where(ENTRY.c.idempotency_key == bindparam("key"))
-)
+ENTRY_WITH_BODY = select(
+    ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.deal_seq, ENTRY.c.leaf_hash, BODY.c.envelope
+).join(BODY, BODY_OF_ENTRY)
+ENTRY_BY_KEY = ENTRY_WITH_BODY.where(ENTRY.c.idempotency_key == bindparam("key"))
+ENTRY_BY_ID = ENTRY_WITH_BODY.where(ENTRY.c.entry_id == bindparam("id"))
 PRIVATE_OF = (
     select(ENTRY.c.entry_id, PRIVATE.c.path, PRIVATE.c.salt, PRIVATE.c.value)
     .join(PRIVATE, PRIVATE.c.entry == ENTRY.c.id)

@@ -128,7 +128,12 @@ def _alone(connection: Connection) -> bool:
 
 
 def _extend(
-    connection: Connection, signers: Sequence[Signer], origin: str, frontier: Frontier, waiting: Sequence[Any], now: datetime
+    connection: Connection,
+    signers: Sequence[Signer],
+    origin: str,
+    frontier: Frontier,
+    waiting: Sequence[Any],
+    now: datetime,
 ) -> Sealed:
     first = frontier.size
     tree = GrowingTree(connection, frontier)

@@ -113,14 +113,22 @@ def _check_notes(connection: Connection, report: Report, given: Sequence[Verifie
             report.flaw("checkpoint", where, "a note signed by the ledger's key", error)
             continue
         if (row.size, frontier.size, frontier.root()) != (checkpoint.size, checkpoint.size, checkpoint.root):
-            report.flaw("checkpoint", where, f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
-                        f"{row.size} entries, root {frontier.root().hex()} in its columns")
+            report.flaw(
+                "checkpoint",
+                where,
+                f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
+                f"{row.size} entries, root {frontier.root().hex()} in its columns",
+            )
         found.append(Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at)))
     return found
 
 
 def _check_anchors(
-    connection: Connection, report: Report, sealings: Sequence[Sealing], given: Sequence[VerifierKey], anchored: Sequence[bytes]
+    connection: Connection,
+    report: Report,
+    sealings: Sequence[Sealing],
+    given: Sequence[VerifierKey],
+    anchored: Sequence[bytes],
 ) -> list[Checkpoint]:
     """Anchored checkpoints whose root the tree must have; those that the log does not reach are flaws here."""
     if not anchored:
@@ -145,8 +153,12 @@ def _check_anchors(
                 f"{lost} entries that {checkpoint.origin} had sealed at {checkpoint.size} are gone since a restore, as the ledger says"
             )
         else:
-            report.flaw("rollback", f"anchor at {checkpoint.size} entries of {checkpoint.origin}",
-                        f"at least {checkpoint.size} entries", f"{last.size if last else 0} of {last.origin if last else 'none'}")
+            report.flaw(
+                "rollback",
+                f"anchor at {checkpoint.size} entries of {checkpoint.origin}",
+                f"at least {checkpoint.size} entries",
+                f"{last.size if last else 0} of {last.origin if last else 'none'}",
+            )
     return within
 
 
@@ -162,7 +174,11 @@ def _earlier(origin: str, current: str) -> bool:
 
 
 def _check_leaves(
-    connection: Connection, report: Report, sealings: Mapping[int, Sealing], anchors: Sequence[Checkpoint], progress: Progress | None
+    connection: Connection,
+    report: Report,
+    sealings: Mapping[int, Sealing],
+    anchors: Sequence[Checkpoint],
+    progress: Progress | None,
 ) -> None:
     total = connection.exec_driver_sql(f"SELECT count(*) FROM {LEAF.name}").scalar_one()
     bodies = Bodies(connection) if report.level != "tree" else None
@@ -170,7 +186,9 @@ def _check_leaves(
     tree = GrowingTree(connection, Frontier())
     frontier = tree.frontier
     wanted = {one.size: one for one in anchors}
-    for index, entry, stored in _rows(connection, f"SELECT leaf_index, entry, leaf_hash FROM {LEAF.name} ORDER BY leaf_index"):
+    for index, entry, stored in _rows(
+        connection, f"SELECT leaf_index, entry, leaf_hash FROM {LEAF.name} ORDER BY leaf_index"
+    ):
         leaf = bytes(stored)
         if index != frontier.size:
             report.flaw("leaf", f"leaf {frontier.size}", f"a leaf at {frontier.size}", f"the next is at {index}")
@@ -182,7 +200,9 @@ def _check_leaves(
             _check_tile(connection, report, tree.filled.pop())
         size = frontier.size
         if size in sealings:
-            _compare_root(report, f"checkpoint at {size} entries", sealings[size].root, frontier, sealings[size].sealed_at)
+            _compare_root(
+                report, f"checkpoint at {size} entries", sealings[size].root, frontier, sealings[size].sealed_at
+            )
         if size in wanted:
             _compare_root(report, f"anchor at {size} entries", wanted[size].root, frontier, "")
         if progress and size % FETCH == 0:
@@ -213,7 +233,13 @@ def _held_against_body(report: Report, bodies: "Bodies", index: int, entry: int,
     found = bodies.leaf_of(entry)
     if found is None:
         if entry not in bodies.erased:
-            report.flaw("envelope", f"{bodies.name(entry)}, leaf {index}", "its envelope, or an entry that purged it", "none", since)
+            report.flaw(
+                "envelope",
+                f"{bodies.name(entry)}, leaf {index}",
+                "its envelope, or an entry that purged it",
+                "none",
+                since,
+            )
         return leaf
     if found != leaf:
         report.flaw("envelope", f"{bodies.name(entry)}, leaf {index}", leaf, found, since)
@@ -256,7 +282,9 @@ class Bodies:
 
     def _looked_up(self, entry: int) -> bytes | None:
         """Rows may lie in another order than they were made in; before a body is missed, it is asked for."""
-        data = self.connection.exec_driver_sql(f"SELECT envelope FROM dealgate_ledger_body WHERE entry = {int(entry)}").scalar()
+        data = self.connection.exec_driver_sql(
+            f"SELECT envelope FROM dealgate_ledger_body WHERE entry = {int(entry)}"
+        ).scalar()
         return leaf_hash(bytes(data)) if data is not None else None
 
     def name(self, entry: int) -> str:
