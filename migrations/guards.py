@@ -224,7 +224,9 @@ def problems(connection: Connection) -> list[str]:
 
 
 def _sqlite_problems(connection: Connection) -> list[str]:
-    there: dict[str, str] = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
+    there: dict[str, str] = dict(
+        connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all()
+    )
     found = []
     for trigger in sqlite_triggers():
         if trigger.name not in there:

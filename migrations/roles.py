@@ -162,7 +162,9 @@ def problems(connection: Connection) -> list[str]:
     ]
     if connection.execute(text(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{OWNER}'")).scalar():
         found.append(f"the role {OWNER} can log in: ALTER ROLE {OWNER} NOLOGIN")
-    events: dict[str, str | bytes] = dict(connection.execute(text("SELECT evtname, evtenabled FROM pg_event_trigger")).tuples().all())
+    events: dict[str, str | bytes] = dict(
+        connection.execute(text("SELECT evtname, evtenabled FROM pg_event_trigger")).tuples().all()
+    )
     for name in EVENT_FUNCTIONS:
         enabled = events.get(name)
         if (enabled.decode() if isinstance(enabled, bytes) else enabled) != "A":

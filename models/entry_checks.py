@@ -18,7 +18,7 @@ from dealgate.models.recording import DECISION, FINDING, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
 from dealgate.models.sealing import PENDING
 from dealgate.models.tree import LEAF
-from dealgate.models.verification import Progress, Report
+from dealgate.models.verification import Progress, Report, differences
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import moment
 
@@ -261,5 +261,5 @@ def _sha256(text: str) -> str:
 
 
 def _compare(report: Report, what: str, where: str, expected: object, got: object) -> None:
-    if expected != got:
-        report.flaw(what, where, expected, got)
+    for path, here, there in differences(expected, got):
+        report.flaw(what, f"{path.lstrip('/')} of {where}" if path else where, here, there)

@@ -66,7 +66,9 @@ INSERT_VERSION = insert(VERSION)
 INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id, sort_by_parameter_order=True)
 INSERT_DECISION = insert(DECISION).returning(DECISION.c.id, sort_by_parameter_order=True)
 INSERT_FINDING = insert(FINDING)
-INSERT_PART: Mapping[type[tables.Base], Any] = {part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)}
+INSERT_PART: Mapping[type[tables.Base], Any] = {
+    part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)
+}
 VERSION_BY_HASH = select(VERSION.c.sha256).where(VERSION.c.sha256 == bindparam("sha256"))
 VERSION_BY_NAME = select(VERSION.c.sha256).where(
     VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version")

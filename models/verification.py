@@ -62,8 +62,25 @@ class Report:
         self.flaws.append(Flaw(what, where, since, _shown(expected), _shown(got)))
 
 
+MOST_SHOWN = 200
+"""Characters of a value in a flaw."""
+
+
 def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+    shown = value.hex() if isinstance(value, bytes) else str(value)
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+
+
+def differences(expected: Any, got: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two documents differ: the innermost places, each with what stands there."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for name in dict.fromkeys([*expected, *got]):
+            yield from differences(expected.get(name), got.get(name), f"{path}/{name}")
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for index, (left, right) in enumerate(zip(expected, got, strict=True)):
+            yield from differences(left, right, f"{path}/{index}")
+    elif expected != got:
+        yield path, expected, got
 
 
 class Sealing(NamedTuple):

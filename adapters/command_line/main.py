@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dealgate.adapters.command_line import databases, deals, decisions, pictures, policies, tables
+from dealgate.adapters.command_line import databases, deals, decisions, ledger, pictures, policies, tables
 
 app = typer.Typer(
     help="The gate a vehicle loan passes at deal submission.",
@@ -20,6 +20,7 @@ app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(databases.app, name="db")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(wanted: bool) -> None:
