@@ -34,6 +34,10 @@ PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
 LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
 
 
+class NoticeError(ValueError):
+    """A notice that cannot be as it is told; the message says why."""
+
+
 class ErasureError(ValueError):
     """Nothing was taken out; the message says why."""
 
@@ -41,11 +45,11 @@ class ErasureError(ValueError):
 def record_notice(
     session: Writable, deal_id: str, kind: str, sent_at: datetime, now: datetime, *, actor: str, note: str = ""
 ) -> Receipt:
-    """Record that the applicant was notified of action taken. Raises `UnknownDealError`, and `ValueError` for another kind."""
+    """Record that the applicant was notified of action taken. Raises `UnknownDealError` and `NoticeError`."""
     if kind not in NOTICES:
-        raise ValueError(f"no notice is called {kind!r}: use {', '.join(NOTICES)}")
+        raise NoticeError(f"no notice is called {kind!r}: use {', '.join(NOTICES)}")
     if sent_at > now:
-        raise ValueError(f"the notice of {moment(sent_at)} lies in the future: record it once it is sent")
+        raise NoticeError(f"the notice of {moment(sent_at)} lies in the future: record it once it is sent")
     content = {"notice": {"kind": kind, "sent_at": moment(sent_at), "note": note}}
     receipt = append(
         session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now

@@ -55,7 +55,7 @@ def new_key_(
     """Make a key that signs checkpoints. Prints the verifier key, which is for everybody."""
     from dealgate.models.signing import new_key  # noqa: PLC0415
 
-    with _exit_codes():
+    with ledger_exit_codes():
         refuse_existing(output)
         key = new_key(name)
         write_new(output, key.private + "\n")
@@ -75,7 +75,7 @@ def seal(
     ] = 60.0,
 ) -> None:
     """Seal the entries that wait, and anchor the checkpoint."""
-    with _exit_codes(), _engine(db) as engine:
+    with ledger_exit_codes(), ledger_database(db) as engine:
         sealer = _sealer(engine, key, anchor, anchor_every)
         if watch:
             _watch(sealer, interval)
@@ -109,7 +109,7 @@ def verify(
     from dealgate.adapters.database import stored  # noqa: PLC0415
     from dealgate.adapters.ledger_verification import ALL_LEVELS, verify_ledger  # noqa: PLC0415
 
-    with _exit_codes(), stored(db) as connection:
+    with ledger_exit_codes(), stored(db) as connection:
         if level not in ALL_LEVELS:
             refuse([f"no level is called {level!r}: use {', '.join(ALL_LEVELS)}"])
         with progress_of(as_json) as progress:
@@ -128,7 +128,7 @@ def status(db: DatabaseOption = DEFAULT) -> None:
     from dealgate.adapters.command_line.ledger_reports import show_status  # noqa: PLC0415
     from dealgate.adapters.database import stored  # noqa: PLC0415
 
-    with _exit_codes(), stored(db) as connection:
+    with ledger_exit_codes(), stored(db) as connection:
         show_status(standard_output(), connection)
 
 
@@ -152,7 +152,7 @@ def prove(
     from dealgate.adapters.sealed_entries import newest_note, prove_entry  # noqa: PLC0415
     from dealgate.models.tree import StoredTree  # noqa: PLC0415
 
-    with _exit_codes(), stored(db) as connection:
+    with ledger_exit_codes(), stored(db) as connection:
         if (entry_id is None) == (since is None):
             refuse(["give either the id of an entry, or --since with the file of an older note"])
         for name in filter(None, (output, entry_file)):
@@ -180,7 +180,7 @@ def check(
     """Check a proof. Needs no database and no network: the proof, the key and, for an entry, its bytes."""
     from dealgate.adapters.ledger_proofs import InclusionProof, read_proof  # noqa: PLC0415
 
-    with _exit_codes():
+    with ledger_exit_codes():
         keys, found = _keys(key), read_proof(proof)
         if not keys:
             refuse(["give the ledger's verifier key with --key: a proof is worth what its key is"])
@@ -205,7 +205,7 @@ def rotate_key(
     from dealgate.models.sealing import rotate  # noqa: PLC0415
     from dealgate.models.signing import Ed25519Signer  # noqa: PLC0415
 
-    with _exit_codes(), _engine(db) as engine:
+    with ledger_exit_codes(), ledger_database(db) as engine:
         old, successor = _signer(key), Ed25519Signer.from_file(new)
         sealed = in_transaction(engine, lambda connection, again: rotate(connection, old, successor, datetime.now(UTC)))
         print(sealed.note.decode(), end="")
@@ -226,7 +226,7 @@ def restored(
     from dealgate.adapters.sealed_entries import record_restore  # noqa: PLC0415
     from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
 
-    with _exit_codes(), _engine(db) as engine:
+    with ledger_exit_codes(), ledger_database(db) as engine:
         signer, notes = _signer(key), _notes([anchor] if anchor else None)
         sealed = in_transaction(
             engine,
@@ -278,7 +278,7 @@ def _watch(sealer: "Sealer", interval: float) -> None:
 
 
 @contextmanager
-def _engine(db: str) -> "Iterator[Engine]":
+def ledger_database(db: str) -> "Iterator[Engine]":
     from dealgate.adapters.database import open_database, stored  # noqa: PLC0415
 
     with stored(db):  # it is there, and at the revision that this dealgate needs
@@ -291,10 +291,10 @@ def _engine(db: str) -> "Iterator[Engine]":
 
 
 @contextmanager
-def _exit_codes() -> Iterator[None]:
+def ledger_exit_codes() -> Iterator[None]:
     """What is wrong with a key, a note, a proof or a request is bad input; the rest as everywhere."""
     from dealgate.adapters.anchors.anchor import AnchorError  # noqa: PLC0415
-    from dealgate.models.erasure import ErasureError  # noqa: PLC0415
+    from dealgate.models.erasure import ErasureError, NoticeError  # noqa: PLC0415
     from dealgate.models.ledger import UnknownDealError  # noqa: PLC0415
     from dealgate.models.merkle import ProofError  # noqa: PLC0415
     from dealgate.models.signing import NoteError  # noqa: PLC0415
@@ -302,5 +302,5 @@ def _exit_codes() -> Iterator[None]:
     with exit_codes():
         try:
             yield
-        except (NoteError, ProofError, AnchorError, ErasureError, UnknownDealError) as error:
+        except (NoteError, ProofError, AnchorError, ErasureError, UnknownDealError, NoticeError) as error:
             refuse([error])
