@@ -195,6 +195,13 @@ def upgrade(url: str) -> list[str]:
     return [statement for statement in statements if statement.split()[0].upper() not in {"SELECT", "SHOW"}]
 
 
+def set_aside(connection: Connection, table: str, name: str = "aside") -> None:
+    """Give a table another name; whatever else names it does not follow."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA legacy_alter_table=ON")
+    connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {name}")
+
+
 def count_rows(database: Engine | Connection) -> dict[str, int]:
     """How many rows each of dealgate's tables holds."""
     if isinstance(database, Engine):
