@@ -99,7 +99,9 @@ def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
     delete = f"NOT ({guard.permit.format(row='OLD.', schema='')})" if guard.permit else ""
     yield _sqlite(table, "refuses_update", "BEFORE UPDATE", "", _refusal(table, "rows are never updated"))
     yield _sqlite(table, "refuses_delete", "BEFORE DELETE", delete, _refusal(table, NEVER_DELETED))
-    yield _sqlite(table, "refuses_replace", "BEFORE INSERT", there, _refusal(table, "the row is there already (UNIQUE)"))
+    yield _sqlite(
+        table, "refuses_replace", "BEFORE INSERT", there, _refusal(table, "the row is there already (UNIQUE)")
+    )
     if guard.require:
         require = f"NOT ({guard.require.format(row='NEW.', schema='')})"
         yield _sqlite(table, "requires", "BEFORE INSERT", require, _refusal(table, NO_LEAVE))
@@ -174,7 +176,9 @@ def partition_triggers(partition: str) -> Iterator[Trigger]:
     """What must stand on a month of the bodies. PostgreSQL itself hands down what refuses rows, but not TRUNCATE."""
     for trigger in postgresql_triggers():
         if trigger.table == PARTITIONED:
-            yield Trigger(partition, trigger.name, trigger.statement.replace(f" ON {PARTITIONED} ", f" ON {partition} "))
+            yield Trigger(
+                partition, trigger.name, trigger.statement.replace(f" ON {PARTITIONED} ", f" ON {partition} ")
+            )
 
 
 def guard_partition(connection: Connection, partition: str) -> None:
@@ -253,7 +257,8 @@ def problems(connection: Connection) -> list[str]:
 
 
 def _sqlite_problems(connection: Connection) -> list[str]:
-    there = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
+    statement = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    there = {row.name: row.sql for row in connection.execute(statement)}
     found = []
     for trigger in sqlite_triggers():
         if trigger.name not in there:

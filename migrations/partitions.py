@@ -1,6 +1,7 @@
 """The months of `dealgate_ledger_body` on PostgreSQL. A month without a partition of its own goes to the one for the others."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
@@ -43,7 +44,5 @@ def _make(connection: Connection, name: str, bounds: str) -> None:
 
 def _months(now: datetime) -> list[tuple[datetime, datetime]]:
     first = now.year * 12 + now.month - 1
-    starts = [
-        datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(first, first + MONTHS_AHEAD + 2)
-    ]
-    return list(zip(starts, starts[1:], strict=False))
+    starts = [datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(first, first + MONTHS_AHEAD + 2)]
+    return list(pairwise(starts))

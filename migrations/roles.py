@@ -165,7 +165,7 @@ def problems(connection: Connection) -> list[str]:
         ]
     found = [
         f"{name} belongs to {owner}, not to {OWNER}: its owner can drop its guards"
-        for name, owner in connection.execute(_OWNERS).tuples()
+        for name, owner in connection.execute(_OWNERS)
         if owner != OWNER
     ]
     if connection.execute(text(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{OWNER}'")).scalar():

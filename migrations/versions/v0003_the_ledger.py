@@ -83,7 +83,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     if connection.execute(sa.text("SELECT 1 FROM dealgate_ledger_checkpoint")).first():
-        raise RuntimeError("the ledger is sealed: a sealed ledger is not undone. Keep this revision, or restore a backup")
+        raise RuntimeError(
+            "the ledger is sealed: a sealed ledger is not undone. Keep this revision, or restore a backup"
+        )
     guards.remove(connection)
     for table, columns in REMOVED.items():
         for name, kind in columns.items():
@@ -109,9 +111,7 @@ def _carry_into_the_ledger(connection: sa.Connection) -> None:
     places: dict[str, Place] = {}
     for row in connection.execute(RECORDED).all():
         _carry(connection, row, personal[row.policy_sha256], places)
-    connection.execute(
-        sa.text("INSERT INTO dealgate_ledger_pending (entry) SELECT id FROM dealgate_ledger_entry")
-    )
+    connection.execute(sa.text("INSERT INTO dealgate_ledger_pending (entry) SELECT id FROM dealgate_ledger_entry"))
 
 
 def _carry(connection: sa.Connection, row: Any, personal: PersonalParts, places: dict[str, Place]) -> None:

@@ -152,7 +152,9 @@ def test_a_decision_whose_personal_values_are_all_erased_keeps_everything_else()
     assert set(document["applicant"]) == {"tier", "first_time_buyer", "covered_borrower"}
     assert "metadata" not in document
     assert "lienholder" not in document["trade_ins"][0]
-    assert document["trade_ins"][0] == {name: value for name, value in deal["trade_ins"][0].items() if name != "lienholder"}
+    assert document["trade_ins"][0] == {
+        name: value for name, value in deal["trade_ins"][0].items() if name != "lienholder"
+    }
 
 
 def test_one_erased_value_leaves_the_others() -> None:
@@ -181,7 +183,9 @@ def test_the_columns_of_the_tables_tell_nothing_personal() -> None:
 
 def test_an_envelope_says_which_form_it_has_and_where_it_stands() -> None:
     previous = bytes(range(32))
-    draft = Draft(ID, "decision", {"deal": DEAL}, deal_id="D-1", idempotency_key="K-1", actor="los", policy_sha256="f" * 64)
+    draft = Draft(
+        ID, "decision", {"deal": DEAL}, deal_id="D-1", idempotency_key="K-1", actor="los", policy_sha256="f" * 64
+    )
     assert envelope(draft, Place(7, previous), draft.content, NOW) == {
         "v": 1,
         "kind": "decision",

@@ -186,7 +186,8 @@ def test_a_batch_with_the_same_deal_several_times_is_chained_in_its_order(databa
         chain = entries(connection, LedgerEntry.deal_id == DEAL_ID)
         assert [row.entry_id for row in chain[1:]] == [recorded[index].decision_id for index in (0, 2, 4)]
         assert [one.receipt.leaf_hash for one in recorded] == [
-            next(row.leaf_hash for row in entries(connection, LedgerEntry.entry_id == one.decision_id)) for one in recorded
+            next(row.leaf_hash for row in entries(connection, LedgerEntry.entry_id == one.decision_id))
+            for one in recorded
         ]
         assert_sound(connection)
 

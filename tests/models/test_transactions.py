@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from tests.databases import NOTHING, NOT_BY_SUBMITTING, SUBMITTED, count_rows, set_aside
+from tests.databases import NOT_BY_SUBMITTING, NOTHING, SUBMITTED, count_rows, set_aside
 from tests.models.samples import a_deal, submit
 
 EVERYTHING = a_deal(applicant__monthly_debt=None)
