@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+PARTITIONED = "dealgate_ledger_body"
+
 PLAIN = {"no_parameters": True}
 """Sent as it is: a percent sign in a statement is no place for a parameter."""
 
@@ -89,9 +91,10 @@ def sqlite_triggers() -> Iterator[Trigger]:
 
 def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
     table = guard.table
+    # Every SQLite table has this key too, whether or not a column is named for it.
     there = " OR ".join(
         f"EXISTS (SELECT 1 FROM {table} WHERE {' AND '.join(f'{column} = NEW.{column}' for column in key)})"
-        for key in guard.keys
+        for key in (*guard.keys, ("rowid",))
     )
     delete = f"NOT ({guard.permit.format(row='OLD.', schema='')})" if guard.permit else ""
     yield _sqlite(table, "refuses_update", "BEFORE UPDATE", "", _refusal(table, "rows are never updated"))
@@ -169,6 +172,21 @@ def postgresql_triggers() -> Iterator[Trigger]:
     )
 
 
+def partition_triggers(partition: str) -> Iterator[Trigger]:
+    """What must stand on a month of the bodies. PostgreSQL itself hands down what refuses rows, but not TRUNCATE."""
+    for trigger in postgresql_triggers():
+        if trigger.table == PARTITIONED:
+            yield Trigger(
+                partition, trigger.name, trigger.statement.replace(f" ON {PARTITIONED} ", f" ON {partition} ")
+            )
+
+
+def guard_partition(connection: Connection, partition: str) -> None:
+    for trigger in partition_triggers(partition):
+        if "BEFORE TRUNCATE" in trigger.statement:
+            _create(connection, trigger)
+
+
 def _postgresql_triggers(guard: Guard) -> Iterator[Trigger]:
     yield from _postgresql_refusals(guard.table, "UPDATE", "TRUNCATE", *(() if guard.permit else ("DELETE",)))
     if guard.permit:
@@ -202,8 +220,19 @@ def install(connection: Connection) -> None:
     for name in POSTGRESQL_FUNCTIONS:
         connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
     for trigger in postgresql_triggers():
-        connection.exec_driver_sql(trigger.statement, execution_options=PLAIN)
-        connection.exec_driver_sql(f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}")
+        _create(connection, trigger)
+    for partition in partitions(connection):
+        guard_partition(connection, partition)
+
+
+def _create(connection: Connection, trigger: Trigger) -> None:
+    connection.exec_driver_sql(trigger.statement, execution_options=PLAIN)
+    connection.exec_driver_sql(f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}")
+
+
+def partitions(connection: Connection) -> list[str]:
+    """The months of the bodies that PostgreSQL keeps as tables of their own."""
+    return list(connection.execute(_PARTITIONS, {"table": PARTITIONED}).scalars())
 
 
 def remove(connection: Connection) -> None:
@@ -212,6 +241,10 @@ def remove(connection: Connection) -> None:
         for trigger in sqlite_triggers():
             connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
         return
+    for partition in partitions(connection):
+        for trigger in partition_triggers(partition):
+            if "BEFORE TRUNCATE" in trigger.statement:
+                connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
     for trigger in postgresql_triggers():
         connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
     for name in POSTGRESQL_FUNCTIONS:
@@ -224,9 +257,8 @@ def problems(connection: Connection) -> list[str]:
 
 
 def _sqlite_problems(connection: Connection) -> list[str]:
-    there: dict[str, str] = dict(
-        connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all()
-    )
+    statement = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    there = {row.name: row.sql for row in connection.execute(statement)}
     found = []
     for trigger in sqlite_triggers():
         if trigger.name not in there:
@@ -236,23 +268,29 @@ def _sqlite_problems(connection: Connection) -> list[str]:
     return found
 
 
+_PARTITIONS = text("""
+SELECT c.relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = to_regclass(:table) ORDER BY 1
+""")
 _TRIGGERS = text("""
-SELECT t.tgname, t.tgenabled, pg_get_triggerdef(t.oid), p.prosrc, p.oid::regprocedure::text
+SELECT c.relname, t.tgname, t.tgenabled, pg_get_triggerdef(t.oid), p.prosrc, p.oid::regprocedure::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = :table AND t.tgname = :name
+WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal
 """)
 
 
 def _postgresql_problems(connection: Connection) -> list[str]:
+    there = {(row[0], row[1]): row[2:] for row in connection.execute(_TRIGGERS)}
+    expected = [*postgresql_triggers()]
+    for partition in partitions(connection):
+        expected += partition_triggers(partition)
     found = []
-    for trigger in postgresql_triggers():
-        row = connection.execute(_TRIGGERS, {"table": trigger.table, "name": trigger.name}).first()
+    for trigger in expected:
         what = f"the trigger {trigger.name} on {trigger.table}"
-        if row is None:
+        if (trigger.table, trigger.name) not in there:
             found.append(f"{what} is missing")
             continue
-        _, enabled, definition, body, function = row
-        if _decoded(enabled) != "A":
+        enabled, definition, body, function = there[trigger.table, trigger.name]
+        if decoded(enabled) != "A":
             found.append(f"{what} is not enabled always")
         if _plain(definition) != _plain(trigger.statement):
             found.append(f"{what} is not as it was created")
@@ -262,7 +300,7 @@ def _postgresql_problems(connection: Connection) -> list[str]:
     return found
 
 
-def _decoded(flag: object) -> str:
+def decoded(flag: object) -> str:
     """PostgreSQL's one-character type arrives as bytes from some drivers."""
     return flag.decode() if isinstance(flag, bytes) else str(flag)
 

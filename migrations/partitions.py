@@ -5,17 +5,18 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
-BODY = "dealgate_ledger_body"
+from dealgate.migrations import guards
+
+BODY = guards.PARTITIONED
 OTHERS = BODY + "_others"
 MONTHS_AHEAD = 24
 
 _ENTRIES_OF_OTHERS = text(f"SELECT 1 FROM {OTHERS} WHERE recorded_at >= :start AND recorded_at < :end LIMIT 1")
-_PARTITIONS = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)")
 
 
 def make_partitions(connection: Connection, now: datetime) -> list[str]:
     """Make the partitions of this month and the next; returns those that had to be left out, for rows in the way."""
-    there = {name.rpartition(".")[2] for name in connection.execute(_PARTITIONS, {"table": BODY}).scalars()}
+    there = set(guards.partitions(connection))
     left_out = []
     for start, end in _months(now):
         name = f"{BODY}_{start:%Y%m}"
@@ -25,6 +26,7 @@ def make_partitions(connection: Connection, now: datetime) -> list[str]:
             left_out.append(name)
             continue
         _make(connection, name, f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')")
+        guards.guard_partition(connection, name)
     return left_out
 
 

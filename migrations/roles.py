@@ -6,7 +6,7 @@ Made where the migrations run as a superuser. None of them can log in: the host 
 
 from sqlalchemy import Connection, text
 
-from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS
+from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
 from dealgate.migrations.revisions import VERSION_TABLE
 
 OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
@@ -51,7 +51,8 @@ DEFINITION_GUARD = "dealgate_guard_definitions"
 DROP_GUARD = "dealgate_guard_drops"
 
 EVENT_FUNCTIONS = {
-    DEFINITION_GUARD: """
+    # By its owner too: a table or function that was renamed has another name by now.
+    DEFINITION_GUARD: f"""
 DECLARE
   changed record;
 BEGIN
@@ -61,7 +62,9 @@ BEGIN
   FOR changed IN
     SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
     WHERE command_tag <> 'CREATE TABLE' AND object_type IN ('table', 'trigger', 'rule', 'policy', 'function')
-      AND object_identity ~ '(^|[. ])dealgate_'
+      AND (object_identity ~ '(^|[. ])dealgate_'
+        OR EXISTS (SELECT FROM pg_class WHERE oid = objid AND pg_get_userbyid(relowner) = '{OWNER}')
+        OR EXISTS (SELECT FROM pg_proc WHERE oid = objid AND pg_get_userbyid(proowner) = '{OWNER}'))
   LOOP
     RAISE EXCEPTION 'dealgate keeps what was recorded: % of % is left to a superuser', changed.command_tag, changed.object_identity
       USING ERRCODE = 'insufficient_privilege';
@@ -95,7 +98,7 @@ def secure(connection: Connection) -> None:
     """Make the roles, give the tables to their owner and to each role its rights, and guard the definitions."""
     for role in ROLES:
         connection.exec_driver_sql(_role_statement(role))
-    for statement in _rights():
+    for statement in (*_rights(), *(f"ALTER TABLE {name} OWNER TO {OWNER}" for name in partitions(connection))):
         connection.exec_driver_sql(statement, execution_options=PLAIN)
     for name, body in EVENT_FUNCTIONS.items():
         connection.exec_driver_sql(_event_statement(name, body), execution_options=PLAIN)
@@ -114,6 +117,8 @@ def _rights() -> list[str]:
         f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
         *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
         *(f"ALTER FUNCTION {function}() OWNER TO {OWNER}" for function in POSTGRESQL_FUNCTIONS),
+        # Who may not call them cannot put them on a table of their own and be their owner there.
+        *(f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC" for function in POSTGRESQL_FUNCTIONS),
         f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
         f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
         f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
@@ -141,6 +146,9 @@ _OWNERS = text("""
 SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'dealgate\\_ledger\\_%' AND c.relkind IN ('r', 'p')
 """)
+_EVENT_TRIGGERS = text("""
+SELECT evtname, evtevent, evtenabled, prosrc FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
+""")
 _RIGHTS_BEYOND = text("""
 SELECT rolsuper OR pg_has_role(session_user, :owner, 'MEMBER') FROM pg_roles WHERE rolname = session_user
 """)
@@ -157,18 +165,17 @@ def problems(connection: Connection) -> list[str]:
         ]
     found = [
         f"{name} belongs to {owner}, not to {OWNER}: its owner can drop its guards"
-        for name, owner in connection.execute(_OWNERS).tuples()
+        for name, owner in connection.execute(_OWNERS)
         if owner != OWNER
     ]
     if connection.execute(text(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{OWNER}'")).scalar():
         found.append(f"the role {OWNER} can log in: ALTER ROLE {OWNER} NOLOGIN")
-    events: dict[str, str | bytes] = dict(
-        connection.execute(text("SELECT evtname, evtenabled FROM pg_event_trigger")).tuples().all()
-    )
-    for name in EVENT_FUNCTIONS:
-        enabled = events.get(name)
-        if (enabled.decode() if isinstance(enabled, bytes) else enabled) != "A":
+    events = {row.evtname: row for row in connection.execute(_EVENT_TRIGGERS)}
+    for name, body in EVENT_FUNCTIONS.items():
+        if name not in events or decoded(events[name].evtenabled) != "A":
             found.append(f"the event trigger {name} is missing or switched off")
+        elif events[name].prosrc.strip() != body.strip() or events[name].evtevent != _EVENTS[name]:
+            found.append(f"the event trigger {name} is not as it was created")
     return found
 
 

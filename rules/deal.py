@@ -29,6 +29,9 @@ MAX_ITEMS = 100
 MAX_DEPTH = 50
 """Levels of lists and objects in metadata."""
 
+GREATEST_INTEGER = 2**53 - 1
+"""In metadata, either side of zero: a greater one is not the same to every reader of JSON, so it has no canonical form."""
+
 MONEY_PATTERN = re.compile(r"\d{1,8}(\.\d{1,2})?", re.ASCII)
 RATE_PATTERN = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
 RATE_SCALE = 10_000
@@ -134,7 +137,8 @@ def _carried(value: object) -> object:
 
 
 _METADATA_REMEDY = (
-    f"Leave out NaN, endless numbers, broken characters and what is nested deeper than {MAX_DEPTH} levels."
+    f"Leave out NaN, endless numbers, broken characters and what is nested deeper than {MAX_DEPTH} levels; write integers "
+    "beyond ±(2^53 - 1) as text."
 )
 
 
@@ -143,6 +147,8 @@ def _plain_numbers(value: object, depth: int) -> object:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, dict | list) and not depth:
+        raise ValueError
+    if isinstance(value, int) and abs(value) > GREATEST_INTEGER:
         raise ValueError
     if isinstance(value, dict):
         return {name: _plain_numbers(part, depth - 1) for name, part in value.items()}

@@ -1,12 +1,14 @@
 """Fixtures for every test that stores something: each runs on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import Engine
 
 from dealgate.adapters.database import open_database
-from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles
+from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles, quick_folder
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +24,12 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    if request.param == "sqlite":
-        return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    return server
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    if request.param == "postgresql":
+        yield request.getfixturevalue("postgresql")
+        return
+    with TemporaryDirectory(prefix="dealgate-", dir=quick_folder()) as folder:
+        yield SqliteFiles(Path(folder))
 
 
 @pytest.fixture

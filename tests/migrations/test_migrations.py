@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import upgrade_database
+from dealgate.migrations.partitions import is_partition
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
-from dealgate.migrations.partitions import is_partition
 from dealgate.models import Base, find_decision, find_submission
 from tests.databases import TABLES, count_rows
 from tests.models.samples import a_deal, submit

@@ -1,14 +1,19 @@
 """An idempotency key leads back to the decision that its first submission came to."""
 
+from uuid import uuid4
+
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from dealgate import CompiledPolicy
-from dealgate.models import IdempotencyConflictError, find_by_key
+from dealgate.models import IdempotencyConflictError, find_by_key, find_decision
+from dealgate.models.envelope import Draft
+from dealgate.models.ledger import append
 from dealgate.rules.deal import Deal
 from tests.databases import count_rows
-from tests.models.samples import a_deal, a_policy, submit
+from tests.models.erasing import ALL, erase
+from tests.models.samples import NOW, a_deal, a_policy, submit
 
 
 def test_a_key_that_comes_again_leads_to_the_first_decision_and_stores_nothing(database: Engine) -> None:
@@ -115,3 +120,50 @@ def test_a_key_whose_submission_was_rolled_back_is_free_again(database: Engine) 
 def test_a_key_nobody_used_leads_nowhere(database: Engine) -> None:
     with Session(database) as session:
         assert find_by_key(session, "K-1", Deal.read(a_deal())) is None
+
+
+ERASED = ("/deal/applicant/monthly_income", "/deal/trade_ins/0/lienholder")
+
+
+def test_a_key_replays_after_an_erasure_with_the_deal_as_it_was_or_without_what_was_erased(database: Engine) -> None:
+    with database.begin() as connection:
+        first = submit(connection, a_deal(), key="K-1")
+        erase(connection, first.decision_id, *ERASED)
+    before = count_rows(database)
+
+    with database.begin() as connection:
+        again = submit(connection, a_deal(), key="K-1")
+        other_income = submit(connection, a_deal(applicant__monthly_income="9.00"), key="K-1")
+    for replay in (again, other_income):
+        assert (replay.decision_id, replay.receipt, replay.replayed) == (first.decision_id, first.receipt, True)
+    assert count_rows(database) == before
+
+
+@pytest.mark.parametrize("change", [{"cash_down": "1400.01"}, {"applicant__credit_score": 683}, {"trade_ins": []}])
+def test_a_key_is_refused_after_an_erasure_for_a_deal_that_differs_in_what_is_left(
+    database: Engine, change: dict[str, object]
+) -> None:
+    with database.begin() as connection:
+        first = submit(connection, a_deal(), key="K-1")
+        erase(connection, first.decision_id, *ERASED)
+    with database.begin() as connection, pytest.raises(IdempotencyConflictError):
+        submit(connection, a_deal(**change), key="K-1")
+
+
+def test_a_key_replays_what_is_left_of_a_decision_whose_personal_values_are_all_erased(database: Engine) -> None:
+    with database.begin() as connection:
+        first = submit(connection, a_deal(), key="K-1")
+        erase(connection, first.decision_id, ALL)
+        again = submit(connection, a_deal(), key="K-1")
+        assert again.decision == find_decision(connection, first.decision_id)
+    assert again.replayed
+    assert again.decision["outcome"] == first.decision["outcome"]
+    assert again.decision["measures"]["debt_to_income"] == {"unit": "percent", "value": None, "erased": True}
+
+
+def test_a_key_that_an_entry_of_another_kind_carries_is_no_decisions(database: Engine) -> None:
+    with database.begin() as connection:
+        submit(connection, a_deal())
+        append(connection, Draft(str(uuid4()), "override", {}, deal_id=a_deal()["deal_id"], idempotency_key="K-1"), NOW)
+        with pytest.raises(IdempotencyConflictError):
+            submit(connection, a_deal(), key="K-1")

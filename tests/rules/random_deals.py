@@ -67,7 +67,13 @@ OWNED = _object(
 )
 PRODUCT = _object(kind=st.one_of(st.sampled_from(["gap", "service_contract"]), WORD), price=MONEY)
 CARRIED = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), WORD),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53) + 1, 2**53 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        WORD,
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORD, inner, max_size=3)),
     max_leaves=5,
 )
