@@ -97,7 +97,7 @@ def _check_private(connection: Connection, report: Report, rows: Sequence[Any], 
     for row in connection.execute(select(PRIVATE).where(PRIVATE.c.entry.between(*span))):
         values.setdefault(row.entry, {})[row.path] = PrivateValue(row.path, row.salt, row.value)
     erased = set(
-        connection.execute(select(ERASURE.c.erased, ERASURE.c.path).where(ERASURE.c.erased.between(*span))).tuples()
+        connection.execute(select(ERASURE.c.erased, ERASURE.c.path).where(ERASURE.c.erased.between(*span)))
     )
     names = {row.id: row.entry_id for row in rows}
     for entry, envelope in envelopes.items():
@@ -204,7 +204,7 @@ def _check_heads(connection: Connection, report: Report) -> None:
     differing = select(DEAL.c.deal_id, DEAL.c.entries, counted.c.entries).join(
         counted, and_(counted.c.deal_id == DEAL.c.deal_id, counted.c.entries != DEAL.c.entries)
     )
-    for deal_id, expected, got in connection.execute(differing).tuples():
+    for deal_id, expected, got in connection.execute(differing):
         report.flaw("chain", f"entries of deal {deal_id}", expected, got)
 
 

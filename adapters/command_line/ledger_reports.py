@@ -87,7 +87,7 @@ def show_status(console: Console, connection: Connection) -> None:
     for key in recorded_keys(connection):
         console.print(Text(f"key     {key.text}"))
     anchors = select(ANCHOR.c.sink, func.max(ANCHOR.c.size), func.max(ANCHOR.c.anchored_at)).group_by(ANCHOR.c.sink)
-    rows = connection.execute(anchors.order_by(ANCHOR.c.sink)).tuples().all()
+    rows = connection.execute(anchors.order_by(ANCHOR.c.sink)).all()
     for sink, size, at in rows:
         console.print(Text(f"anchor  {sink}  {size} entries at {moment(at)}"))
     if not rows:

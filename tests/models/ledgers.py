@@ -42,3 +42,17 @@ def verified(
 
 def scalar(connection: Connection, statement: str, **parameters: object) -> object:
     return connection.execute(text(statement), parameters).scalar()
+
+
+def unguarded(connection: Connection, table: str) -> None:
+    """What an insider with the rights of the owner does first."""
+    if connection.dialect.name == "postgresql":
+        months = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass)")
+        for each in (table, *connection.execute(months, {"table": table}).scalars()):
+            connection.exec_driver_sql(f"ALTER TABLE {each} DISABLE TRIGGER USER")
+        return
+    names = connection.execute(
+        text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"), {"table": table}
+    ).scalars()
+    for name in names.all():
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
