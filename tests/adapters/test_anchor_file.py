@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,13 +65,19 @@ def test_two_anchors_of_one_file_see_what_the_other_wrote(path: Path) -> None:
         first.publish(LEDGER.note(15))
 
 
-def test_writers_at_once_lose_nothing(path: Path) -> None:
-    ledgers = [Sealed(30, f"{number}.example") for number in range(4)]
+def test_writers_at_once_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledgers = [Sealed(20, f"{number}.example") for number in range(4)]
+    write: Callable[[int, memoryview], int] = os.write
+
+    def slow(file: int, data: memoryview) -> int:
+        time.sleep(0.001)  # so that others come between if they can
+        return write(file, data)
 
     def grow(ledger: Sealed) -> list[tuple[bytes, bytes]]:
         anchor = FileAnchor(path)
-        return [(anchor.publish(ledger.note(size)), ledger.note(size)) for size in range(1, 30)]
+        return [(anchor.publish(ledger.note(size)), ledger.note(size)) for size in range(1, 20)]
 
+    monkeypatch.setattr(os, "write", slow)
     with ThreadPoolExecutor(4) as pool:
         written = [pair for pairs in pool.map(grow, ledgers) for pair in pairs]
     assert sorted(FileAnchor(path).notes()) == sorted(note for _, note in written)
