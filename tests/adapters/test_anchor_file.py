@@ -11,6 +11,7 @@ import pytest
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
+from dealgate.models.notes import Note, Signature
 from tests.adapters.sealed import Sealed
 
 LEDGER = Sealed()
@@ -40,6 +41,15 @@ def test_the_latest_note_again_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     assert anchor.publish(LEDGER.note(7)) == FileAnchor(path).publish(LEDGER.note(7)) == receipt
     assert path.read_bytes() == before
+
+
+def test_the_same_checkpoint_with_more_signatures_is_kept_too(path: Path) -> None:
+    note = Note.parse(LEDGER.note(7))
+    cosigned = note._replace(signatures=(*note.signatures, Signature("witness", bytes(4), bytes(72)))).encode()
+    anchor = FileAnchor(path)
+    receipts = [anchor.publish(each) for each in (note.encode(), cosigned)]
+    for receipt, each in zip(receipts, (note.encode(), cosigned), strict=True):
+        anchor.check(receipt, each)
 
 
 @pytest.mark.parametrize("fresh", [True, False])
