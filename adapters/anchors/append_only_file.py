@@ -6,6 +6,7 @@ Notes that a full disk or a crash cut off stay where they are; the line `# cut o
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from dealgate.models.signing import NoteError
 
 CUT_OFF = b"# cut off"
 BLANK = b"\n\n"
+RECEIPT = re.compile(rb"offset (0|[1-9][0-9]{0,17})\n")
 
 
 class Kept(NamedTuple):
@@ -53,13 +55,14 @@ class FileAnchor:
 
     def check(self, receipt: bytes, note: bytes, /) -> None:
         """Raises `AnchorConflictError` where the note does not stand where the receipt says."""
-        if not receipt.startswith(b"offset ") or not receipt[7:-1].isdigit():
+        offset = RECEIPT.fullmatch(receipt)
+        if not offset:
             raise AnchorConflictError(f"{self.path}: expected a receipt such as 'offset 0', got {receipt!r}")
         with self._opened(os.O_RDONLY) as file:
-            found = os.pread(file, len(note) + 1, int(receipt[7:]))
+            found = os.pread(file, len(note) + 1, int(offset[1]))
         if found != note + b"\n":
             raise AnchorConflictError(
-                f"{self.path}: at byte {int(receipt[7:])} expected the note {note!r}, got {found!r}: the file was altered"
+                f"{self.path}: at byte {int(offset[1])} expected the note {note!r}, got {found!r}: the file was altered"
             )
 
     def notes(self) -> Iterator[bytes]:
