@@ -175,7 +175,9 @@ def test_no_receipt_with_one_flipped_bit_is_accepted(path: Path) -> None:
                 FileAnchor(path).check(receipt[:at] + bytes([byte ^ 1 << bit]) + receipt[at + 1 :], LEDGER.note(6))
 
 
-@pytest.mark.parametrize("receipt", [b"", b"offset \n", b"offset -1\n", b"0\n", b"offset x\n", b"offset 00\n", b"offset 0"])
+@pytest.mark.parametrize(
+    "receipt", [b"", b"offset \n", b"offset -1\n", b"0\n", b"offset x\n", b"offset 00\n", b"offset 0"]
+)
 def test_what_is_no_receipt_is_refused(path: Path, receipt: bytes) -> None:
     FileAnchor(path).publish(LEDGER.note(5))
     with pytest.raises(AnchorConflictError, match="expected a receipt such as 'offset 0', got"):
