@@ -6,9 +6,11 @@ Notes that a full disk or a crash cut off stay where they are; the line `# cut o
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.models.merkle import Nodes
@@ -17,6 +19,15 @@ from dealgate.models.signing import NoteError
 
 CUT_OFF = b"# cut off"
 BLANK = b"\n\n"
+RECEIPT = re.compile(rb"offset (0|[1-9][0-9]{0,17})\n")
+
+
+class Kept(NamedTuple):
+    """A note in the file, and the byte that it starts at."""
+
+    start: int
+    note: bytes
+    checkpoint: Checkpoint
 
 
 class FileAnchor:
@@ -26,7 +37,7 @@ class FileAnchor:
         self.path = Path(path)
         self.name = f"file:{self.path}"
         self._end = 0
-        self._latest: dict[str, tuple[Checkpoint, int]] = {}
+        self._latest: dict[str, Kept] = {}
 
     def publish(self, note: bytes, nodes: Nodes | None = None, /) -> bytes:
         """Append a note, unless it is the latest. A receipt says where it stands. Raises `AnchorError`."""
@@ -34,30 +45,31 @@ class FileAnchor:
         with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             torn = self._read_on(file)
-            found, start = self._latest.get(checkpoint.origin, (None, 0))
-            if found != checkpoint:
-                self._refuse_conflict(found, checkpoint)
-                start = _append(file, note, torn)
+            latest = self._latest.get(checkpoint.origin)
+            if not latest or latest.note != note:
+                self._refuse_conflict(latest, checkpoint)
+                _append(file, note, torn)
                 self._read_on(file)
             self._sync(file)
-        return b"offset %d\n" % start
+        return b"offset %d\n" % self._latest[checkpoint.origin].start
 
     def check(self, receipt: bytes, note: bytes, /) -> None:
         """Raises `AnchorConflictError` where the note does not stand where the receipt says."""
-        if not receipt.startswith(b"offset ") or not receipt[7:-1].isdigit():
+        offset = RECEIPT.fullmatch(receipt)
+        if not offset:
             raise AnchorConflictError(f"{self.path}: expected a receipt such as 'offset 0', got {receipt!r}")
         with self._opened(os.O_RDONLY) as file:
-            found = os.pread(file, len(note) + 1, int(receipt[7:]))
+            found = os.pread(file, len(note) + 1, int(offset[1]))
         if found != note + b"\n":
             raise AnchorConflictError(
-                f"{self.path}: at byte {int(receipt[7:])} expected the note {note!r}, got {found!r}: the file was altered"
+                f"{self.path}: at byte {int(offset[1])} expected the note {note!r}, got {found!r}: the file was altered"
             )
 
     def notes(self) -> Iterator[bytes]:
         """Every note, the oldest first; each origin only grows. Raises `AnchorError`."""
         with self._opened(os.O_RDONLY) as file:
             data = _read_from(file, 0)
-        latest: dict[str, tuple[Checkpoint, int]] = {}
+        latest = dict[str, Kept]()
         for start, note in _split(data):
             self._take(latest, start, note)
             yield note
@@ -91,15 +103,16 @@ class FileAnchor:
         self._end += end
         return bool(torn)
 
-    def _take(self, latest: dict[str, tuple[Checkpoint, int]], start: int, note: bytes) -> None:
+    def _take(self, latest: dict[str, Kept], start: int, note: bytes) -> None:
         try:
             checkpoint = Checkpoint.parse(Note.parse(note).text)
         except NoteError as error:
             raise AnchorConflictError(f"{self.path}: the note at byte {start} was altered: {error}") from None
-        self._refuse_conflict(latest.get(checkpoint.origin, (None, 0))[0], checkpoint)
-        latest[checkpoint.origin] = checkpoint, start
+        self._refuse_conflict(latest.get(checkpoint.origin), checkpoint)
+        latest[checkpoint.origin] = Kept(start, note, checkpoint)
 
-    def _refuse_conflict(self, last: Checkpoint | None, new: Checkpoint) -> None:
+    def _refuse_conflict(self, latest: Kept | None, new: Checkpoint) -> None:
+        last = latest and latest.checkpoint
         if last and (new.size < last.size or (new.size == last.size and new.root != last.root)):
             raise AnchorConflictError(
                 f"{self.path} holds {last.origin} with {last.size} entries and root {last.root.hex()}, so none comes with "
@@ -116,14 +129,11 @@ class FileAnchor:
             os.close(folder)
 
 
-def _append(file: int, note: bytes, torn: bool) -> int:
-    """Write one note; where it starts."""
+def _append(file: int, note: bytes, torn: bool) -> None:
     mark = b"\n" + CUT_OFF + BLANK if torn else b""
-    start = os.fstat(file).st_size + len(mark)
     rest = memoryview(mark + note + b"\n")
     while rest:
         rest = rest[os.write(file, rest) :]
-    return start
 
 
 def _read_from(file: int, start: int) -> bytes:

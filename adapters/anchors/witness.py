@@ -9,8 +9,12 @@ from dealgate.models.merkle import Nodes, consistency_proof
 from dealgate.models.notes import Checkpoint, Note, Signature, read_signature
 from dealgate.models.signing import Kind, NoteError, VerifierKey, encode64, moment_of
 
+TRIES = 4
+"""A witness may sign for another process of ours while it is told where it stood."""
+
 REMEDIES = {
     403: "it does not know the key that signed the note: give its operator the ledger's verifier key",
+    409: "it signed other sizes each time it was asked: anchor again",
     404: "it does not know the ledger: give its operator the origin and the verifier key",
 }
 
@@ -30,10 +34,11 @@ class WitnessAnchor:
         """Have the note cosigned. The receipt is the note with the witness's signature. Raises `AnchorError`."""
         checkpoint = Checkpoint.parse(Note.parse(note).text)
         self._cosigned = min(self._cosigned, checkpoint.size)
-        answer = self._add(note, checkpoint, nodes)
-        if answer.status == 409:
-            self._cosigned = self._told_size(answer, checkpoint)
+        for _ in range(TRIES):
             answer = self._add(note, checkpoint, nodes)
+            if answer.status != 409:
+                break
+            self._cosigned = self._told_size(answer, checkpoint)
         if answer.status != 200:
             raise self._refusal(answer, checkpoint)
         receipt = self._cosigned_note(note, answer)
@@ -68,12 +73,12 @@ class WitnessAnchor:
                 f"{self.url} has signed {checkpoint.origin} with {size} entries, the note has {checkpoint.size}: "
                 "the ledger was rolled back, or another copy of it signs"
             )
-        if size == self._cosigned:
+        if size == self._cosigned == checkpoint.size:
             raise self._fork(checkpoint)
         return size
 
     def _refusal(self, answer: Answer, checkpoint: Checkpoint) -> AnchorError:
-        if answer.status in {409, 422}:
+        if answer.status == 422:
             return self._fork(checkpoint)
         remedy = REMEDIES.get(answer.status, f"it says {answer.body[:200].decode(errors='replace')!r}")
         return AnchorError(f"{self.url} answered {answer.status} instead of 200: {remedy}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
+from dealgate.models.notes import Note, Signature
 from tests.adapters.sealed import Sealed
 
 LEDGER = Sealed()
@@ -41,6 +43,15 @@ def test_the_latest_note_again_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_the_same_checkpoint_with_more_signatures_is_kept_too(path: Path) -> None:
+    note = Note.parse(LEDGER.note(7))
+    cosigned = note._replace(signatures=(*note.signatures, Signature("witness", bytes(4), bytes(72)))).encode()
+    anchor = FileAnchor(path)
+    receipts = [anchor.publish(each) for each in (note.encode(), cosigned)]
+    for receipt, each in zip(receipts, (note.encode(), cosigned), strict=True):
+        anchor.check(receipt, each)
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_ledger_that_shrank_or_forked_is_refused_and_nothing_is_written(path: Path, fresh: bool) -> None:
     anchor = FileAnchor(path)
@@ -64,13 +75,19 @@ def test_two_anchors_of_one_file_see_what_the_other_wrote(path: Path) -> None:
         first.publish(LEDGER.note(15))
 
 
-def test_writers_at_once_lose_nothing(path: Path) -> None:
-    ledgers = [Sealed(30, f"{number}.example") for number in range(4)]
+def test_writers_at_once_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledgers = [Sealed(20, f"{number}.example") for number in range(4)]
+    write: Callable[[int, memoryview], int] = os.write
+
+    def slow(file: int, data: memoryview) -> int:
+        time.sleep(0.001)  # so that others come between if they can
+        return write(file, data)
 
     def grow(ledger: Sealed) -> list[tuple[bytes, bytes]]:
         anchor = FileAnchor(path)
-        return [(anchor.publish(ledger.note(size)), ledger.note(size)) for size in range(1, 30)]
+        return [(anchor.publish(ledger.note(size)), ledger.note(size)) for size in range(1, 20)]
 
+    monkeypatch.setattr(os, "write", slow)
     with ThreadPoolExecutor(4) as pool:
         written = [pair for pairs in pool.map(grow, ledgers) for pair in pairs]
     assert sorted(FileAnchor(path).notes()) == sorted(note for _, note in written)
@@ -149,7 +166,18 @@ def test_a_file_that_lost_notes_is_found(path: Path) -> None:
         FileAnchor(path).check(receipt, LEDGER.note(6))
 
 
-@pytest.mark.parametrize("receipt", [b"", b"offset \n", b"offset -1\n", b"0\n", b"offset x\n"])
+def test_no_receipt_with_one_flipped_bit_is_accepted(path: Path) -> None:
+    FileAnchor(path).publish(LEDGER.note(5))
+    receipt = FileAnchor(path).publish(LEDGER.note(6))
+    for at, byte in enumerate(receipt):
+        for bit in range(8):
+            with pytest.raises(AnchorConflictError):
+                FileAnchor(path).check(receipt[:at] + bytes([byte ^ 1 << bit]) + receipt[at + 1 :], LEDGER.note(6))
+
+
+@pytest.mark.parametrize(
+    "receipt", [b"", b"offset \n", b"offset -1\n", b"0\n", b"offset x\n", b"offset 00\n", b"offset 0"]
+)
 def test_what_is_no_receipt_is_refused(path: Path, receipt: bytes) -> None:
     FileAnchor(path).publish(LEDGER.note(5))
     with pytest.raises(AnchorConflictError, match="expected a receipt such as 'offset 0', got"):

@@ -1,5 +1,6 @@
 """The anchor that is a time-stamping authority, against a real one of `openssl ts`."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_a_note_is_stamped_and_the_stamp_holds_without_the_network(authority: Ti
     moment = TimestampAnchor("https://nowhere.invalid", read_roots(authority.root)).check(receipt, NOTE)
     assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
     assert authority.asked == asked
+
+
+def test_openssl_accepts_what_is_stored(authority: TimeAuthority, receipt: bytes, tmp_path: Path) -> None:
+    (tmp_path / "note").write_bytes(NOTE)
+    (tmp_path / "receipt").write_bytes(receipt)
+    command = [authority.openssl, "ts", "-verify", "-data", "note", "-in", "receipt", "-CAfile", str(authority.root)]
+    verified = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
+    assert verified.stdout == "Verification: OK\n"
 
 
 def test_a_stamp_of_another_note_is_refused(authority: TimeAuthority, url: str, receipt: bytes) -> None:

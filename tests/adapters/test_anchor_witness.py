@@ -1,5 +1,6 @@
 """The anchor that is a witness, against one that was written from the C2SP texts."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from dealgate.adapters.anchors.addresses import parse_anchor
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.witness import WitnessAnchor
+from dealgate.models.merkle import consistency_proof
 from dealgate.models.notes import Checkpoint, Note, read_checkpoint, sign_checkpoint
 from dealgate.models.signing import VerifierKey, new_key
 from tests.adapters.sealed import ORIGIN, Sealed
@@ -61,6 +63,23 @@ def test_an_anchor_that_starts_anew_asks_where_the_witness_stands(witness: Witne
         anchor.check(anchor.publish(LEDGER.note(size), LEDGER.nodes), LEDGER.note(size))
         assert witness.requests[-1].startswith(b"old %d\n" % before)
     assert len(witness.requests) == 5
+
+
+def test_another_process_that_is_faster_does_no_harm(witness: Witness) -> None:
+    """The witness signs 20 entries for it, then 25, each time just before it is asked to go on from less."""
+    faster = [20, 25]
+
+    def answer(path: str, body: bytes) -> Reply:
+        if faster:
+            old = witness.seen.get(ORIGIN, (0, b""))[0]
+            size = faster.pop(0)
+            proof = [base64.b64encode(part).decode() for part in consistency_proof(old, size, LEDGER.nodes)]
+            witness(path, "\n".join([f"old {old}", *proof, "", ""]).encode() + LEDGER.note(size))
+        return witness(path, body)
+
+    with serving(answer) as url:
+        anchor = WitnessAnchor(url, VerifierKey.parse(witness.key))
+        assert anchor.check(anchor.publish(LEDGER.note(30), LEDGER.nodes), LEDGER.note(30)) == MOMENT
 
 
 def test_a_ledger_that_was_rolled_back_is_found(anchor: WitnessAnchor, witness: Witness, url: str) -> None:
@@ -139,7 +158,7 @@ def test_cosignatures_of_others_are_passed_over(witness: Witness) -> None:
         (Reply(200, of_another_witness(LEDGER.note(4))), "expected a signature by witness"),
         (Reply(409), "answered 409: expected the size that it signed last, got b''"),
         (Reply(409, b"-1\n"), "got b'-1"),
-        (Reply(409, b"3\n"), "does not continue that one"),
+        (Reply(409, b"3\n"), "answered 409 instead of 200: it signed other sizes each time"),
         (Reply(422), "does not continue that one"),
         (Reply(500, b"out of order"), "answered 500 instead of 200: it says 'out of order'"),
         (Reply(307, b"", (("Location", "http://127.0.0.1:9/"),)), "answered 307 instead of 200"),
