@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakSet
 
@@ -13,11 +13,24 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
-from dealgate.models import Entry, Receipt, Recorded, find_by_key, record_policy, record_submission, record_submissions
+from dealgate.adapters.transactions import in_transaction
+from dealgate.models import (
+    Entry,
+    Receipt,
+    Recorded,
+    find_by_key,
+    find_recorded,
+    record_policy,
+    record_submission,
+    record_submissions,
+)
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import Evaluation
 from dealgate.rules.policy import Outcome, Policy
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 BATCH = 200
 """Deals that are stored with one round of statements when many are submitted at once."""
@@ -44,9 +57,9 @@ class Gate:
     """Holds deals against one policy version.
 
     `database` is an engine, connection or session. With an engine, each `submit` is a transaction of its own unless a
-    `session` is handed in. With a session or connection the caller commits. A policy whose examples do not hold is refused
-    with `PolicyError`. An `isolated` gate runs the rules engine in worker processes: whatever happens to its C code then
-    happens to a worker, and the deal is referred.
+    `session` is handed in; it is tried again after failures that pass, and stored once. With a session or connection the
+    caller commits. A policy whose examples do not hold is refused with `PolicyError`. An `isolated` gate runs the rules engine
+    in worker processes: whatever happens to its C code then happens to a worker, and the deal is referred.
     """
 
     def __init__(
@@ -90,12 +103,30 @@ class Gate:
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
         target = session if session is not None else self.database
-        if target is None:
-            raise ValueError("a gate without a database cannot store: give it an engine, or hand submit() a session")
-        if isinstance(target, Engine):
-            with target.begin() as connection:
-                return _verdict(self._store(connection, deal, actor, idempotency_key))
-        return _verdict(self._store(target, deal, actor, idempotency_key))
+        match target:
+            case None:
+                raise ValueError(
+                    "a gate without a database cannot store: give it an engine, or hand submit() a session"
+                )
+            case Engine():
+                return self._submit_alone(target, deal, actor, idempotency_key)
+            case _:
+                return _verdict(self._store(target, deal, actor, idempotency_key))
+
+    async def submit_async(
+        self,
+        deal: Deal | Mapping[str, Any],
+        *,
+        session: "AsyncSession | AsyncConnection",
+        actor: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Verdict:
+        """The same in the transaction of an asynchronous host. Needs the extra `dealgate[async]`."""
+
+        def submit(session: Session | Connection) -> Verdict:
+            return self.submit(deal, session=session, actor=actor, idempotency_key=idempotency_key)
+
+        return await session.run_sync(submit)
 
     def submit_all(
         self, deals: Iterable[Deal], *, session: Session | Connection, actor: str | None = None
@@ -107,14 +138,38 @@ class Gate:
             self._record_policy(session, now)
             yield from map(_verdict, record_submissions(session, entries, now=now, actor=actor))
 
+    def _submit_alone(self, engine: Engine, deal: Deal, actor: str | None, key: str | None) -> Verdict:
+        """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""
+        evaluation, entry_id = self.evaluate(deal), str(uuid4())
+        evaluation.document()  # drawn before anybody waits for the database
+
+        def submit(connection: Connection, again: bool) -> Recorded:
+            if again and (found := find_recorded(connection, entry_id)):
+                return found
+            if key is not None and (found := find_by_key(connection, key, deal)):
+                return found
+            return self._record(connection, deal, evaluation, entry_id, actor, key)
+
+        return _verdict(in_transaction(engine, submit))
+
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
             return found
-        evaluation = self.evaluate(deal)
+        return self._record(session, deal, self.evaluate(deal), str(uuid4()), actor, key)
+
+    def _record(
+        self,
+        session: Session | Connection,
+        deal: Deal,
+        evaluation: Evaluation,
+        entry_id: str,
+        actor: str | None,
+        key: str | None,
+    ) -> Recorded:
         now = datetime.now(UTC)
         self._record_policy(session, now)
         return record_submission(
-            session, deal, evaluation, decision_id=str(uuid4()), now=now, actor=actor, idempotency_key=key
+            session, deal, evaluation, decision_id=entry_id, now=now, actor=actor, idempotency_key=key
         )
 
     def _record_policy(self, session: Session | Connection, now: datetime) -> None:

@@ -19,7 +19,7 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, comp
     """Only dealgate's tables: what a host keeps in the same database is none of our business, nor ours of its Alembic's."""
     if kind != "table":
         return True
-    return bool(name and name.startswith(PREFIX)) and not (reflected and partitions.is_partition(name))
+    return name is not None and name.startswith(PREFIX) and not (reflected and partitions.is_partition(name))
 
 
 def configuration(connection: Connection | None = None) -> Config:

@@ -29,7 +29,9 @@ def canonical(document: object) -> bytes:
     try:
         return _plainly(document) or _exactly(document)
     except RecursionError:
-        raise CanonicalError("", "its levels are too many to read, or it holds itself", "give it fewer levels") from None
+        raise CanonicalError(
+            "", "its levels are too many to read, or it holds itself", "give it fewer levels"
+        ) from None
 
 
 def _plainly(document: object) -> bytes | None:

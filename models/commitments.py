@@ -27,7 +27,9 @@ class PrivateValue(NamedTuple):
         return hashlib.sha256(self.salt + self.value).hexdigest()
 
 
-def commit(document: Mapping[str, Any], paths: Sequence[str], salts: bytes) -> tuple[dict[str, Any], list[PrivateValue]]:
+def commit(
+    document: Mapping[str, Any], paths: Sequence[str], salts: bytes
+) -> tuple[dict[str, Any], list[PrivateValue]]:
     """Replace the values at the pointers by commitments. Takes `SALT_BYTES` of `salts` for each."""
     committed = dict(document)
     values = []

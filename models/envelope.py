@@ -26,7 +26,13 @@ TOLD_OF_A_FINDING = (
 )
 """What a finding says without its numbers and its sentence."""
 
-PERSONAL_FIELDS = ("applicant/credit_score", "applicant/monthly_income", "applicant/monthly_debt", "vehicle/vin", "metadata")
+PERSONAL_FIELDS = (
+    "applicant/credit_score",
+    "applicant/monthly_income",
+    "applicant/monthly_debt",
+    "vehicle/vin",
+    "metadata",
+)
 """Of a deal document, and the lienholder of each trade-in."""
 
 ERASED = "Erased. The ledger keeps the commitment."
@@ -141,9 +147,7 @@ def _personal_of_decision(decision: Mapping[str, Any]) -> list[str]:
         f"/decision/measures/{name}/evidence" for name, part in decision["measures"].items() if "evidence" in part
     ]
     findings = [
-        f"/decision/findings/{index}/evidence"
-        for index, part in enumerate(decision["findings"])
-        if "evidence" in part
+        f"/decision/findings/{index}/evidence" for index, part in enumerate(decision["findings"]) if "evidence" in part
     ]
     # What would cure a broken share of income tells the income.
     broken = any("evidence" in part and part["severity"] != "pass" for part in decision["findings"])

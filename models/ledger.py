@@ -38,11 +38,11 @@ NEXT_ENTRY = (
     .returning(DEAL.c.entries, DEAL.c.head)
 )
 SET_HEAD = update(DEAL).where(DEAL.c.deal_id == bindparam("deal")).values(head=bindparam("leaf"))
-ENTRY_BY_KEY = (
-    select(ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.leaf_hash, BODY.c.envelope)
-    .join(BODY, BODY_OF_ENTRY)
-    .where(ENTRY.c.idempotency_key == bindparam("key"))
-)
+ENTRY_WITH_BODY = select(
+    ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.deal_seq, ENTRY.c.leaf_hash, BODY.c.envelope
+).join(BODY, BODY_OF_ENTRY)
+ENTRY_BY_KEY = ENTRY_WITH_BODY.where(ENTRY.c.idempotency_key == bindparam("key"))
+ENTRY_BY_ID = ENTRY_WITH_BODY.where(ENTRY.c.entry_id == bindparam("id"))
 PRIVATE_OF = (
     select(ENTRY.c.entry_id, PRIVATE.c.path, PRIVATE.c.salt, PRIVATE.c.value)
     .join(PRIVATE, PRIVATE.c.entry == ENTRY.c.id)
@@ -55,10 +55,15 @@ class UnknownDealError(LookupError):
 
 
 class Receipt(NamedTuple):
-    """What the caller may keep of an entry: with it, the entry cannot be exchanged before it is sealed."""
+    """What the caller may keep of an entry: with id and leaf hash, the entry cannot be exchanged before it is sealed.
+
+    `entry` is its row, `deal_seq` its place in the deal's chain.
+    """
 
     entry_id: str
     leaf_hash: bytes
+    entry: int
+    deal_seq: int | None
 
 
 def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
@@ -95,7 +100,10 @@ def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], 
         session.execute(INSERT_PRIVATE, private)
     if heads:
         session.execute(SET_HEAD, [{"deal": deal, "leaf": leaf} for deal, leaf in sorted(heads.items())])
-    return [Receipt(one.row["entry_id"], one.row["leaf_hash"]) for one in written]
+    return [
+        Receipt(one.row["entry_id"], one.row["leaf_hash"], number, one.row["deal_seq"])
+        for number, one in zip(numbers, written, strict=True)
+    ]
 
 
 class _Written(NamedTuple):

@@ -40,7 +40,9 @@ def list_decisions(
     most: int = 50,
 ) -> Page:
     """One page of decisions, by the order in which they were stored."""
-    statement: Select[Any] = select(DECISION.c.id, DECISION.c.decision_id).order_by(DECISION.c.id.desc()).limit(most + 1)
+    statement: Select[Any] = (
+        select(DECISION.c.id, DECISION.c.decision_id).order_by(DECISION.c.id.desc()).limit(most + 1)
+    )
     if deal_id is not None:
         statement = statement.where(DECISION.c.deal_id == deal_id)
     if outcome is not None:

@@ -17,6 +17,7 @@ from dealgate.models.commitments import PrivateValue, disclose
 from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
 from dealgate.models.ledger import (
     DEAL,
+    ENTRY_BY_ID,
     ENTRY_BY_KEY,
     Receipt,
     Writable,
@@ -65,7 +66,9 @@ INSERT_VERSION = insert(VERSION)
 INSERT_SUBMISSION = insert(SUBMISSION).returning(SUBMISSION.c.id, sort_by_parameter_order=True)
 INSERT_DECISION = insert(DECISION).returning(DECISION.c.id, sort_by_parameter_order=True)
 INSERT_FINDING = insert(FINDING)
-INSERT_PART = {part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)}
+INSERT_PART: Mapping[type[tables.Base], Any] = {
+    part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)
+}
 VERSION_BY_HASH = select(VERSION.c.sha256).where(VERSION.c.sha256 == bindparam("sha256"))
 VERSION_BY_NAME = select(VERSION.c.sha256).where(
     VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version")
@@ -158,10 +161,21 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
+    return _recorded(found, document, values)
+
+
+def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
+    """The decision of this id, if an earlier attempt to record it came through."""
+    found = session.execute(ENTRY_BY_ID, {"id": decision_id}).first()
+    if found is None:
+        return None
+    return _recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
+
+
+def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
     decision = read_decision(document, values)
-    return Recorded(
-        found.entry_id, decision, plain_json(decision), Receipt(found.entry_id, found.leaf_hash), replayed=True
-    )
+    receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
+    return Recorded(found.entry_id, decision, plain_json(decision), receipt, replayed=True)
 
 
 def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:

@@ -187,6 +187,11 @@ class Evaluation:
         return document | {"value": percent(value.numerator, value.denominator)} | ratio
 
     def document(self) -> dict[str, Any]:
+        """As plain JSON values. Drawn once: whoever is to store it can have it drawn before the database is asked."""
+        return dict(self._document)
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
         return {
             "policy": self.policy,
             "outcome": self.outcome.value,

@@ -1,9 +1,12 @@
-"""`dealgate db upgrade`."""
+"""`dealgate db ...`."""
 
 import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes
+
+UNGUARDED = 1
+"""The exit code of a database that would not refuse."""
 
 app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -18,3 +21,18 @@ def upgrade(db: DatabaseOption = "sqlite:///dealgate.db") -> None:
         revision = upgrade_database(engine)
         engine.dispose()
         print(f"{engine.url.render_as_string(hide_password=True)} is at revision {revision}")
+
+
+@app.command()
+def check(db: DatabaseOption = "sqlite:///dealgate.db") -> None:
+    """Say what keeps the database from refusing changes to what was recorded. Exit code 1 where something does."""
+    from dealgate.adapters.database import stored  # noqa: PLC0415
+    from dealgate.adapters.ledger_verification import check_database  # noqa: PLC0415
+
+    with exit_codes(), stored(db) as connection:
+        problems = check_database(connection)
+        for problem in problems:
+            print(problem)
+        if problems:
+            raise typer.Exit(UNGUARDED)
+        print("Every guard stands.")

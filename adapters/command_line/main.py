@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from dealgate.adapters.command_line import databases, deals, decisions, pictures, policies, tables
+from dealgate.adapters.command_line import (
+    databases,
+    deals,
+    decisions,
+    ledger,
+    ledger_records,
+    pictures,
+    policies,
+    tables,
+)
 
 app = typer.Typer(
     help="The gate a vehicle loan passes at deal submission.",
@@ -20,6 +29,16 @@ app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(databases.app, name="db")
+for command in (
+    ledger_records.notice,
+    ledger_records.hold,
+    ledger_records.release,
+    ledger_records.redact,
+    ledger_records.due,
+    ledger_records.purge,
+):
+    ledger.app.command()(command)
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(wanted: bool) -> None:

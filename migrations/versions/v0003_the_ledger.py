@@ -29,7 +29,7 @@ depends_on = None
 ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MOMENT = sa.DateTime(timezone=True)
 
-REMOVED = {
+REMOVED: dict[str, dict[str, Any]] = {
     "dealgate_submission": {
         "document": sa.Text(),
         "document_sha256": sa.String(64),

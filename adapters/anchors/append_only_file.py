@@ -1,0 +1,157 @@
+"""An anchor that is a file: notes one after another, each with an empty line after it, never rewritten.
+
+It guards as far as the database's owner cannot write it: put it on another machine, under another user, or under `chattr +a`.
+Notes that a full disk or a crash cut off stay where they are; the line `# cut off` after them says so.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
+from dealgate.models.merkle import Nodes
+from dealgate.models.notes import Checkpoint, Note
+from dealgate.models.signing import NoteError
+
+CUT_OFF = b"# cut off"
+BLANK = b"\n\n"
+RECEIPT = re.compile(rb"offset (0|[1-9][0-9]{0,17})\n")
+
+
+class Kept(NamedTuple):
+    """A note in the file, and the byte that it starts at."""
+
+    start: int
+    note: bytes
+    checkpoint: Checkpoint
+
+
+class FileAnchor:
+    """One append-only file. Reads what others appended since, so several processes may share it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = f"file:{self.path}"
+        self._end = 0
+        self._latest: dict[str, Kept] = {}
+
+    def publish(self, note: bytes, nodes: Nodes | None = None, /) -> bytes:
+        """Append a note, unless it is the latest. A receipt says where it stands. Raises `AnchorError`."""
+        checkpoint = Checkpoint.parse(Note.parse(note).text)
+        with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            torn = self._read_on(file)
+            latest = self._latest.get(checkpoint.origin)
+            if not latest or latest.note != note:
+                self._refuse_conflict(latest, checkpoint)
+                _append(file, note, torn)
+                self._read_on(file)
+            self._sync(file)
+        return b"offset %d\n" % self._latest[checkpoint.origin].start
+
+    def check(self, receipt: bytes, note: bytes, /) -> None:
+        """Raises `AnchorConflictError` where the note does not stand where the receipt says."""
+        offset = RECEIPT.fullmatch(receipt)
+        if not offset:
+            raise AnchorConflictError(f"{self.path}: expected a receipt such as 'offset 0', got {receipt!r}")
+        with self._opened(os.O_RDONLY) as file:
+            found = os.pread(file, len(note) + 1, int(offset[1]))
+        if found != note + b"\n":
+            raise AnchorConflictError(
+                f"{self.path}: at byte {int(offset[1])} expected the note {note!r}, got {found!r}: the file was altered"
+            )
+
+    def notes(self) -> Iterator[bytes]:
+        """Every note, the oldest first; each origin only grows. Raises `AnchorError`."""
+        with self._opened(os.O_RDONLY) as file:
+            data = _read_from(file, 0)
+        latest = dict[str, Kept]()
+        for start, note in _split(data):
+            self._take(latest, start, note)
+            yield note
+
+    @contextmanager
+    def _opened(self, flags: int) -> Iterator[int]:
+        try:
+            file = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
+            try:
+                yield file
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise AnchorError(
+                f"{self.path} cannot be used: {error.strerror}: see to the disk and to who may write there, and anchor again"
+            ) from None
+
+    def _read_on(self, file: int) -> bool:
+        """Take in what was appended since; whether the last note is cut off."""
+        size = os.fstat(file).st_size
+        if size < self._end:
+            raise AnchorConflictError(
+                f"{self.path} shrank from {self._end} to {size} bytes: notes are gone, put them back"
+            )
+        data = _read_from(file, self._end)
+        end = 0
+        for start, note in _split(data):
+            self._take(self._latest, self._end + start, note)
+            end = start + len(note) + 1
+        torn = data[end:].rpartition(CUT_OFF + BLANK)[2]
+        self._end += end
+        return bool(torn)
+
+    def _take(self, latest: dict[str, Kept], start: int, note: bytes) -> None:
+        try:
+            checkpoint = Checkpoint.parse(Note.parse(note).text)
+        except NoteError as error:
+            raise AnchorConflictError(f"{self.path}: the note at byte {start} was altered: {error}") from None
+        self._refuse_conflict(latest.get(checkpoint.origin), checkpoint)
+        latest[checkpoint.origin] = Kept(start, note, checkpoint)
+
+    def _refuse_conflict(self, latest: Kept | None, new: Checkpoint) -> None:
+        last = latest and latest.checkpoint
+        if last and (new.size < last.size or (new.size == last.size and new.root != last.root)):
+            raise AnchorConflictError(
+                f"{self.path} holds {last.origin} with {last.size} entries and root {last.root.hex()}, so none comes with "
+                f"{new.size} entries and root {new.root.hex()}: the ledger was rolled back or forked"
+            )
+
+    def _sync(self, file: int) -> None:
+        """To disk, also where an earlier attempt wrote the note and could not say so."""
+        os.fsync(file)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _append(file: int, note: bytes, torn: bool) -> None:
+    mark = b"\n" + CUT_OFF + BLANK if torn else b""
+    rest = memoryview(mark + note + b"\n")
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _read_from(file: int, start: int) -> bytes:
+    with os.fdopen(os.dup(file), "rb") as reader:
+        reader.seek(start)
+        return reader.read()
+
+
+def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each whole note with the byte that it starts at; what was cut off is passed over."""
+    start = at = 0
+    has_text = False
+    while (end := data.find(BLANK, at)) >= 0:
+        part, at = data[at:end], end + len(BLANK)
+        if (b"\n" + part).endswith(b"\n" + CUT_OFF):
+            start, has_text = at, False
+        elif has_text:
+            yield start, data[start : end + 1]
+            start, has_text = at, False
+        else:
+            has_text = True

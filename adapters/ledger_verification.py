@@ -1,0 +1,75 @@
+"""`dealgate ledger verify`: the tree, the entries, the replay, and the database that holds them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from dealgate.adapters.replay import replay_decisions
+from dealgate.migrations import guards, roles
+from dealgate.models.entry_checks import check_entries
+from dealgate.models.signing import VerifierKey
+from dealgate.models.verification import LEVELS, Progress, Report, verify_tree
+
+ALL_LEVELS = (*LEVELS, "replay")
+"""`replay` makes every decision again, too."""
+
+SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
+"""Of a SQLite connection that stores decisions; `synchronous` 2 is FULL."""
+
+_INDEXES = text("""
+SELECT bt_index_check(c.oid, true), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
+WHERE t.relnamespace = current_schema()::regnamespace AND t.relname LIKE 'dealgate\\_%' AND a.amname = 'btree' AND c.relkind = 'i'
+""")
+
+
+def verify_ledger(
+    connection: Connection,
+    *,
+    keys: Sequence[VerifierKey] = (),
+    anchored: Sequence[bytes] = (),
+    level: str = "full",
+    progress: Progress | None = None,
+) -> Report:
+    """Verify everything that the level asks; the report has every flaw. `anchored` are notes that were kept elsewhere."""
+    report = Report(level)
+    verify_tree(connection, report, keys, anchored, progress)
+    if level in {"full", "replay"}:
+        check_entries(connection, report, progress)
+        _check_database(connection, report)
+    if level == "replay":
+        replay_decisions(connection, report, progress)
+    return report
+
+
+def check_database(connection: Connection) -> list[str]:
+    """What keeps this database from refusing changes to what was recorded; one sentence each."""
+    problems = guards.problems(connection)
+    if connection.dialect.name == "postgresql":
+        return [*problems, *roles.problems(connection)]
+    for name, expected in SETTINGS.items():
+        got = connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+        if got != expected:
+            problems.append(f"PRAGMA {name} is {got}, expected {expected}: open the database with open_database")
+    return problems
+
+
+def _check_database(connection: Connection, report: Report) -> None:
+    """The guards, and the database's own check of its files and indexes."""
+    for problem in guards.problems(connection):
+        report.flaw("guard", problem, "as the migrations made it", "otherwise")
+    if connection.dialect.name == "sqlite":
+        for pragma in ("integrity_check", "foreign_key_check"):
+            for row in connection.exec_driver_sql(f"PRAGMA {pragma}").all():
+                if row[0] != "ok":
+                    report.flaw("database", pragma, "ok", " ".join(map(str, row)))
+        return
+    if not connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")).first():
+        report.remarks.append("indexes were not checked: CREATE EXTENSION amcheck lets this command do it")
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(_INDEXES).all()
+    except DBAPIError as error:
+        report.flaw("database", "indexes (amcheck)", "every row of each table in its indexes", error.orig)

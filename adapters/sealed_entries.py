@@ -1,0 +1,61 @@
+"""Proofs about entries of a ledger at hand, and the record of a restore."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from dealgate.adapters.ledger_proofs import InclusionProof, prove_inclusion
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
+from dealgate.models.merkle import ProofError
+from dealgate.models.notes import Checkpoint, Note
+from dealgate.models.sealing import CHECKPOINT, LAST, Sealed, reopen
+from dealgate.models.signing import Signer
+from dealgate.models.tree import LEAF, StoredTree
+
+
+class ProvedEntry(NamedTuple):
+    """An entry's bytes, None where they were purged, and the proof that they lie under the newest checkpoint."""
+
+    envelope: bytes | None
+    proof: InclusionProof
+
+
+def newest_note(connection: Connection) -> bytes:
+    """Raises `ProofError` where nothing is sealed yet."""
+    newest = connection.execute(LAST).first()
+    if newest is None:
+        raise ProofError("nothing is sealed yet: run dealgate ledger seal")
+    return str(newest.note).encode()
+
+
+def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
+    """Raises `ProofError` for an entry that is not there or not sealed."""
+    statement = (
+        select(LEAF.c.leaf_index, BODY.c.envelope)
+        .select_from(ENTRY)
+        .outerjoin(LEAF, LEAF.c.entry == ENTRY.c.id)
+        .outerjoin(BODY, BODY_OF_ENTRY)
+    )
+    row = connection.execute(statement.where(ENTRY.c.entry_id == entry_id)).first()
+    if row is None:
+        raise ProofError(f"no entry has the id {entry_id!r}; a decision's entry has the decision's id")
+    if row.leaf_index is None:
+        raise ProofError(f"entry {entry_id} is not sealed yet: run dealgate ledger seal")
+    return ProvedEntry(row.envelope, prove_inclusion(row.leaf_index, newest_note(connection), StoredTree(connection)))
+
+
+def record_restore(
+    connection: Connection, signer: Signer, anchored: Sequence[bytes], reason: str, actor: str, now: datetime
+) -> Sealed:
+    """State in the ledger that it was restored, and how far anchored checkpoints went beyond what is here. Raises `SealError`."""
+    here = connection.execute(select(CHECKPOINT.c.size).order_by(CHECKPOINT.c.size.desc()).limit(1)).scalar() or 0
+    beyond = [one for one in map(_checkpoint, anchored) if one.size > here]
+    furthest = max(beyond, key=lambda one: one.size, default=None)
+    content = {"reason": reason, "actor": actor, "anchored_size": furthest.size if furthest else None}
+    return reopen(connection, signer, content | {"anchored_root": furthest.root.hex() if furthest else None}, now)
+
+
+def _checkpoint(note: bytes) -> Checkpoint:
+    return Checkpoint.parse(Note.parse(note).text)

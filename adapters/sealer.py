@@ -1,0 +1,95 @@
+"""The sealer: seals what waits, again and again, and anchors the checkpoints outside the database."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from threading import Event
+from time import monotonic
+
+from sqlalchemy import Connection, Engine, bindparam, insert, select
+
+from dealgate.adapters.anchors.anchor import Anchor, AnchorError
+from dealgate.adapters.database import READS_ONLY
+from dealgate.adapters.transactions import in_transaction
+from dealgate.models.ledger import table
+from dealgate.models.ledger_tables import LedgerAnchor
+from dealgate.models.sealing import AT_ONCE, LAST, Sealed, seal
+from dealgate.models.signing import Signer
+from dealgate.models.tree import StoredTree
+
+log = logging.getLogger("dealgate.sealer")
+
+ANCHOR = table(LedgerAnchor)
+INSERT_ANCHOR = insert(ANCHOR)
+SINKS_AT = select(ANCHOR.c.sink).where(ANCHOR.c.size == bindparam("at"))
+
+
+class Sealer:
+    """Seals the ledger of one database with one key.
+
+    `anchor_every` is the least time in seconds between two anchored checkpoints; the last one is anchored when a watch ends.
+    """
+
+    def __init__(
+        self, engine: Engine, signer: Signer, anchors: Sequence[Anchor] = (), *, anchor_every: float = 60.0
+    ) -> None:
+        self.engine = engine
+        self.signer = signer
+        self.anchors = anchors
+        self.anchor_every = anchor_every
+        self._anchored_at = -anchor_every
+
+    def seal(self) -> Sealed | None:
+        """Seal everything that waits, in as many transactions as it takes. None where nothing did, or another sealer is at work.
+
+        Raises `SealError` where the ledger does not verify, and what SQLAlchemy raises when the database fails.
+        """
+        last, added = None, 0
+        while sealed := in_transaction(self.engine, self._seal_once):
+            last, added = sealed, added + sealed.added
+            if sealed.added < AT_ONCE:
+                break
+        return last._replace(added=added) if last else None
+
+    def anchor(self) -> list[AnchorError]:
+        """Publish the newest checkpoint to every anchor that does not have it. One that fails is told, and tried again next time."""
+        self._anchored_at = monotonic()
+        failures = list[AnchorError]()
+        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+            newest = connection.execute(LAST).first()
+            if newest is None:
+                return failures
+            held = set(connection.execute(SINKS_AT, {"at": newest.size}).scalars())
+            tree = StoredTree(connection)
+            for anchor in self.anchors:
+                if anchor.name not in held:
+                    failures += self._publish(anchor, newest.size, newest.note.encode(), tree)
+        return failures
+
+    def watch(self, stop: Event, interval: float = 1.0) -> None:
+        """Seal and anchor until told to stop. A failure is logged, and the next round begins anew."""
+        while not stop.is_set():
+            try:
+                sealed = self.seal()
+                if sealed:
+                    log.info("sealed %d entries, %d in all", sealed.added, sealed.checkpoint.size)
+                if monotonic() - self._anchored_at >= self.anchor_every:
+                    self.anchor()
+            except Exception:
+                log.critical("the ledger was not sealed", exc_info=True)
+            stop.wait(interval)
+        self.seal()
+        self.anchor()
+
+    def _seal_once(self, connection: Connection, again: bool) -> Sealed | None:
+        return seal(connection, self.signer, datetime.now(UTC))
+
+    def _publish(self, anchor: Anchor, size: int, note: bytes, tree: StoredTree) -> list[AnchorError]:
+        try:
+            receipt = anchor.publish(note, tree)
+        except AnchorError as error:
+            log.error("the checkpoint at %d entries is not anchored: %s", size, error)
+            return [error]
+        row = {"size": size, "sink": anchor.name, "receipt": receipt, "anchored_at": datetime.now(UTC)}
+        in_transaction(self.engine, lambda connection, again: connection.execute(INSERT_ANCHOR, row))
+        return []

@@ -1,0 +1,64 @@
+"""Transactions of dealgate's own: done again after failures that pass, and never done twice."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from dealgate.adapters.write_queue import queue_of
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+"""In seconds. With all attempts used, a caller waits for some two seconds before it is told."""
+
+PASSING = {"40001", "40P01", "55P03", "25006"}
+"""Serialization failure, deadlock, lock not available; a primary that has just become a standby."""
+
+PASSING_CLASSES = ("08", "57P")
+"""Connection exceptions, and a server that is shutting down or starting."""
+
+SQLITE_BUSY = 5
+SQLITE_LOCKED = 6
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether the same transaction may succeed when it is tried again, a broken connection in the midst of COMMIT included."""
+    if error.connection_invalidated:
+        return True
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    if sqlstate in PASSING or sqlstate.startswith(PASSING_CLASSES):
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in {SQLITE_BUSY, SQLITE_LOCKED}
+
+
+def in_transaction(engine: Engine, work: Callable[..., T]) -> T:
+    """Run work in a transaction and commit it; again after failures that pass.
+
+    The work is told when an earlier attempt may have been committed, and must look for that first. On SQLite the writers of this
+    process queue.
+    """
+    pause = FIRST_PAUSE
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _attempt(engine, partial(work, again=attempt > 1))
+        except DBAPIError as error:
+            if attempt == ATTEMPTS or not passes(error):
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _attempt(engine: Engine, work: Callable[[Connection], T]) -> T:
+    if queue := queue_of(engine):
+        return queue.run(work)
+    with engine.begin() as connection:
+        return work(connection)

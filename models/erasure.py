@@ -1,0 +1,204 @@
+"""What may be taken out of the ledger, and what keeps it in: redaction, retention, legal holds, notices.
+
+Taking out is itself an entry, and the database lets nothing go without one. Leaf hashes stay, so every proof stays valid.
+"""
+
+import calendar
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from sqlalchemy import bindparam, delete, exists, func, insert, select
+
+from dealgate.models import tables
+from dealgate.models.commitments import commitment_at
+from dealgate.models.envelope import Draft
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, Writable, append, table
+from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
+from dealgate.rules.decision import moment
+
+MONTHS = 25
+"""From the notice of action taken: 12 CFR 1002.12(b)(1)."""
+
+ALL_OF_IT = ""
+"""The path of an erasure that takes out a whole entry."""
+
+NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
+
+ERASURE, HOLD, NOTICE, PENDING = map(table, (LedgerErasure, LegalHold, Notice, LedgerPending))
+SUBMISSION, DECISION, FINDING = map(table, (tables.Submission, tables.Decision, tables.Finding))
+PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
+LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
+
+
+class NoticeError(ValueError):
+    """A notice that cannot be as it is told; the message says why."""
+
+
+class ErasureError(ValueError):
+    """Nothing was taken out; the message says why."""
+
+
+def record_notice(
+    session: Writable, deal_id: str, kind: str, sent_at: datetime, now: datetime, *, actor: str, note: str = ""
+) -> Receipt:
+    """Record that the applicant was notified of action taken. Raises `UnknownDealError` and `NoticeError`."""
+    if kind not in NOTICES:
+        raise NoticeError(f"no notice is called {kind!r}: use {', '.join(NOTICES)}")
+    if sent_at > now:
+        raise NoticeError(f"the notice of {moment(sent_at)} lies in the future: record it once it is sent")
+    content = {"notice": {"kind": kind, "sent_at": moment(sent_at), "note": note}}
+    receipt = append(
+        session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now
+    )
+    session.execute(insert(NOTICE), {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at})
+    return receipt
+
+
+def hold(session: Writable, deal_id: str, reason: str, now: datetime, *, actor: str, placed: bool = True) -> Receipt:
+    """Place a legal hold on a deal's records, or release it. Raises `UnknownDealError`, and `ErasureError` if it is so already."""
+    if is_held(session, deal_id) is placed:
+        raise ErasureError(f"the deal {deal_id!r} {'is already' if placed else 'is not'} under a legal hold")
+    content = {"legal_hold": {"placed": placed, "reason": _given(reason)}}
+    receipt = append(session, Draft(str(uuid4()), "legal_hold", content, deal_id=deal_id, actor=actor), now)
+    row = {"entry": receipt.entry, "deal_id": deal_id, "deal_seq": receipt.deal_seq, "placed": placed}
+    session.execute(insert(HOLD), row)
+    return receipt
+
+
+def is_held(session: Writable, deal_id: str) -> bool:
+    return bool(session.execute(LAST_HOLD, {"deal": deal_id}).scalar())
+
+
+def redact(
+    session: Writable, entry_id: str, paths: Sequence[str], reason: str, now: datetime, *, actor: str
+) -> Receipt:
+    """Erase personal values of an entry, at JSON pointers that its envelope lists under `private`.
+
+    The commitments stay. Raises `ErasureError`; retention comes before erasure, so know that it does not forbid this one.
+    """
+    entry = session.execute(
+        select(ENTRY.c.id, ENTRY.c.deal_id, BODY.c.envelope)
+        .join(BODY, BODY_OF_ENTRY)
+        .where(ENTRY.c.entry_id == entry_id)
+    ).first()
+    if entry is None:
+        raise ErasureError(f"no entry has the id {entry_id!r}, or it was purged")
+    if entry.deal_id and is_held(session, entry.deal_id):
+        raise ErasureError(f"the deal {entry.deal_id!r} is under a legal hold: nothing of it is erased")
+    _check_paths(json.loads(entry.envelope), paths)
+    content = {"redaction": {"entry_id": entry_id, "paths": sorted(paths), "reason": _given(reason)}}
+    receipt = append(session, Draft(str(uuid4()), "redaction", content, deal_id=entry.deal_id, actor=actor), now)
+    leave = [{"erased": entry.id, "path": path, "entry": receipt.entry} for path in sorted(paths)]
+    session.execute(insert(ERASURE), leave)
+    session.execute(delete(PRIVATE).where(PRIVATE.c.entry == entry.id, PRIVATE.c.path.in_(paths)))
+    return receipt
+
+
+def _check_paths(envelope: dict[str, Any], paths: Sequence[str]) -> None:
+    unknown = [path for path in paths if path not in envelope["private"] or not commitment_at(envelope, path)]
+    if unknown or not paths or len(set(paths)) != len(paths):
+        raise ErasureError(
+            f"{', '.join(unknown) or 'no path, or one twice'}: give paths that hold personal values: "
+            f"{', '.join(envelope['private']) or 'this entry has none'}"
+        )
+
+
+class Due(NamedTuple):
+    """A deal whose time of retention has passed since the last notice about it."""
+
+    deal_id: str
+    notified_at: datetime
+
+
+def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_000) -> list[Due]:
+    """Deals that may be purged: the last notice lies so many months back, no decision came after it, no hold is placed,
+    and every entry is sealed.
+
+    A deal without a notice is kept: its time has not begun.
+    """
+    last = (
+        select(NOTICE.c.deal_id, func.max(NOTICE.c.sent_at).label("notified_at"))
+        .group_by(NOTICE.c.deal_id)
+        .having(func.max(NOTICE.c.sent_at) <= months_before(now, months))
+        .subquery()
+    )
+    decided_since = exists().where(DECISION.c.deal_id == last.c.deal_id, DECISION.c.decided_at > last.c.notified_at)
+    with_decisions = exists().where(DECISION.c.deal_id == last.c.deal_id)
+    unsealed = exists().where(ENTRY.c.deal_id == last.c.deal_id, PENDING.c.entry == ENTRY.c.id)
+    statement = (
+        select(last.c.deal_id, last.c.notified_at)
+        .where(~decided_since, with_decisions, ~unsealed)
+        .order_by(last.c.notified_at, last.c.deal_id)
+    )
+    found = (Due(*row) for row in session.execute(statement))
+    return [
+        one for _, one in zip(range(most), (one for one in found if not is_held(session, one.deal_id)), strict=False)
+    ]
+
+
+def purge(
+    session: Writable, now: datetime, *, actor: str, months: int = MONTHS, most: int = 1_000
+) -> tuple[Receipt, list[Due]] | None:
+    """Take out everything about the deals that are `due`, but for their leaf hashes. None where none is."""
+    deals = due(session, now, months, most)
+    if not deals:
+        return None
+    names = [one.deal_id for one in deals]
+    session.execute(select(DEAL.c.deal_id).where(DEAL.c.deal_id.in_(names)).order_by(DEAL.c.deal_id).with_for_update())
+    entries = session.execute(
+        select(ENTRY.c.id, ENTRY.c.entry_id).where(ENTRY.c.deal_id.in_(names)).order_by(ENTRY.c.id)
+    ).all()
+    content = {
+        "retention_purge": {
+            "months": months,
+            "before": moment(months_before(now, months)),
+            "deals": len(deals),
+            "entries": len(entries),
+            "entries_sha256": entries_hash([row.entry_id for row in entries]),
+        }
+    }
+    receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
+    numbers = [row.id for row in entries]
+    known = set(
+        session.execute(
+            select(ERASURE.c.erased).where(ERASURE.c.erased.in_(numbers), ERASURE.c.path == ALL_OF_IT)
+        ).scalars()
+    )
+    leave = [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers if number not in known]
+    session.execute(insert(ERASURE), leave)
+    _take_out(session, names, numbers)
+    return receipt, deals
+
+
+def entries_hash(entry_ids: Sequence[str]) -> str:
+    """What a purge entry says of the list of entries that it took out."""
+    return hashlib.sha256("\n".join(sorted(entry_ids)).encode()).hexdigest()
+
+
+def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -> None:
+    decisions = select(DECISION.c.id).where(DECISION.c.deal_id.in_(deals))
+    submissions = session.execute(select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))).scalars().all()
+    session.execute(delete(FINDING).where(FINDING.c.decision.in_(decisions)))
+    session.execute(delete(DECISION).where(DECISION.c.deal_id.in_(deals)))
+    for part in PARTS:
+        session.execute(delete(part).where(part.c.submission_id.in_(submissions)))
+    session.execute(delete(SUBMISSION).where(SUBMISSION.c.id.in_(submissions)))
+    session.execute(delete(PRIVATE).where(PRIVATE.c.entry.in_(entries)))
+    session.execute(delete(BODY).where(BODY.c.entry.in_(entries)))
+
+
+def months_before(now: datetime, months: int) -> datetime:
+    """The same moment so many months earlier, or the last day of a shorter month."""
+    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
+    last_day = calendar.monthrange(year, month + 1)[1]
+    return now.replace(year=year, month=month + 1, day=min(now.day, last_day))
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise ErasureError("no reason was given: say who asked and on what ground")
+    return reason

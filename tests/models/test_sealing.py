@@ -1,0 +1,145 @@
+"""Sealing: what waits gets its place in the tree, and a checkpoint that other people's verifiers read."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dealgate.models.keys import acceptable_keys, recorded_keys
+from dealgate.models.merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
+from dealgate.models.notes import Note, read_checkpoint
+from dealgate.models.sealing import SealError, next_origin, reopen, rotate, seal
+from dealgate.models.tree import WIDTH, StoredTree
+from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
+
+SIGNER = a_signer()
+
+
+def test_nothing_is_sealed_where_there_is_nothing_but_the_key_to_introduce(database: Engine) -> None:
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    assert sealed.checkpoint.size == 1
+    assert seal_all(database, SIGNER) is None
+    with database.connect() as connection:
+        assert recorded_keys(connection) == [SIGNER.key]
+
+
+def test_every_entry_gets_a_leaf_and_waits_no_longer(database: Engine) -> None:
+    submit_deals(database, 3)
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    assert sealed.checkpoint.origin == NAME
+    assert sealed.checkpoint.size == sealed.added == 5  # three decisions, their policy, the key
+    with database.connect() as connection:
+        assert scalar(connection, "SELECT count(*) FROM dealgate_ledger_pending") == 0
+        indexes = connection.execute(text("SELECT leaf_index FROM dealgate_ledger_leaf ORDER BY 1")).scalars().all()
+    assert indexes == list(range(5))
+
+
+def test_the_checkpoint_is_the_root_over_the_envelopes_in_the_order_they_were_appended(database: Engine) -> None:
+    submit_deals(database, 4, deals=2)
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    frontier = Frontier()
+    with database.connect() as connection:
+        for envelope in connection.execute(text("SELECT envelope FROM dealgate_ledger_body ORDER BY entry")).scalars():
+            frontier.append(leaf_hash(bytes(envelope)))
+    assert read_checkpoint(sealed.note, [SIGNER.key]) == sealed.checkpoint
+    assert (sealed.checkpoint.size, sealed.checkpoint.root) == (frontier.size, frontier.root())
+
+
+def test_a_ledger_grows_over_many_seals_and_every_leaf_can_be_proved(database: Engine) -> None:
+    """Past a full tile, so that stored and partial tiles both are read."""
+    for number in range(3):
+        submit_deals(database, WIDTH // 2, first=number * WIDTH, deals=50)
+        sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    size, root = sealed.checkpoint.size, sealed.checkpoint.root
+    assert size > WIDTH
+    with database.connect() as connection:
+        tree = StoredTree(connection)
+        assert tree_root(size, tree) == root
+        leaves = connection.execute(text("SELECT leaf_hash FROM dealgate_ledger_leaf ORDER BY leaf_index")).scalars().all()
+        for index in (0, 1, WIDTH - 1, WIDTH, size - 2, size - 1):
+            verify_inclusion(bytes(leaves[index]), index, size, inclusion_proof(index, size, tree), root)
+    assert verified(database, SIGNER.key).intact
+
+
+def test_at_most_so_many_entries_are_sealed_at_once_and_the_rest_next_time(database: Engine) -> None:
+    submit_deals(database, 5)
+    sizes = []
+    with database.begin() as connection:
+        while sealed := seal(connection, SIGNER, START, most=2):
+            sizes.append((sealed.checkpoint.size, sealed.added))
+    assert sizes == [(2, 2), (4, 2), (6, 2), (7, 1)]
+
+
+def test_a_seal_that_is_rolled_back_leaves_everything_waiting(database: Engine) -> None:
+    submit_deals(database, 2)
+    with database.connect() as connection:
+        assert seal(connection, SIGNER, START)
+        connection.rollback()
+        assert scalar(connection, "SELECT count(*) FROM dealgate_ledger_checkpoint") == 0
+        assert scalar(connection, "SELECT count(*) FROM dealgate_ledger_pending") == 3
+
+
+def test_another_key_does_not_go_on_where_it_was_not_handed_over(database: Engine) -> None:
+    seal_all(database, SIGNER)
+    submit_deals(database, 1)
+    with pytest.raises(SealError, match="the checkpoint at 1 entries does not verify: no key of"):
+        seal_all(database, a_signer())
+
+
+def test_an_entry_altered_before_it_is_sealed_stops_the_sealer_by_name(database: Engine) -> None:
+    (decision,) = submit_deals(database, 1)
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_body")
+        connection.execute(text("UPDATE dealgate_ledger_body SET envelope = :data WHERE entry = 2"), {"data": b"{}"})
+    with pytest.raises(SealError, match=f"entry {decision} was altered before it was sealed: expected .*, got "):
+        seal_all(database, SIGNER)
+
+
+def test_an_altered_frontier_stops_the_sealer(database: Engine) -> None:
+    seal_all(database, SIGNER)
+    submit_deals(database, 1)
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_checkpoint")
+        forged = Frontier(1, [bytes(32)]).to_bytes()
+        connection.execute(text("UPDATE dealgate_ledger_checkpoint SET frontier = :data"), {"data": forged})
+    with pytest.raises(SealError, match="signs the root .* of 1, its frontier has 0000"):
+        seal_all(database, SIGNER)
+
+
+def test_a_rotation_is_signed_by_both_keys_and_only_the_new_one_goes_on(database: Engine) -> None:
+    successor = a_signer()
+    submit_deals(database, 2)
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        sealed = rotate(connection, SIGNER, successor, START)
+    assert Note.parse(sealed.note).verified_by([SIGNER.key, successor.key]) == [SIGNER.key, successor.key]
+
+    submit_deals(database, 1, first=10)
+    assert seal_all(database, successor)
+    submit_deals(database, 1, first=20)
+    with pytest.raises(SealError, match="no key of"):
+        seal_all(database, SIGNER)
+    with database.connect() as connection:
+        assert acceptable_keys(connection, successor.key) == [successor.key, SIGNER.key]
+        assert acceptable_keys(connection, SIGNER.key) == [SIGNER.key]
+    assert verified(database, successor.key).intact
+    assert not verified(database, SIGNER.key).intact
+
+
+def test_after_a_restore_the_ledger_goes_on_under_the_next_origin(database: Engine) -> None:
+    submit_deals(database, 2)
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        first = reopen(connection, SIGNER, {"reason": "disk lost"}, START)
+        second = reopen(connection, SIGNER, {"reason": "again"}, START + timedelta(days=1))
+    assert (first.checkpoint.origin, second.checkpoint.origin) == (f"{NAME}/2", f"{NAME}/3")
+    assert verified(database, SIGNER.key).intact
+
+
+@pytest.mark.parametrize(("origin", "following"), [("a", "a/2"), ("a/2", "a/3"), ("a/9", "a/10")])
+def test_origins_are_counted(origin: str, following: str) -> None:
+    assert next_origin(origin, "a") == following
