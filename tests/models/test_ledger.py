@@ -37,7 +37,7 @@ def test_an_entry_is_stored_byte_for_byte_as_it_was_hashed(database: Engine) -> 
     with database.begin() as connection:
         recorded = submit(connection, a_deal(), actor="los", key="K-1")
         (row,) = entries(connection, LedgerEntry.entry_id == recorded.decision_id)
-        assert recorded.receipt == (recorded.decision_id, row.leaf_hash)
+        assert recorded.receipt == (recorded.decision_id, row.leaf_hash, row.id, 1)
         assert (row.kind, row.deal_id, row.deal_seq, row.idempotency_key) == ("decision", DEAL_ID, 1, "K-1")
         assert (row.actor, row.recorded_at, row.effective_at) == ("los", NOW, NOW)
         assert row.policy_sha256 == compiled().policy.sha256
