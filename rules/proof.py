@@ -39,13 +39,21 @@ class Verdict(StrEnum):
 
 
 class Witness:
-    """One deal and what the reference makes of it."""
+    """One deal and what the reference makes of it; `beside` is the same deal under each other policy."""
 
-    def __init__(self, policy: Policy, document: Mapping[str, Any], facts: Facts, reckoning: Reckoning) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        document: Mapping[str, Any],
+        facts: Facts,
+        reckoning: Reckoning,
+        beside: "tuple[Witness, ...]" = (),
+    ) -> None:
         self.policy = policy
         self.document = document
         self.facts = facts
         self.reckoning = reckoning
+        self.beside = beside
 
     @cached_property
     def trace(self) -> Trace:
@@ -70,14 +78,16 @@ IMPOSSIBLE = Answer(Verdict.IMPOSSIBLE)
 
 
 class Prover:
-    """One policy over every possible deal."""
+    """One policy over every possible deal, or several of which questions are asked together."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *others: Policy) -> None:
         self.policy = policy
         self.terms = Terms()
-        self.deal = AnyDeal(self.terms, words_of(policy))
+        self.deal = AnyDeal(self.terms, words_of(policy, *others))
         self.encoder = Encoder(policy, self.terms, self.deal)
+        self.beside = [Encoder(other, self.terms, self.deal, beside=self.encoder) for other in others]
         self.reference = compile_reference(policy)
+        self.references = [(other, compile_reference(other)) for other in others]
         self.witnesses: list[Witness] = []
         self._solver = self.terms.z3.Solver(ctx=self.terms.context)
         self._solver.set("rlimit", EFFORT)
@@ -86,12 +96,13 @@ class Prover:
         self._work = 0
 
     def evaluate(self, document: Mapping[str, Any]) -> Witness | None:
-        """A deal held against the policy; None for a document that is no deal."""
+        """A deal held against the policies; None for a document that is no deal."""
         try:
             facts = facts_of(Deal.read(document))
         except DealError:
             return None
-        return Witness(self.policy, document, facts, self.reference(facts))
+        beside = (Witness(other, document, facts, reference(facts)) for other, reference in self.references)
+        return Witness(self.policy, document, facts, self.reference(facts), tuple(beside))
 
     def ask(self, formula: Term, confirms: Confirms) -> Answer:
         """Whether some deal makes a formula true; `confirms` asks the same of a deal that was evaluated."""
