@@ -125,23 +125,24 @@ class Encoder:
         """When the outcome of the submission is this one."""
         wanted = Outcome(word)
         worse = [other for other in Outcome if other.severity > wanted.severity]
-        at_least = [other for other in Outcome if other.severity >= wanted.severity]
-        reached = True if wanted is Outcome.PASS else self._some_finding(at_least)
-        return self.terms.every((reached, self.terms.negated(self._some_finding(worse))))
+        beyond = self.reaches(worse[0]) if worse else False
+        return self.terms.every((self.reaches(wanted), self.terms.negated(beyond)))
 
-    def _some_finding(self, outcomes: Sequence[Outcome]) -> Term:
-        return self.terms.some(self.finding(rule, outcomes) for rule in self.policy.rules)
+    def reaches(self, outcome: Outcome) -> Term:
+        """When the outcome of the submission is at least as severe as this one."""
+        if outcome is Outcome.PASS:
+            return True
+        return self.terms.some(self.finding(rule, outcome) for rule in self.policy.rules)
 
-    def finding(self, rule: Rule, outcomes: Sequence[Outcome]) -> Term:
-        """When a rule of the policy leads to one of these outcomes."""
-        results, found = self.rule(rule.id), list[Term]()
-        if rule.otherwise in outcomes:
-            found.append(results[Result.VIOLATED])
-        if rule.mitigated_by and rule.mitigated_by.to in outcomes:
-            found.append(results[Result.MITIGATED])
-        if self.policy.on_unknown in outcomes:
-            found.append(results[Result.NOT_EVALUABLE])
-        return self.terms.some(found)
+    def finding(self, rule: Rule, outcome: Outcome) -> Term:
+        """When a rule of the policy leads to an outcome at least as severe as this one."""
+        results = self.rule(rule.id)
+        leads_to = {Result.VIOLATED: rule.otherwise, Result.NOT_EVALUABLE: self.policy.on_unknown}
+        if rule.mitigated_by:
+            leads_to[Result.MITIGATED] = rule.mitigated_by.to
+        return self.terms.some(
+            results[result] for result, found in leads_to.items() if found.severity >= outcome.severity
+        )
 
     # Truths
 

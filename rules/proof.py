@@ -89,6 +89,7 @@ class Prover:
         self.reference = compile_reference(policy)
         self.references = [(other, compile_reference(other)) for other in others]
         self.witnesses: list[Witness] = []
+        self.unconfirmed: list[Witness] = []
         self._solver = self.terms.z3.Solver(ctx=self.terms.context)
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
@@ -161,6 +162,8 @@ class Prover:
             if witness and confirms(witness):
                 self.witnesses.append(witness)
                 return Answer(Verdict.SHOWN, witness)
+            if witness:
+                self.unconfirmed.append(witness)
             mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
             if not mends:
                 return Answer(Verdict.UNDECIDED, why="the deal that was found is not confirmed by evaluating it")
@@ -186,6 +189,8 @@ class Prover:
                 if witness and confirms(witness):
                     self.witnesses.append(witness)
                     return Answer(Verdict.SHOWN, witness)
+                if witness:
+                    self.unconfirmed.append(witness)
                 mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
                 if not mends:
                     return None
