@@ -18,7 +18,6 @@ from dealgate.rules.row_differences import Reordered, RowChange, row_changes
 from dealgate.rules.sameness import meaning
 from dealgate.rules.writing import expression_text, number_text
 
-
 Found = TypeVar("Found")
 
 
@@ -123,7 +122,7 @@ class _Differences:
             texts = getattr(before, entry), getattr(after, entry)
             if texts[0] != texts[1]:
                 words = f"{entry.capitalize()} of the measure {after.name}"
-                yield Change("measure", after.name, entry, words, *map(Reading, texts))
+                yield Change("measure", after.name, entry, words, *_texts(*texts))
 
     # Limits
 
@@ -149,7 +148,9 @@ class _Differences:
         for change in row_changes(before, after):
             changed = self._with_table(change.table)
             if isinstance(change, Reordered):
-                yield Change("limit", name, "rows_reordered", f"{title}: rows in another order", *_orders(change), changed)
+                yield Change(
+                    "limit", name, "rows_reordered", f"{title}: rows in another order", *_orders(change), changed
+                )
             else:
                 yield self._row(title, name, change, changed)
         if (before.default and before.default.limit) != (after.default and after.default.limit):
@@ -165,7 +166,7 @@ class _Differences:
         before, after, number = change.before, change.after, change.position + 1
         if before is None or after is None:
             row, what = (after, "added") if after else (before, "removed")
-            readings = [self._whole_row(self.first, before), self._whole_row(self.second, after)]
+            readings = self._whole_row(self.first, before), self._whole_row(self.second, after)
             assert row
             return Change("limit", name, f"row_{what}", f"{title}: row {number} {what}", *readings, changed)
         if before.when == after.when:
@@ -173,9 +174,9 @@ class _Differences:
             return Change("limit", name, "row_limit", words, _value(before), _value(after), changed)
         if before.limit == after.limit:
             words = f"{title}: deals for which row {number} gives {_value(after).text}"
-            readings = [_condition(self.first, before.when), _condition(self.second, after.when)]
-            return Change("limit", name, "row_condition", words, *readings, changed)
-        readings = [self._whole_row(self.first, before), self._whole_row(self.second, after)]
+            conditions = _condition(self.first, before.when), _condition(self.second, after.when)
+            return Change("limit", name, "row_condition", words, *conditions, changed)
+        readings = self._whole_row(self.first, before), self._whole_row(self.second, after)
         return Change("limit", name, "row", f"{title}: row {number}", *readings, changed)
 
     def _whole_row(self, policy: Policy, row: Row | None) -> Reading | None:
@@ -190,11 +191,11 @@ class _Differences:
             if before and after:
                 yield from self._rule(before, after)
             elif after:
-                readings = None, _requirement(self.second, after)
-                yield Change("rule", name, "added", f"Rule {name} added: {after.title}", *readings, self._alone(part))
+                words, reading = f"Rule {name} added: {after.title}", _requirement(self.second, after)
+                yield Change("rule", name, "added", words, None, reading, self._alone(part))
             elif before:
-                readings = _requirement(self.first, before), None
-                yield Change("rule", name, "removed", f"Rule {name} removed: {before.title}", *readings, self._alone(part))
+                words, reading = f"Rule {name} removed: {before.title}", _requirement(self.first, before)
+                yield Change("rule", name, "removed", words, reading, None, self._alone(part))
         kept = [name for name in first if name in second]
         if kept != (order := [name for name in second if name in first]):
             readings = Reading(", ".join(kept)), Reading(", ".join(order))
@@ -205,7 +206,7 @@ class _Differences:
         for entry in ("title", "reason"):
             texts = getattr(before, entry), getattr(after, entry)
             if texts[0] != texts[1]:
-                yield Change("rule", name, entry, f"{entry.capitalize()} of rule {name}", *map(Reading, texts))
+                yield Change("rule", name, entry, f"{entry.capitalize()} of rule {name}", *_texts(*texts))
         for entry, words in RULE_WORDS.items():
             if getattr(before, entry) != getattr(after, entry):
                 readings = _entry(self.first, before, entry), _entry(self.second, after, entry)
@@ -266,6 +267,10 @@ def _examples(first: tuple[Example, ...], second: tuple[Example, ...]) -> Iterat
 
 
 # Readings
+
+
+def _texts(before: str, after: str) -> tuple[Reading, Reading]:
+    return Reading(before), Reading(after)
 
 
 def _day(day: date | None) -> str:

@@ -575,6 +575,8 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
         yield from rule.expressions()
     for guarantee in policy.guarantees:
         yield guarantee.never
+    if policy.applies_to is not None:
+        yield policy.applies_to
 
 
 def words_of(*policies: Policy) -> dict[str, list[str]]:

@@ -92,14 +92,22 @@ def _head(policy: Policy) -> Iterator[Block]:
     effective = f"from {policy.effective_from.isoformat()}"
     if policy.effective_to:
         effective += f" until the day before {policy.effective_to.isoformat()}"
+    effective += f", days of the time zone {policy.time_zone}"
     rows: list[tuple[Cell, ...]] = [
         ("Policy", policy.name),
         ("Version", policy.version),
         ("Effective", effective),
+        ("Answers for", deals_answered_for(policy)),
         ("A rule that cannot be judged", f"leads to: {policy.on_unknown}"),
         ("SHA-256 of the content", Code(policy.sha256)),
     ]
     yield Grid(("", ""), tuple(rows))
+
+
+def deals_answered_for(policy: Policy) -> str:
+    if policy.applies_to is None:
+        return "every deal"
+    return f"deals where {phrase(policy.applies_to, policy.measures)}"
 
 
 # Rules

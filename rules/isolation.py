@@ -93,7 +93,7 @@ def _unfit(policy: Policy, second: Policy) -> Iterator[Part]:
             match node:
                 case Violated(rule) if rule not in rules:
                     yield Part("rule", rule) if _has_rule(second, rule) else reader
-                case MeasureName(name, unit) | LimitName(name, unit):
+                case MeasureName(name) | LimitName(name):
                     if not _fits(node, definitions.get(name)):
                         yield _part(theirs[name]) if _fits(node, theirs.get(name)) else reader
 
@@ -112,7 +112,8 @@ def _part(definition: Measure | Limit) -> Part:
 
 
 def _expressions(policy: Policy) -> Iterator[tuple[Part, Expression]]:
-    for definition in (*policy.measures.values(), *policy.limits.values()):
+    definitions: list[Measure | Limit] = [*policy.measures.values(), *policy.limits.values()]
+    for definition in definitions:
         yield from ((_part(definition), expression) for expression in expressions_in(definition))
     for rule in policy.rules:
         yield from ((Part("rule", rule.id), expression) for expression in rule.expressions())

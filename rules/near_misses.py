@@ -11,6 +11,7 @@ from typing import Any
 from dealgate.rules.amounts import MAX_CENTS, half_up, hundredths
 from dealgate.rules.boundaries import crossing
 from dealgate.rules.deal_steps import Document, Step, numbers_read, starting_deals, steps_of
+from dealgate.rules.fields import Unit
 from dealgate.rules.policy import Policy
 from dealgate.rules.proof import Confirms, Prover, Witness
 from dealgate.rules.reference import Result
@@ -39,16 +40,17 @@ def near_miss(prover: Prover, rules: Collection[str], confirms: Confirms) -> Wit
     return None
 
 
-class Scale:
+class Scale(Step):
     """A whole deal made smaller or larger, in ten-thousandths: shares stay as they are, and amounts come near their limits."""
-
-    least, most = 1_000, 1_000_000
 
     def number(self, deal: Document) -> int:
         return 10_000
 
     def moved(self, deal: Document, number: int) -> Document:
         return {name: _scaled(part, number) for name, part in deal.items()}
+
+
+WHOLE_DEAL = Scale((), Unit.COUNT, 1_000, 1_000_000)
 
 
 def _scaled(part: Any, number: int) -> Any:
@@ -73,7 +75,7 @@ class _Search:
         yield from starts
         for start in starts:
             for rule in rules:
-                for step in (Scale(), *steps_of(start, self._numbers(rule))):
+                for step in (WHOLE_DEAL, *steps_of(start, self._numbers(rule))):
                     for side, policy in enumerate(self.policies):
                         yield from self._turns(start, step, side, rule) if _has(policy, rule) else ()
                         if self.evaluations > MOST_EVALUATIONS:
@@ -81,17 +83,20 @@ class _Search:
 
     def _starts(self) -> list[Document]:
         """The deals of the examples, plain ones, and what the solver came upon."""
-        found = [{**USUAL, **deal} for policy in self.policies for deal in starting_deals(policy)]
+        found: list[Document] = [{**USUAL, **deal} for policy in self.policies for deal in starting_deals(policy)]
         found += [witness.document for witness in self.prover.unconfirmed]
         return [deal for deal in found if self.prover.evaluate(deal)][:MOST_STARTS]
 
     def _numbers(self, rule: str) -> frozenset[str]:
         read = [
-            numbers_read(policy, *one.expressions()) for policy in self.policies for one in policy.rules if one.id == rule
+            numbers_read(policy, *one.expressions())
+            for policy in self.policies
+            for one in policy.rules
+            if one.id == rule
         ]
         return frozenset().union(*read)
 
-    def _turns(self, deal: Document, step: Step | Scale, side: int, rule: str) -> Iterator[Document]:
+    def _turns(self, deal: Document, step: Step, side: int, rule: str) -> Iterator[Document]:
         """The deals on both sides of where a rule turns as one number is moved."""
 
         def sign(number: int) -> int | None:

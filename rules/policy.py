@@ -15,7 +15,6 @@ from dealgate.rules.fields import Unit
 from dealgate.rules.table_files import FindTable
 from dealgate.rules.writing import expression_text, number_text
 
-
 UTC = "UTC"
 
 

@@ -80,8 +80,10 @@ IMPOSSIBLE = Answer(Verdict.IMPOSSIBLE)
 class Prover:
     """One policy over every possible deal, or several of which questions are asked together."""
 
-    def __init__(self, policy: Policy, *others: Policy) -> None:
+    def __init__(self, policy: Policy, *others: Policy, work: int | None = None) -> None:
+        """`work` is what all queries may cost together, `WORK` when it is not given."""
         self.policy = policy
+        self.work_left = WORK if work is None else work
         self.terms = Terms()
         self.deal = AnyDeal(self.terms, words_of(policy, *others))
         self.encoder = Encoder(policy, self.terms, self.deal)
@@ -94,7 +96,6 @@ class Prover:
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
         self._facts = 0
-        self._work = 0
 
     def evaluate(self, document: Mapping[str, Any]) -> Witness | None:
         """A deal held against the policies; None for a document that is no deal."""
@@ -109,7 +110,7 @@ class Prover:
         """Whether some deal makes a formula true; `confirms` asks the same of a deal that was evaluated."""
         if formula is False:
             return IMPOSSIBLE
-        if self._work > WORK:
+        if self.work_left < 0:
             return Answer(Verdict.UNDECIDED, why=SPENT)
         short = self.deal.short_lists()
         answer = self._search([formula, short], confirms)
@@ -123,7 +124,7 @@ class Prover:
 
     def is_impossible(self, formula: Term) -> bool:
         """Whether it is proved that no deal makes a formula true."""
-        if isinstance(formula, bool) or self._work > WORK:
+        if isinstance(formula, bool) or self.work_left < 0:
             return formula is False
         self._state_facts()
         self._solver.push()
@@ -135,7 +136,7 @@ class Prover:
     def _state_facts(self) -> None:
         self._solver.add(self.terms.facts[self._facts :])
         self._facts = len(self.terms.facts)
-        self._work += self._facts
+        self.work_left -= self._facts
 
     def _search(self, wanted: Iterable[Term], confirms: Confirms) -> Answer:
         wanted = [formula for formula in wanted if formula is not True]

@@ -45,7 +45,9 @@ def _products(terms: Terms, less: Product, more: Product) -> Term:
 
 def _payments(terms: Terms, less: Payment, more: Payment) -> Term:
     """A payment grows with the amount and the rate, and falls with the months."""
-    if not same(less.amount_denominator, more.amount_denominator) or not same(less.rate_denominator, more.rate_denominator):
+    if not same(less.amount_denominator, more.amount_denominator) or not same(
+        less.rate_denominator, more.rate_denominator
+    ):
         return True
     premise = [
         terms.compare("<=", less.amount, more.amount),
