@@ -4,8 +4,9 @@ Compared are outcomes, `pass < flag < refer < decline`, over all deals that both
 among them; and which deals they answer for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from dealgate.rules.differences import Change, differences
@@ -94,8 +95,9 @@ class Comparison(NamedTuple):
 def compare(first: Policy, second: Policy) -> Comparison:
     """What changes when the second policy takes the place of the first. Raises `ProofUnavailableError` without the solver."""
     pair = _Pair(first, second)
-    effect, changes = pair.effect(), differences(first, second)
-    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, tuple(_marked(first, changes)))
+    effect, changes = pair.effect(), tuple(_marked(first, differences(first, second)))
+    effect = pair.shown_by_changes(effect, changes)
+    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, changes)
 
 
 def _marked(first: Policy, changes: tuple[Change, ...]) -> Iterator[MarkedChange]:
@@ -130,15 +132,29 @@ class _Pair:
     def effect(self) -> Effect:
         return Effect(self._worse(self.second, self.first, 1), self._worse(self.first, self.second, -1))
 
+    def shown_by_changes(self, effect: Effect, changes: Sequence[MarkedChange]) -> Effect:
+        """The same with the deal that shows one of the changes, where it shows both policies: it is the plainer one."""
+        answers = [answer for marked in changes for answer in marked.effect if answer.witness]
+        found = [self.prover.evaluate(answer.witness.document) for answer in answers if answer.witness]
+        tighter, looser = (
+            next((deal for deal in found if deal and self._fares_worse(deal, sign)), None) for sign in (1, -1)
+        )
+        return Effect(
+            Answer(Verdict.SHOWN, tighter) if tighter else effect.tighter,
+            Answer(Verdict.SHOWN, looser) if looser else effect.looser,
+        )
+
+    def _fares_worse(self, deal: Witness, sign: int) -> bool:
+        """Under the second policy, or with the sign -1 under the first."""
+        return self._is_meant(deal) and sign * (_severity(deal.beside[0]) - _severity(deal)) > 0
+
     def _worse(self, one: Encoder, other: Encoder, sign: int) -> Answer:
         """Whether some deal has a more severe outcome by one encoder than by the other.
 
         Then some rule leads to more by the one than by the other: rules of which that is impossible are not looked at again.
         """
 
-        def confirms(deal: Witness) -> bool:
-            return self._is_meant(deal) and sign * (_severity(deal.beside[0]) - _severity(deal)) > 0
-
+        confirms = partial(self._fares_worse, sign=sign)
         rules = [
             rule for rule in one.policy.rules if not self.prover.is_impossible(self._leads_to_more(one, other, rule))
         ]

@@ -6,13 +6,13 @@ the other does. What is found was evaluated; that nothing is found shows nothing
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from dealgate.rules.amounts import MAX_CENTS, half_up, hundredths
 from dealgate.rules.boundaries import crossing
 from dealgate.rules.deal_steps import Document, Step, numbers_read, starting_deals, steps_of
 from dealgate.rules.fields import Unit
-from dealgate.rules.policy import Policy
 from dealgate.rules.proof import Confirms, Prover, Witness
 from dealgate.rules.reference import Result
 
@@ -71,15 +71,16 @@ class _Search:
         self.evaluations = 0
 
     def deals(self, rules: Collection[str]) -> Iterator[Document]:
+        """First deals to start from, then those where a rule turns as one of their numbers is moved."""
         starts = self._starts()
         yield from starts
-        for start in starts:
-            for rule in rules:
-                for step in (WHOLE_DEAL, *steps_of(start, self._numbers(rule))):
-                    for side, policy in enumerate(self.policies):
-                        yield from self._turns(start, step, side, rule) if _has(policy, rule) else ()
-                        if self.evaluations > MOST_EVALUATIONS:
-                            return
+        for start, rule, side in product(starts, rules, range(len(self.policies))):
+            if not any(one.id == rule for one in self.policies[side].rules):
+                continue
+            for step in (WHOLE_DEAL, *steps_of(start, self._numbers(rule))):
+                yield from self._turns(start, step, side, rule)
+                if self.evaluations > MOST_EVALUATIONS:
+                    return
 
     def _starts(self) -> list[Document]:
         """The deals of the examples, plain ones, and what the solver came upon."""
@@ -107,7 +108,3 @@ class _Search:
 
         numbers = crossing(sign, step, step.number(deal))
         yield from (step.moved(deal, number) for number in numbers if number is not None)
-
-
-def _has(policy: Policy, rule: str) -> bool:
-    return any(one.id == rule for one in policy.rules)

@@ -92,6 +92,7 @@ class Prover:
         self.references = [(other, compile_reference(other)) for other in others]
         self.witnesses: list[Witness] = []
         self.unconfirmed: list[Witness] = []
+        """Deals that the solver came upon and that evaluating did not confirm: places to look around."""
         self._solver = self.terms.z3.Solver(ctx=self.terms.context)
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
@@ -159,12 +160,8 @@ class Prover:
             if found != self.terms.z3.sat:
                 return Answer(Verdict.UNDECIDED, why="the solver gave up at its limit of effort")
             model = self._solver.model()
-            witness = self.evaluate(self.deal.document(model))
-            if witness and confirms(witness):
-                self.witnesses.append(witness)
+            if witness := self._confirmed(model, confirms):
                 return Answer(Verdict.SHOWN, witness)
-            if witness:
-                self.unconfirmed.append(witness)
             mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
             if not mends:
                 return Answer(Verdict.UNDECIDED, why="the deal that was found is not confirmed by evaluating it")
@@ -177,6 +174,14 @@ class Prover:
                     return pinned
         return Answer(Verdict.UNDECIDED, why="it rests on arithmetic that is not linear")
 
+    def _confirmed(self, model: Any, confirms: Confirms) -> Witness | None:
+        """The deal of a model, if evaluating it confirms what the model says."""
+        witness = self.evaluate(self.deal.document(model))
+        is_confirmed = witness is not None and confirms(witness)
+        if witness:
+            (self.witnesses if is_confirmed else self.unconfirmed).append(witness)
+        return witness if is_confirmed else None
+
     def _find_pinned(self, pins: list[Term], formula: Term, confirms: Confirms) -> Answer | None:
         """Look where the free values were just put right: there arithmetic is linear."""
         self._solver.push()
@@ -186,12 +191,8 @@ class Prover:
                 if self._solver.check() != self.terms.z3.sat:
                     return None
                 model = self._solver.model()
-                witness = self.evaluate(self.deal.document(model))
-                if witness and confirms(witness):
-                    self.witnesses.append(witness)
+                if witness := self._confirmed(model, confirms):
                     return Answer(Verdict.SHOWN, witness)
-                if witness:
-                    self.unconfirmed.append(witness)
                 mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
                 if not mends:
                     return None
@@ -204,14 +205,14 @@ class Prover:
 
     def plausible(self, formula: Term, answer: Answer, confirms: Confirms) -> Answer:
         """The same answer with a witness that looks like an everyday deal, as far as the formula allows."""
-        if answer.witness is None or isinstance(formula, bool):
+        if answer.witness is None:
             return answer
         wishes = self.deal.wishes()
         self._state_facts()
         self._solver.push()
         try:
             short = self.deal.short_lists()
-            self._solver.add([formula, *([] if isinstance(short, bool) else [short])])
+            self._solver.add([term for term in (formula, short) if not isinstance(term, bool)])
             while wishes and (found := self._solver.check(*wishes)) != self.terms.z3.sat:
                 refused = (
                     {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()
