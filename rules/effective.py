@@ -40,7 +40,7 @@ def first_moment(day: date, time_zone: str) -> datetime:
     Where clocks are set forward over midnight, that is when they are; where they are set back over it, the first of the two.
     Raises `ValueError` for a zone that the IANA database does not know.
     """
-    zone, midnight = _zone(time_zone), datetime.combine(day, datetime.min.time())
+    zone, midnight = zone_of(time_zone), datetime.combine(day, datetime.min.time())
     earlier, later = sorted(_in_utc(midnight.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
     if earlier == later or _local(earlier, zone) == midnight:
         return earlier
@@ -75,7 +75,7 @@ def time_zones() -> frozenset[str]:
 
 
 @cache
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
     if name not in time_zones():
         raise ValueError(f"{name!r} is no time zone of the IANA database; zones have names such as America/Chicago")
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dealgate import CompiledPolicy, Deal, Outcome, Policy
+from dealgate import CompiledPolicy, Deal, Outcome, Policy, Result
 from dealgate.adapters.policies import load_policy
 from dealgate.rules import comparison, encoding, near_misses, proof
 from dealgate.rules.comparison import Comparison, Effect, Mark, compare
@@ -340,7 +340,7 @@ def forget_what_is_unknown(patch: pytest.MonkeyPatch) -> None:
     finding = encoding.Encoder.finding
 
     def judged(self: Any, rule: Any, outcome: Outcome) -> Any:
-        unknown = self.rule(rule.id)[encoding.Result.NOT_EVALUABLE]
+        unknown = self.rule(rule.id)[Result.NOT_EVALUABLE]
         return self.terms.every((finding(self, rule, outcome), self.terms.negated(unknown)))
 
     patch.setattr(encoding.Encoder, "finding", judged)
