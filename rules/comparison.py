@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
+from dealgate.rules.changed_rows import where_tables_differ
 from dealgate.rules.differences import Change, differences
 from dealgate.rules.encoding import Encoder
 from dealgate.rules.near_misses import near_miss
@@ -126,6 +127,7 @@ class _Pair:
             self.terms.hold(fact)
         self.both_answer = self.terms.every(answers_for(encoder).yes for encoder in (self.first, self.second))
         self.apart = self.prover.is_impossible(self.both_answer)
+        self.where = where_tables_differ(self.first, self.second)
 
     # Outcomes
 
@@ -167,8 +169,8 @@ class _Pair:
         return self.prover.plausible(formula, answer, confirms)
 
     def _meant(self, formula: Term) -> Term:
-        """Only of deals that both answer for, unless there are none."""
-        return formula if self.apart else self.terms.every((self.both_answer, formula))
+        """Only of deals that both answer for, unless there are none, and where the two can differ."""
+        return self.terms.every((self.apart or self.both_answer, self.where, formula))
 
     def _is_meant(self, deal: Witness) -> bool:
         return self.apart or all(does_answer(one) for one in (deal, *deal.beside))

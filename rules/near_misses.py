@@ -26,6 +26,9 @@ MOST_STARTS = 60
 MOST_EVALUATIONS = 30_000
 """Of one search: a few seconds."""
 
+WORK_OF_ONE = 8
+"""What an evaluation counts against the effort for all queries: it takes about as long as so many facts."""
+
 BROKEN = (Result.VIOLATED, Result.MITIGATED)
 KEPT = (Result.PASS, Result.NOT_APPLICABLE)
 
@@ -102,6 +105,7 @@ class _Search:
 
         def sign(number: int) -> int | None:
             self.evaluations += 1
+            self.prover.work_left -= WORK_OF_ONE
             found = self.prover.evaluate(step.moved(deal, number))
             result = (found, *found.beside)[side].reckoning.results[rule] if found else None
             return 1 if result in BROKEN else -1 if result in KEPT else None

@@ -208,6 +208,7 @@ class Terms:
         self.facts: list[Term] = []
         self._sources: dict[int, tuple[Free | None, tuple[Term, ...]]] = {}
         self._products: dict[tuple[int, int], Product] = {}
+        self._named: dict[int, Term] = {}
         self._names = 0
 
     # Truths
@@ -250,13 +251,14 @@ class Terms:
         return self.z3.Bool(f"{name}!{self._names}", self.context)
 
     def named(self, truth: Term) -> Term:
-        """A name for a truth that many others rest on: each of them stays short."""
+        """A name for a truth that many others rest on: each of them stays short. One truth has one name."""
         if isinstance(truth, bool):
             return truth
-        name = self.flag("named")
-        self.facts.append(name == truth)
-        self._sources[name.get_id()] = None, (name, truth)
-        return name
+        if truth.get_id() not in self._named:
+            name = self._named[truth.get_id()] = self.flag("named")
+            self.facts.append(name == truth)
+            self._sources[name.get_id()] = None, (name, truth)
+        return self._named[truth.get_id()]
 
     # Whole numbers
 
