@@ -92,7 +92,7 @@ def test_what_does_not_pass_is_not_tried_again(database: Engine) -> None:
 @pytest.mark.parametrize("key", [None, "K-1"])
 def test_a_commit_whose_answer_was_lost_is_not_done_again(database: Engine, key: str | None) -> None:
     """The transaction is committed, the connection breaks before the answer: the retry finds what the first attempt stored."""
-    lost = []
+    lost: list[object] = []
 
     @event.listens_for(database, "commit")
     def lose_the_answer(connection: Connection) -> None:
