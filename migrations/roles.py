@@ -51,8 +51,8 @@ DEFINITION_GUARD = "dealgate_guard_definitions"
 DROP_GUARD = "dealgate_guard_drops"
 
 EVENT_FUNCTIONS = {
-    # By its owner too: a table or function that was renamed has another name by now.
-    DEFINITION_GUARD: f"""
+    # By their triggers too: a table or function that was renamed has another name by now.
+    DEFINITION_GUARD: """
 DECLARE
   changed record;
 BEGIN
@@ -61,10 +61,10 @@ BEGIN
   END IF;
   FOR changed IN
     SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
-    WHERE command_tag <> 'CREATE TABLE' AND object_type IN ('table', 'trigger', 'rule', 'policy', 'function')
+    WHERE command_tag <> 'CREATE TABLE'
+      AND object_type IN ('table', 'table column', 'table constraint', 'trigger', 'rule', 'policy', 'function')
       AND (object_identity ~ '(^|[. ])dealgate_'
-        OR EXISTS (SELECT FROM pg_class WHERE oid = objid AND pg_get_userbyid(relowner) = '{OWNER}')
-        OR EXISTS (SELECT FROM pg_proc WHERE oid = objid AND pg_get_userbyid(proowner) = '{OWNER}'))
+        OR EXISTS (SELECT FROM pg_trigger WHERE objid IN (tgrelid, tgfoid) AND tgname ~ '^dealgate_'))
   LOOP
     RAISE EXCEPTION 'dealgate keeps what was recorded: % of % is left to a superuser', changed.command_tag, changed.object_identity
       USING ERRCODE = 'insufficient_privilege';

@@ -182,7 +182,10 @@ def test_a_database_is_upgraded_once_and_again_without_harm(empty_database: Engi
     first = invoke("db", "upgrade", "--db", empty_url)
     assert (first.exit_code, first.stderr) == (0, "")
     assert first.stdout.endswith(f" is at revision {HEAD}\n")
-    assert {name for name in inspect(empty_database).get_table_names() if not is_partition(name)} == {*TABLES, VERSION_TABLE}
+    assert {name for name in inspect(empty_database).get_table_names() if not is_partition(name)} == {
+        *TABLES,
+        VERSION_TABLE,
+    }
     assert invoke("submit", deal, "--db", empty_url).exit_code == 0
     before = count_rows(empty_database)
 

@@ -88,7 +88,14 @@ def sqlite_connection(tmp_path: Path) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("recursive_triggers", 1), ("busy_timeout", 30000)]
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("recursive_triggers", 1),
+        ("busy_timeout", 30000),
+    ],
 )
 def test_sqlite_keeps_what_it_acknowledged_and_refuses_broken_references(
     sqlite_connection: Connection, pragma: str, value: object
