@@ -59,7 +59,9 @@ def test_a_ledger_grows_over_many_seals_and_every_leaf_can_be_proved(database: E
     with database.connect() as connection:
         tree = StoredTree(connection)
         assert tree_root(size, tree) == root
-        leaves = connection.execute(text("SELECT leaf_hash FROM dealgate_ledger_leaf ORDER BY leaf_index")).scalars().all()
+        leaves = (
+            connection.execute(text("SELECT leaf_hash FROM dealgate_ledger_leaf ORDER BY leaf_index")).scalars().all()
+        )
         for index in (0, 1, WIDTH - 1, WIDTH, size - 2, size - 1):
             verify_inclusion(bytes(leaves[index]), index, size, inclusion_proof(index, size, tree), root)
     assert verified(database, SIGNER.key).intact
@@ -106,7 +108,7 @@ def test_an_altered_frontier_stops_the_sealer(database: Engine) -> None:
         unguarded(connection, "dealgate_ledger_checkpoint")
         forged = Frontier(1, [bytes(32)]).to_bytes()
         connection.execute(text("UPDATE dealgate_ledger_checkpoint SET frontier = :data"), {"data": forged})
-    with pytest.raises(SealError, match="signs the root .* of 1, its frontier has 0000"):
+    with pytest.raises(SealError, match=r"signs the root .* of 1, its frontier has 0000"):
         seal_all(database, SIGNER)
 
 
