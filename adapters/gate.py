@@ -70,7 +70,7 @@ class Gate:
         isolated: bool = False,
     ) -> None:
         self.database = database
-        document = PolicyDocument(policy.canonical, policy) if isinstance(policy, Policy) else policy
+        document = PolicyDocument(policy.self_contained, policy) if isinstance(policy, Policy) else policy
         self.document = document if isinstance(document, PolicyDocument) else load_policy(document)
         self.compiled = check_policy(self.document, IsolatedEngine if isolated else RulesEngine)
         self._policy_recorded_in: WeakSet[Transaction | SessionTransaction] = WeakSet()

@@ -96,9 +96,7 @@ def _check_private(connection: Connection, report: Report, rows: Sequence[Any], 
     values: dict[int, dict[str, PrivateValue]] = {}
     for row in connection.execute(select(PRIVATE).where(PRIVATE.c.entry.between(*span))):
         values.setdefault(row.entry, {})[row.path] = PrivateValue(row.path, row.salt, row.value)
-    erased = set(
-        connection.execute(select(ERASURE.c.erased, ERASURE.c.path).where(ERASURE.c.erased.between(*span)))
-    )
+    erased = set(connection.execute(select(ERASURE.c.erased, ERASURE.c.path).where(ERASURE.c.erased.between(*span))))
     names = {row.id: row.entry_id for row in rows}
     for entry, envelope in envelopes.items():
         there = values.pop(entry, {})

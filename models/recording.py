@@ -338,8 +338,14 @@ def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Seq
 def _begin(session: Writable) -> None:
     """SQLite's driver begins no transaction for a savepoint: on a host's own engine, releasing it would be its commit."""
     connection = _connection(session)
-    if connection.dialect.name == "sqlite" and not connection.connection.in_transaction:
+    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
         connection.exec_driver_sql("BEGIN")
+
+
+def _in_transaction(connection: Connection) -> bool:
+    """As the driver itself sees it, an asynchronous one too."""
+    driver = connection.connection.driver_connection
+    return driver is not None and bool(driver.in_transaction)
 
 
 def _connection(session: Writable) -> Connection:

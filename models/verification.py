@@ -312,7 +312,8 @@ def _rows(connection: Connection, statement: str) -> Iterator[Any]:
     """Rows straight from the driver, a few thousand at a time: a million of them pass through here."""
     if connection.dialect.name == "postgresql":
         options = {"stream_results": True, "yield_per": FETCH}
-        yield from connection.exec_driver_sql(statement, execution_options=options)
+        with connection.exec_driver_sql(statement, execution_options=options) as result:
+            yield from result
         return
     cursor = connection.connection.cursor()
     try:

@@ -107,11 +107,19 @@ class Source:
 
 
 class Compiler:
-    """Writes expressions into a `Source`. `names` tells where measures, limits and rules already live."""
+    """Writes expressions into a `Source`. `names` tells where measures, limits and rules already live.
 
-    def __init__(self, source: Source, collateral_value: Mapping[str, tuple[str, ...]], equity: Equity) -> None:
+    What reads the deal's own fields only needs neither the bases nor the assumptions of a policy.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        collateral_value: Mapping[str, tuple[str, ...]] | None = None,
+        equity: Equity | None = None,
+    ) -> None:
         self.source = source
-        self.collateral_value = collateral_value
+        self.collateral_value = collateral_value or {}
         self.equity = equity
         self.names: dict[str, Slot] = {}
         self._known: dict[Expression, Slot] = {}

@@ -45,6 +45,7 @@ from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
 from dealgate.rules.quantities import FREE, Case, Logic, Quantity, merged, one_case, single
 from dealgate.rules.reference import Result
+from dealgate.rules.sameness import Sameness
 from dealgate.rules.smt import Loan, Term, Terms, Whole, constant, same
 
 MOST_CASES = 400
@@ -55,13 +56,25 @@ MOST_PROJECTIONS = 16
 
 
 class Encoder:
-    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number."""
+    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number.
 
-    def __init__(self, policy: Policy, terms: Terms, deal: AnyDeal, fixed: Mapping[str, int] | None = None) -> None:
+    What means the same in the policy of the encoder `beside` it is taken from there: both then speak of the same term.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        terms: Terms,
+        deal: AnyDeal,
+        fixed: Mapping[str, int] | None = None,
+        beside: "Encoder | None" = None,
+    ) -> None:
         self.policy = policy
         self.terms = terms
         self.deal = deal
         self.fixed = fixed or {}
+        self.beside = beside
+        self.same = Sameness(beside.policy, policy) if beside else None
         self.results: dict[str, dict[Result, Term]] = {}
         self._numbers: dict[Expression, Quantity] = {}
         self._truths: dict[Expression, Logic] = {}
@@ -99,6 +112,10 @@ class Encoder:
         """When each row of a limit's table, and after them its default, is the one that gave the limit."""
         return self._table(self.policy.limits[name]).taken
 
+    def reached(self, name: str) -> tuple[Term, ...]:
+        """Of a table by `first`: when each row is the first that is not known to fail."""
+        return self._table(self.policy.limits[name]).reached
+
     def clashes(self, name: str) -> Mapping[int, Term]:
         """When each row holds beside the first that does, and by the hit policy must not."""
         return self._table(self.policy.limits[name]).clashes
@@ -112,21 +129,24 @@ class Encoder:
         """When the outcome of the submission is this one."""
         wanted = Outcome(word)
         worse = [other for other in Outcome if other.severity > wanted.severity]
-        at_least = [other for other in Outcome if other.severity >= wanted.severity]
-        reached = True if wanted is Outcome.PASS else self._some_finding(at_least)
-        return self.terms.every((reached, self.terms.negated(self._some_finding(worse))))
+        beyond = self.reaches(worse[0]) if worse else False
+        return self.terms.every((self.reaches(wanted), self.terms.negated(beyond)))
 
-    def _some_finding(self, outcomes: Sequence[Outcome]) -> Term:
-        found: list[Term] = []
-        for rule in self.policy.rules:
-            results = self.rule(rule.id)
-            if rule.otherwise in outcomes:
-                found.append(results[Result.VIOLATED])
-            if rule.mitigated_by and rule.mitigated_by.to in outcomes:
-                found.append(results[Result.MITIGATED])
-            if self.policy.on_unknown in outcomes:
-                found.append(results[Result.NOT_EVALUABLE])
-        return self.terms.some(found)
+    def reaches(self, outcome: Outcome) -> Term:
+        """When the outcome of the submission is at least as severe as this one."""
+        if outcome is Outcome.PASS:
+            return True
+        return self.terms.some(self.finding(rule, outcome) for rule in self.policy.rules)
+
+    def finding(self, rule: Rule, outcome: Outcome) -> Term:
+        """When a rule of the policy leads to an outcome at least as severe as this one."""
+        results = self.rule(rule.id)
+        leads_to = {Result.VIOLATED: rule.otherwise, Result.NOT_EVALUABLE: self.policy.on_unknown}
+        if rule.mitigated_by:
+            leads_to[Result.MITIGATED] = rule.mitigated_by.to
+        return self.terms.some(
+            results[result] for result, found in leads_to.items() if found.severity >= outcome.severity
+        )
 
     # Truths
 
@@ -134,8 +154,13 @@ class Encoder:
         if self._item is not None:
             return self._truth(expression)
         if expression not in self._truths:
-            self._truths[expression] = self._truth(expression)
+            twin = self._twin(expression)
+            self._truths[expression] = twin.truth(expression) if twin else self._truth(expression)
         return self._truths[expression]
+
+    def _twin(self, expression: Expression) -> "Encoder | None":
+        """The encoder beside this one, where the expression means the same to both."""
+        return self.beside if self.same and self.same.expression(expression) else None
 
     def _truth(self, expression: Expression) -> Logic:
         terms = self.terms
@@ -228,7 +253,8 @@ class Encoder:
         if self._item is not None:
             return self._compact(self._number(expression))
         if expression not in self._numbers:
-            self._numbers[expression] = self._compact(self._number(expression))
+            twin = self._twin(expression)
+            self._numbers[expression] = twin.number(expression) if twin else self._compact(self._number(expression))
         return self._numbers[expression]
 
     def _number(self, expression: Expression) -> Quantity:
@@ -265,12 +291,19 @@ class Encoder:
 
     def _definition(self, name: str) -> Quantity:
         """A measure or limit is the whole deal's, also where it is named inside a list."""
+        if self.beside and self.same and self.same.definition(name):
+            return self.beside._definition(name)
         if name not in self._definitions:
             item, self._item = self._item, None
             for definition in self._read_by(
                 name
             ):  # first what it rests on: a long chain must not become a deep recursion
-                found = self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
+                if self.beside and self.same and self.same.definition(definition.name):
+                    found = self.beside._definition(definition.name)
+                elif isinstance(definition, Measure):
+                    found = self._measure(definition)
+                else:
+                    found = self._table(definition).value
                 self._definitions[definition.name] = found
             self._item = item
         return self._definitions[name]
@@ -546,12 +579,14 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
         yield from rule.expressions()
     for guarantee in policy.guarantees:
         yield guarantee.never
+    if policy.applies_to is not None:
+        yield policy.applies_to
 
 
-def words_of(policy: Policy) -> dict[str, list[str]]:
-    """The words the policy compares each text of a deal with."""
+def words_of(*policies: Policy) -> dict[str, list[str]]:
+    """The words that policies compare each text of a deal with."""
     found: dict[str, dict[str, None]] = {}
-    for expression in expressions_of(policy):
+    for expression in (expression for policy in policies for expression in expressions_of(policy)):
         for node in walk(expression):
             match node:
                 case Comparison(left=left, right=right):

@@ -147,6 +147,6 @@ def _twelfth_root(ratio: Fraction) -> int:
 
 def _cube_root(number: int) -> int:
     root = 1 << (-(-number.bit_length() // 3))
-    while (closer := (2 * root + number // (root * root)) // 3) < root:
+    while root and (closer := (2 * root + number // (root * root)) // 3) < root:
         root = closer
     return root

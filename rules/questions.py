@@ -53,6 +53,8 @@ class Questions:
     def _all(self) -> Iterator[Remark]:
         for index, guarantee in enumerate(self.policy.guarantees):
             yield from self._guarantee(index, guarantee.never)
+        if self.policy.applies_to is not None:
+            yield from self._applies_to(self.policy.applies_to)
         for limit in self.policy.limits.values():
             yield from self._limit(limit)
         for index, rule in enumerate(self.policy.rules):
@@ -236,6 +238,21 @@ class Questions:
             yield from self._contradictions(where, rule.mitigated_by.when)
 
     # Conditions and guarantees
+
+    def _applies_to(self, condition: Expression) -> Iterator[Remark]:
+        path: Path = ("applies_to",)
+        truth = self.prover.encoder.truth(condition)
+        if self.prover.is_impossible(truth.yes):
+            message = f"the policy answers for no deal: {expression_text(condition)} can never hold"
+            example = self._example(truth.no, _finds(condition, truth=False))
+            yield Remark(path, message, "Correct applies_to.", witness=example)
+        elif self.prover.is_impossible(truth.no):
+            message = (
+                "applies_to holds for every deal whose fields are known, and only makes the policy unsure of the others"
+            )
+            yield Remark(path, message, "Leave it out, or narrow it.", is_warning=True)
+        else:
+            yield from self._contradictions(path, condition)
 
     def _contradictions(self, path: Path, expression: Expression) -> Iterator[Remark]:
         """Parts that can never hold, of a condition that as a whole can."""

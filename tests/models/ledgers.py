@@ -33,9 +33,7 @@ def seal_all(database: Engine, signer: Ed25519Signer, at: datetime = START) -> S
         return seal(connection, signer, at)
 
 
-def verified(
-    database: Engine, *keys: VerifierKey, anchored: Sequence[bytes] = (), level: str = "full"
-) -> Report:
+def verified(database: Engine, *keys: VerifierKey, anchored: Sequence[bytes] = (), level: str = "full") -> Report:
     with database.connect() as connection:
         return verify_ledger(connection, keys=keys, anchored=anchored, level=level)
 

@@ -146,7 +146,7 @@ def submit(
     """Evaluate a deal and store it in the caller's transaction."""
     deal, policy = Deal.read(document), policy or compiled()
     evaluation = policy.evaluate(deal)
-    record_policy(session, policy.policy, policy.policy.canonical, now)
+    record_policy(session, policy.policy, policy.policy.self_contained, now)
     return record_submission(
         session, deal, evaluation, decision_id=str(uuid4()), now=now, actor=actor, idempotency_key=key
     )

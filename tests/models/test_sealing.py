@@ -96,7 +96,10 @@ def test_an_entry_altered_before_it_is_sealed_stops_the_sealer_by_name(database:
     (decision,) = submit_deals(database, 1)
     with database.begin() as connection:
         unguarded(connection, "dealgate_ledger_body")
-        connection.execute(text("UPDATE dealgate_ledger_body SET envelope = :data WHERE entry = 2"), {"data": b"{}"})
+        statement = (
+            "UPDATE dealgate_ledger_body SET envelope = :data WHERE entry = (SELECT max(id) FROM dealgate_ledger_entry)"
+        )
+        connection.execute(text(statement), {"data": b"{}"})
     with pytest.raises(SealError, match=f"entry {decision} was altered before it was sealed: expected .*, got "):
         seal_all(database, SIGNER)
 

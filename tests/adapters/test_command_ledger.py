@@ -1,0 +1,177 @@
+"""`dealgate ledger ...` and `dealgate db check`, from the key to the proof."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from typer.testing import Result
+
+from tests.adapters.commands import SCRIPT, invoke
+from tests.models.ledgers import NAME, submit_deals, unguarded
+
+
+class Ledger:
+    """A ledger with three decisions, and the files that belong to it."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.key, self.public, self.anchors = folder / "key", folder / "key.pub", folder / "anchors"
+        self.public.write_text(invoke("ledger", "new-key", NAME, "-o", self.key).stdout)
+
+    def run(self, command: str, *arguments: str | Path, exit_code: int = 0) -> Result:
+        result = invoke("ledger", command, *arguments, "--db", self.url)
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    def seal(self, *arguments: str) -> str:
+        return self.run("seal", "--key", self.key, "--anchor", f"file:{self.anchors}", *arguments).stdout
+
+    def verify(self, *arguments: str | Path, exit_code: int = 0) -> Result:
+        return self.run("verify", "--key", self.public, "--anchor", self.anchors, *arguments, exit_code=exit_code)
+
+
+@pytest.fixture
+def decisions(database: Engine) -> list[str]:
+    return submit_deals(database, 3)
+
+
+@pytest.fixture
+def ledger(database_url: str, decisions: list[str], tmp_path: Path) -> Ledger:
+    return Ledger(database_url, tmp_path)
+
+
+def test_a_new_key_is_private_to_its_owner_and_never_overwritten(tmp_path: Path) -> None:
+    made = invoke("ledger", "new-key", NAME, "-o", tmp_path / "key")
+    assert made.exit_code == 0
+    assert re.fullmatch(rf"{re.escape(NAME)}\+[0-9a-f]{{8}}\+\S+\n", made.stdout)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    again = invoke("ledger", "new-key", NAME, "-o", tmp_path / "key")
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr
+
+
+def test_from_seal_to_verification(ledger: Ledger) -> None:
+    assert ledger.seal().startswith(f"sealed 5 entries, 5 in all\n{NAME}\n5\n")
+    assert ledger.seal() == "nothing waited to be sealed\n"
+    shown = ledger.verify("--level", "replay").stdout
+    assert "1 checkpoints, 1 anchored notes, 5 sealed entries" in shown
+    assert "Intact." in shown
+    status = ledger.run("status").stdout
+    assert "5 entries, 0 wait to be sealed" in status
+    assert f"anchor  file:{ledger.anchors}" in status
+
+
+def test_a_flaw_ends_with_exit_code_1_and_stands_in_the_json(ledger: Ledger, database: Engine) -> None:
+    ledger.seal()
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_finding")
+        connection.execute(text("UPDATE dealgate_finding SET reason = 'none'"))
+    report = json.loads(ledger.verify("--json", exit_code=1).stdout)
+    assert not report["intact"]
+    assert {flaw["what"] for flaw in report["flaws"]} == {"projection", "guard"}
+    assert report["flaws"][0].keys() == {"what", "where", "since", "expected", "got"}
+    check = invoke("db", "check", "--db", ledger.url)
+    assert check.exit_code == 1
+    assert "dealgate_finding" in check.stdout
+
+
+def test_a_proof_is_checked_with_the_key_and_nothing_else(ledger: Ledger, decisions: list[str], tmp_path: Path) -> None:
+    ledger.seal()
+    proof, entry = tmp_path / "proof", tmp_path / "entry.json"
+    ledger.run("prove", decisions[0], "-o", proof, "--entry", entry)
+    assert json.loads(entry.read_text())["entry_id"] == decisions[0]
+    checked = invoke("ledger", "check", proof, "--entry", entry, "--key", ledger.public)
+    assert checked.stdout == f"entry 1 of {NAME}, which had 5 entries: holds\n"
+    entry.write_text(entry.read_text().replace("refer", "passs"))
+    refused = invoke("ledger", "check", proof, "--entry", entry, "--key", ledger.public)
+    assert refused.exit_code == 2
+    assert "expected" in refused.stderr
+
+
+def test_a_ledger_is_proved_to_continue_an_older_note(ledger: Ledger, database: Engine, tmp_path: Path) -> None:
+    ledger.seal()
+    note, proof = tmp_path / "note", tmp_path / "proof"
+    note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
+    submit_deals(database, 2, first=10)
+    ledger.seal()
+    ledger.run("prove", "--since", note, "-o", proof)
+    checked = invoke("ledger", "check", proof, "--key", ledger.public)
+    assert checked.stdout == f"{NAME} grew from 5 to 7 entries: holds\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["prove", "-o", "x"], "give either the id of an entry"),
+        (["prove", "nobody", "-o", "x"], "no entry has the id 'nobody'"),
+        (["verify", "--level", "deep"], "no level is called 'deep'"),
+        (["seal"], "DEALGATE_LEDGER_KEY is not set"),
+        (["seal", "--key", "missing"], "missing cannot be read"),
+        (["verify", "--key", "missing"], "missing: cannot be read"),
+        (["hold", "D-9", "--reason", "r", "--actor", "a"], "no deal 'D-9' was submitted"),
+        (["notice", "D-0", "--kind", "letter", "--actor", "a"], "no notice is called 'letter'"),
+        (
+            ["notice", "D-0", "--kind", "approval", "--actor", "a", "--sent-at", "2026-01-01"],
+            "is no moment with a time zone",
+        ),
+        (["redact", "nobody", "/deal/metadata", "--reason", "r", "--actor", "a"], "no entry has the id 'nobody'"),
+    ],
+)
+def test_bad_input_is_refused_by_name(ledger: Ledger, arguments: list[str], words: str) -> None:
+    command, *rest = arguments
+    assert words in ledger.run(command, *rest, exit_code=2).stderr
+
+
+def test_a_key_may_lie_in_the_environment(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALGATE_LEDGER_KEY", ledger.key.read_text())
+    assert "sealed 5 entries" in ledger.run("seal").stdout
+
+
+def test_keys_are_rotated_and_restores_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.seal()
+    successor = tmp_path / "next"
+    ledger.public.write_text(invoke("ledger", "new-key", NAME, "-o", successor).stdout)
+    rotated = ledger.run("rotate-key", "--key", ledger.key, "--new-key", successor).stdout
+    assert rotated.count("— ") == 2
+    restored = ledger.run(
+        "restored", "--reason", "disk lost", "--actor", "ops", "--key", successor, "--anchor", ledger.anchors
+    ).stdout
+    assert restored.startswith(f"{NAME}/2\n7\n")
+    ledger.verify()
+
+
+def test_holds_notices_redactions_and_purges_by_command(ledger: Ledger, decisions: list[str]) -> None:
+    ledger.run("hold", "D-0", "--reason", "litigation", "--actor", "counsel")
+    who = ["--reason", "asked", "--actor", "compliance"]
+    assert "under a legal hold" in ledger.run("redact", decisions[0], "/deal/metadata", *who, exit_code=2).stderr
+    ledger.run("release", "D-0", "--reason", "settled", "--actor", "counsel")
+    assert ledger.run("redact", decisions[0], "/deal/metadata", "/deal/vehicle/vin", *who).stdout.startswith(
+        "erased 2 values"
+    )
+    sent = ["--kind", "approval", "--actor", "compliance", "--sent-at"]
+    ledger.run("notice", "D-1", *sent, "2026-11-20T15:01:00+00:00")
+    ledger.seal()
+    assert ledger.run("due").stdout == "0 deals may be purged\n"
+    assert ledger.run("purge", "--actor", "compliance", "--yes").stdout == "no deal may be purged yet\n"
+    ledger.verify("--level", "replay")
+
+
+def test_a_watch_ends_on_sigterm_with_everything_sealed(ledger: Ledger) -> None:
+    command = [SCRIPT, "ledger", "seal", "--watch", "--interval", "0.05", "--db", ledger.url, "--key", str(ledger.key)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 60
+        while "5 entries, 0 wait" not in ledger.run("status").stdout:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "sealed 5 entries, 5 in all" in told

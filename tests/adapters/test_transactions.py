@@ -1,0 +1,207 @@
+"""Transactions of the gate's own: failures that pass are tried again, and nothing is stored twice."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+
+from dealgate import Gate
+from dealgate.adapters import transactions
+from dealgate.adapters.database import open_database
+from dealgate.adapters.transactions import ATTEMPTS, in_transaction, passes
+from dealgate.adapters.write_queue import queue_of
+from tests.databases import PostgreSQL, count_rows
+from tests.models.samples import a_deal, a_policy
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "FIRST_PAUSE", 0.0)
+
+
+def dropped() -> DBAPIError:
+    """What a connection that the server closed looks like."""
+    return OperationalError("COMMIT", None, ConnectionError("server closed"), connection_invalidated=True)
+
+
+class CodedError(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+class Busy(sqlite3.OperationalError):
+    sqlite_errorcode = 5 | 2 << 8  # SQLITE_BUSY_SNAPSHOT
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "08006", "57P01", "57P03"])
+def test_these_failures_pass(sqlstate: str) -> None:
+    assert passes(OperationalError("", None, CodedError(sqlstate)))
+
+
+@pytest.mark.parametrize("sqlstate", ["23505", "53100", "42P01", "57014"])
+def test_these_do_not(sqlstate: str) -> None:
+    assert not passes(OperationalError("", None, CodedError(sqlstate)))
+
+
+def test_a_busy_file_passes_and_a_broken_one_does_not() -> None:
+    assert passes(OperationalError("", None, Busy()))
+    assert not passes(OperationalError("", None, sqlite3.OperationalError("disk I/O error")))
+
+
+def test_work_is_tried_again_and_told_so(database: Engine) -> None:
+    told = []
+
+    def work(_connection: Connection, again: bool) -> str:
+        told.append(again)
+        if len(told) < 3:
+            raise dropped()
+        return "done"
+
+    assert in_transaction(database, work) == "done"
+    assert told == [False, True, True]
+
+
+def test_after_the_last_attempt_the_failure_is_the_callers(database: Engine) -> None:
+    attempts = []
+
+    def work(_connection: Connection, again: bool) -> None:
+        attempts.append(again)
+        raise dropped()
+
+    with pytest.raises(OperationalError):
+        in_transaction(database, work)
+    assert len(attempts) == ATTEMPTS
+
+
+def test_what_does_not_pass_is_not_tried_again(database: Engine) -> None:
+    attempts = []
+
+    def work(connection: Connection, again: bool) -> None:
+        attempts.append(again)
+        connection.execute(text("SELECT * FROM nothing_of_that_name"))
+
+    with pytest.raises((OperationalError, ProgrammingError)):
+        in_transaction(database, work)
+    assert attempts == [False]
+
+
+@pytest.mark.parametrize("key", [None, "K-1"])
+def test_a_commit_whose_answer_was_lost_is_not_done_again(database: Engine, key: str | None) -> None:
+    """The transaction is committed, the connection breaks before the answer: the retry finds what the first attempt stored."""
+    lost: list[object] = []
+
+    @event.listens_for(database, "commit")
+    def lose_the_answer(connection: Connection) -> None:
+        if not lost:
+            lost.append(connection)
+            connection.connection.dbapi_connection.commit()  # type: ignore[union-attr]
+            raise dropped()
+
+    verdict = Gate(database, a_policy()).submit(a_deal(), idempotency_key=key)
+    assert lost
+    assert verdict.replayed
+    rows = count_rows(database)
+    assert rows["dealgate_submission"] == rows["dealgate_decision"] == 1
+    assert rows["dealgate_ledger_entry"] == 2  # and the policy's
+
+
+def test_a_server_that_throws_the_connection_out_costs_an_attempt_only(postgresql: PostgreSQL) -> None:
+    url = postgresql.ready()
+    database = open_database(url)
+    gate = Gate(database, a_policy())
+    gate.submit(a_deal())
+    ended: list[object] = []
+
+    @event.listens_for(database, "begin")
+    def end_it(connection: Connection) -> None:
+        if not ended:
+            ended.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar())
+            other = open_database(url)
+            with other.connect() as second:
+                second.execute(text("SELECT pg_terminate_backend(:pid, 2000)"), {"pid": ended[0]})
+            other.dispose()
+
+    assert gate.submit(a_deal()).decision["submission"] == 2
+    assert ended
+    database.dispose()
+    postgresql.give_back(url)
+
+
+@pytest.fixture
+def file(tmp_path: object) -> Engine:
+    engine = open_database(f"sqlite:///{tmp_path}/queue.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE written (number INTEGER PRIMARY KEY)"))
+    return engine
+
+
+def writing(number: int) -> Callable[[Connection], int]:
+    def write(connection: Connection) -> int:
+        connection.execute(text("INSERT INTO written VALUES (:number)"), {"number": number})
+        return number
+
+    return write
+
+
+def numbers(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT number FROM written ORDER BY number")).scalars())
+
+
+def test_waiting_writers_are_committed_together(file: Engine) -> None:
+    commits: list[object] = []
+    event.listen(file, "commit", commits.append)
+    queue = queue_of(file)
+    assert queue is not None
+    assert queue_of(file) is queue
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        held.set()
+        let_go.wait(10)
+
+    with ThreadPoolExecutor(17) as pool:
+        first = pool.submit(queue.run, hold)
+        held.wait(10)
+        waiting = [pool.submit(queue.run, writing(number)) for number in range(16)]
+        while len(queue._waiting) < 16:
+            pass
+        let_go.set()
+        first.result()
+        assert sorted(each.result() for each in waiting) == list(range(16))
+    assert numbers(file) == list(range(16))
+    assert len(commits) == 2
+
+
+def test_one_that_fails_takes_nobody_with_it(file: Engine) -> None:
+    queue = queue_of(file)
+    assert queue is not None
+    with ThreadPoolExecutor(8) as pool:
+        works = [pool.submit(queue.run, writing(number // 2)) for number in range(8)]
+        failed = sum(isinstance(each.exception(), IntegrityError) for each in works)
+    assert failed == 4
+    assert numbers(file) == [0, 1, 2, 3]
+
+
+def test_a_commit_that_fails_is_everybodys_failure(file: Engine) -> None:
+    queue = queue_of(file)
+    assert queue is not None
+
+    @event.listens_for(file, "commit")
+    def full(_connection: Connection) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        queue.run(writing(1))
+    event.remove(file, "commit", full)
+    assert numbers(file) == []
+    assert queue.run(writing(2)) == 2
+
+
+def test_databases_in_memory_and_on_servers_have_no_queue(databases: object, database: Engine) -> None:
+    assert queue_of(open_database("sqlite://")) is None
+    assert (queue_of(database) is None) == (database.dialect.name == "postgresql")

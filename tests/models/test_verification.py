@@ -1,0 +1,119 @@
+"""A verification names what is wrong, where, since when, what was expected and what is there."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dealgate.models.sealing import reopen
+from dealgate.models.verification import differences
+from tests.models.ledgers import NAME, START, a_signer, seal_all, submit_deals, unguarded, verified
+
+SIGNER = a_signer()
+
+
+def change(database: Engine, table: str, statement: str, **parameters: object) -> None:
+    with database.begin() as connection:
+        unguarded(connection, table)
+        connection.execute(text(statement), parameters)
+
+
+def test_a_ledger_as_it_was_is_intact_at_every_level(database: Engine) -> None:
+    submit_deals(database, 4, deals=2)
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    for level in ("notes", "tree", "bodies", "full", "replay"):
+        report = verified(database, SIGNER.key, anchored=[sealed.note], level=level)
+        assert report.intact, report.flaws
+        assert report.remarks == [one for one in report.remarks if "amcheck" in one]
+    assert (report.sealed, report.entries, report.checkpoints, report.anchored) == (6, 6, 1, 1)
+
+
+def test_it_says_what_it_cannot_see_without_a_key_and_an_anchor(database: Engine) -> None:
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    remarks = " ".join(verified(database, level="tree").remarks)
+    assert "no key was given" in remarks
+    assert "no anchor was given" in remarks
+
+
+def test_an_altered_envelope_is_named_with_both_hashes_and_since_when(database: Engine) -> None:
+    (decision,) = submit_deals(database, 1)
+    seal_all(database, SIGNER, START + timedelta(hours=1))
+    change(
+        database,
+        "dealgate_ledger_body",
+        "UPDATE dealgate_ledger_body SET envelope = :data WHERE entry = "
+        "(SELECT id FROM dealgate_ledger_entry WHERE entry_id = :id)",
+        data=b"{}",
+        id=decision,
+    )
+    report = verified(database, SIGNER.key, level="bodies")
+    (envelope,) = report.flaws
+    assert envelope.what == "envelope"
+    assert decision in envelope.where
+    assert envelope.since == "after it was sealed at 2026-11-20T16:00:00.000000Z"
+    assert len(envelope.expected) == len(envelope.got) == 64
+
+
+def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> None:
+    (decision,) = submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    change(database, "dealgate_decision", "UPDATE dealgate_decision SET outcome = 'pass'")
+    flaws = [flaw for flaw in verified(database, SIGNER.key).flaws if flaw.what != "guard"]
+    assert [(flaw.what, flaw.where, flaw.expected, flaw.got) for flaw in flaws] == [
+        ("projection", f"outcome of the decision of entry {decision}", "refer", "pass")
+    ]
+
+
+def test_a_missing_guard_is_a_flaw(database: Engine) -> None:
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_finding")
+    assert {flaw.what for flaw in verified(database, SIGNER.key).flaws} == {"guard"}
+
+
+def test_a_policy_text_altered_afterwards_is_seen(database: Engine) -> None:
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    change(database, "dealgate_policy_version", "UPDATE dealgate_policy_version SET document = document || ' '")
+    assert [flaw.where for flaw in verified(database, SIGNER.key).flaws if flaw.what == "policy"] == [
+        "text of policy sample 1"
+    ]
+
+
+def test_a_ledger_behind_its_anchor_was_rolled_back_unless_a_restore_says_so(database: Engine) -> None:
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    ahead = a_longer_ledger(database)
+    (flaw,) = verified(database, SIGNER.key, anchored=[ahead], level="notes").flaws
+    assert (flaw.what, flaw.expected, flaw.got) == ("rollback", "at least 9 entries", f"3 of {NAME}")
+    with database.begin() as connection:
+        reopen(connection, SIGNER, {"reason": "disk lost"}, START)
+    report = verified(database, SIGNER.key, anchored=[ahead], level="tree")
+    assert report.intact, report.flaws
+    assert report.remarks[0].startswith(f"6 entries that {NAME} had sealed at 9 are gone since a restore")
+
+
+def a_longer_ledger(database: Engine) -> bytes:
+    """The note of a ledger of the same key with nine entries, as an anchor would hold it."""
+    from dealgate.models.merkle import Frontier, leaf_hash  # noqa: PLC0415
+    from dealgate.models.notes import Checkpoint, sign_checkpoint  # noqa: PLC0415
+
+    frontier = Frontier()
+    for number in range(9):
+        frontier.append(leaf_hash(bytes([number])))
+    return sign_checkpoint(Checkpoint(NAME, 9, frontier.root()), SIGNER)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "found"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, [("/a/b/1", 2, 3)]),
+        ({"a": 1}, {"b": 1}, [("/a", 1, None), ("/b", None, 1)]),
+        ([1], [1, 2], [("", [1], [1, 2])]),
+    ],
+)
+def test_documents_differ_at_their_innermost_places(expected: object, got: object, found: list[object]) -> None:
+    assert list(differences(expected, got)) == found
