@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from dealgate.adapters.database import open_database, upgrade_database
 from dealgate.migrations.guards import PLAIN, postgresql_function
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE
+from dealgate.migrations.roles import SEALER_SEQUENCES, SEQUENCES
 from dealgate.models import Base
 
 TABLES = tuple(Base.metadata.tables)
@@ -108,6 +109,7 @@ EMPTYING = ";\n".join(
         *map(_yielding, REFUSING),
         *[f"DELETE FROM {table}" for table in TABLES],
         *map(postgresql_function, REFUSING),
+        *[f"ALTER SEQUENCE {sequence} RESTART" for sequence in (*SEQUENCES, *SEALER_SEQUENCES)],
         f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'",
     )
 )
