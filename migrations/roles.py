@@ -22,6 +22,8 @@ SUBMITTED = (
     "dealgate_finding",
     "dealgate_notice",
     "dealgate_legal_hold",
+    "dealgate_policy_step",
+    "dealgate_shadow_decision",
     "dealgate_ledger_entry",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
@@ -41,10 +43,16 @@ ERASABLE = (
     "dealgate_book_value",
     "dealgate_decision",
     "dealgate_finding",
+    "dealgate_shadow_decision",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
 )
-SEQUENCES = ("dealgate_submission_id_seq", "dealgate_decision_id_seq", "dealgate_ledger_entry_id_seq")
+SEQUENCES = (
+    "dealgate_submission_id_seq",
+    "dealgate_decision_id_seq",
+    "dealgate_shadow_decision_id_seq",
+    "dealgate_ledger_entry_id_seq",
+)
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
 DEFINITION_GUARD = "dealgate_guard_definitions"

@@ -66,6 +66,11 @@ class CompiledPolicy:
         reckoning = self.reference(facts)
         return Evaluation(self, deal, facts, reckoning, self._doubt(facts, reckoning))
 
+    def referred(self, deal: PartialDeal, cause: Finding) -> "Evaluation":
+        """An evaluation that refers the deal for a cause beside its rules."""
+        facts = facts_of(deal)
+        return Evaluation(self, deal, facts, self.reference(facts), cause)
+
     def ranging(self, lever: str) -> Ranging:
         """The rules along a lever, written when a first deal is to be cured with it."""
         if lever not in self._rangings:
@@ -128,7 +133,13 @@ class Evaluation:
 
     @property
     def engine(self) -> Mapping[str, Any]:
-        return {**VERSIONS, "agreed": self._doubt is None}
+        agreed = self._doubt is None or self._doubt.rule not in {ENGINE_FAILURE, ENGINE_DISAGREEMENT}
+        return {**VERSIONS, "agreed": agreed}
+
+    @property
+    def results(self) -> Mapping[str, Result]:
+        """Each rule's result, without the evidence."""
+        return self._results
 
     @property
     def personal(self) -> PersonalParts:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dealgate.adapters.command_line import policy_comparison, policy_programs, policy_tests, policy_texts
+from dealgate.adapters.command_line import (
+    policy_comparison,
+    policy_programs,
+    policy_tests,
+    policy_texts,
+    policy_versions,
+)
 from dealgate.adapters.command_line.failures import BAD_INPUT, exit_codes
 from dealgate.adapters.command_line.witnesses import write_witnesses
 
@@ -23,6 +29,13 @@ app.command()(policy_programs.programs)
 app.command()(policy_texts.explain)
 app.command()(policy_texts.new)
 app.command()(policy_texts.schema)
+app.command()(policy_versions.add)
+app.command()(policy_versions.approve)
+app.command()(policy_versions.retire)
+app.command("list")(policy_versions.list_)
+app.command()(policy_versions.show)
+app.command("in-force")(policy_versions.in_force_)
+app.add_typer(policy_versions.shadow, name="shadow")
 
 
 @app.command()

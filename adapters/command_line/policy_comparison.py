@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import DIFFERENT, UNDECIDED, exit_codes, refuse
 from dealgate.adapters.command_line.new_files import write_over
 from dealgate.adapters.command_line.pictures import suffix_of
@@ -29,7 +30,10 @@ INDENT = (0, 0, 0, 12)
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A policy file, or a shipped policy by name.")],
+    before: Annotated[
+        str,
+        typer.Argument(metavar="BEFORE", help="A policy file, a shipped policy by name, or NAME@VERSION on record."),
+    ],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Likewise: the one to take its place.")],
     output: Annotated[
         Path | None,
@@ -40,6 +44,7 @@ def diff(
         Path | None,
         typer.Option(metavar="DIR", help="Write the deals that are decided differently here, one file each."),
     ] = None,
+    db: DatabaseOption = "sqlite:///dealgate.db",
 ) -> None:
     """Compare two policies: every change, marked tighter, looser, neutral or mixed by proof, with deals that show it."""
     from dealgate.adapters.explanation_pages import WRITERS, write_comparison  # noqa: PLC0415
@@ -48,7 +53,7 @@ def diff(
 
     with exit_codes():
         suffix = "" if output is None else suffix_of(output, WRITERS, "a comparison")
-        first, second = load_version(before), load_version(after)
+        first, second = load_version(before, db), load_version(after, db)
         try:
             found = compare(first, second)
         except ProofUnavailableError as error:
@@ -65,11 +70,16 @@ def diff(
             raise typer.Exit(DIFFERENT if found.is_different else UNDECIDED)
 
 
-def load_version(name: str) -> "Policy":
-    """A policy to be compared: the one place that knows where versions come from."""
+def load_version(name: str, db: str) -> "Policy":
+    """A policy to be compared: a file, a shipped one by its name, or one on record as NAME@VERSION."""
+    from dealgate.adapters.command_line.stored_versions import version_named  # noqa: PLC0415
+    from dealgate.adapters.database import stored  # noqa: PLC0415
     from dealgate.adapters.policies import load_policy  # noqa: PLC0415
 
-    return load_policy(name).policy
+    if "@" not in name or Path(name).exists():
+        return load_policy(name).policy
+    with stored(db) as connection:
+        return version_named(connection, name).policy
 
 
 # In the terminal

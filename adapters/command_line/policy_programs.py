@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import DIFFERENT, UNDECIDED, exit_codes, refuse
 from dealgate.adapters.command_line.policy_comparison import load_version
 from dealgate.adapters.command_line.witnesses import write_witnesses
@@ -29,6 +30,7 @@ def programs(
         Path | None,
         typer.Option(metavar="DIR", help="Write the deals that fall to several or to none here, one file each."),
     ] = None,
+    db: DatabaseOption = "sqlite:///dealgate.db",
 ) -> None:
     """Prove that exactly one of several policies answers for each deal, or show a deal for which that is not so."""
     from dealgate.rules.program_proofs import MOST_PROGRAMS, side_by_side  # noqa: PLC0415
@@ -38,7 +40,7 @@ def programs(
         if not 2 <= len(policies) <= MOST_PROGRAMS:
             refuse([f"{len(policies)} given: name 2 to {MOST_PROGRAMS} policies that are to stand side by side"])
         try:
-            found = side_by_side([load_version(name) for name in policies])
+            found = side_by_side([load_version(name, db) for name in policies])
         except ProofUnavailableError as error:
             refuse([f"overlaps and gaps are found by proof: {error}"])
         if witnesses:

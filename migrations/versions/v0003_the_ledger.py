@@ -77,7 +77,7 @@ def upgrade() -> None:
     for table, columns in REMOVED.items():
         for name in columns:
             op.drop_column(table, name)
-    guards.install(connection)
+    guards.install(connection, revision)
 
 
 def downgrade() -> None:
@@ -86,7 +86,7 @@ def downgrade() -> None:
         raise RuntimeError(
             "the ledger is sealed: a sealed ledger is not undone. Keep this revision, or restore a backup"
         )
-    guards.remove(connection)
+    guards.remove(connection, revision)
     for table, columns in REMOVED.items():
         for name, kind in columns.items():
             default = "" if name in {"document", "document_sha256", "explanation"} else None

@@ -158,8 +158,12 @@ def assert_guarded_as_it_should_be(database: Engine) -> None:
         if revision < GUARDED_SINCE:
             assert standing_guards(connection) == set()
             return
-        assert guards.problems(connection) == []
-        for guard in guards.GUARDS:
+        to_come = {guard.table for guard in guards.GUARDS if guard.since > revision}
+        missing = [
+            problem for problem in guards.problems(connection) if problem.split(" on ")[1].split()[0] not in to_come
+        ]
+        assert missing == []
+        for guard in (guard for guard in guards.GUARDS if guard.since <= revision):
             if connection.execute(text(f"SELECT count(*) FROM {guard.table}")).scalar():
                 savepoint = connection.begin_nested()
                 with pytest.raises(DBAPIError, match="keeps what was recorded"):

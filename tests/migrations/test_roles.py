@@ -129,7 +129,7 @@ def test_who_seals_takes_an_entry_off_the_queue_and_erases_what_there_is_leave_f
             {"entry": number_of(connection, made.decision_id), "path": LEAVE},
         )
         assert found.scalars().all() == [LEAVE]
-        with pytest.raises(DBAPIError, match="gives leave"):
+        with pytest.raises(DBAPIError, match="must give leave"):
             connection.execute(text("DELETE FROM dealgate_ledger_private"))
 
 

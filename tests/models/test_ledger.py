@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select, text
 
 from dealgate import Deal
@@ -29,6 +31,7 @@ from dealgate.models.merkle import leaf_hash
 from tests.models.erasing import ALL, erase
 from tests.models.samples import CLEAN, MINIMAL, NOW, POLICY, a_deal, a_policy, compiled, submit
 from tests.models.sound import assert_chained, assert_projected, assert_sound, entries, head
+from tests.rules.random_deals import DEALS
 
 DEAL_ID = a_deal()["deal_id"]
 
@@ -223,3 +226,22 @@ def test_any_history_is_chained_hashed_and_projected_from_its_envelopes(database
         for one in decisions:
             assert find_decision(connection, one.decision_id) == one.decision
         assert len(entries(connection, LedgerEntry.kind == "decision")) == len(decisions)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(documents=st.lists(DEALS, min_size=1, max_size=3))
+def test_any_deals_are_chained_hashed_and_projected_from_their_envelopes(
+    database: Engine, documents: list[dict[str, Any]]
+) -> None:
+    with database.connect() as connection:  # nothing is committed, so each example begins with nothing
+        made = [submit(connection, document) for document in documents]
+        assert_sound(connection)
+        for one, document in zip(made, documents, strict=True):
+            assert find_decision(connection, one.decision_id) == one.decision
+            found = find_submission(connection, one.decision_id)
+            assert Deal.read(found).document() == Deal.read(document).document()
