@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, ForeignKey, Select, and_, case, func, select
@@ -14,6 +15,7 @@ from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
 from dealgate.models.tables import Base
 from dealgate.models.verification import Report, compare
+from dealgate.models.versions import STEP
 from dealgate.rules.decision import moment
 
 
@@ -25,6 +27,7 @@ def check_registers(connection: Connection, report: Report) -> None:
         ("notice", _check_notices),
         ("legal hold", _check_holds),
         ("policy", _check_policies),
+        ("policy step", _check_steps),
     )
     for what, check in checks:
         with report.reading(what, what):
@@ -103,11 +106,11 @@ UNANSWERED = {
 """By table, column and the table that it refers to."""
 
 
-def _told(connection: Connection, kind: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """The entries of a kind whose envelopes are still there, with what they tell."""
-    statement = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, ENTRY.c.deal_seq, BODY.c.envelope)
-    rows = connection.execute(statement.join(BODY, BODY_OF_ENTRY).where(ENTRY.c.kind == kind).order_by(ENTRY.c.id))
-    return ((row, json.loads(row.envelope)[kind]) for row in rows)
+def _told(connection: Connection, kind: str, part: str = "") -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """The entries of a kind whose envelopes are still there, with what they tell in the part that is named for it."""
+    statement = select(ENTRY, BODY.c.envelope).join(BODY, BODY_OF_ENTRY)
+    rows = connection.execute(statement.where(ENTRY.c.kind == kind).order_by(ENTRY.c.id))
+    return ((row, json.loads(row.envelope)[part or kind]) for row in rows)
 
 
 def _purged(connection: Connection) -> frozenset[int]:
@@ -146,6 +149,31 @@ def _check_holds(connection: Connection, report: Report) -> None:
     _compare_register(connection, report, "legal hold", expected, there)
 
 
+def _check_steps(connection: Connection, report: Report) -> None:
+    """What became of policy versions, and who said so."""
+    expected = {
+        entry.id: (
+            *(told[name] for name in ("sha256", "step", "starts_at", "ends_at", "share")),
+            entry.actor,
+            moment(entry.recorded_at),
+        )
+        for entry, told in _told(connection, "policy_step", "policy")
+    }
+    there = {
+        row.entry: (
+            *(row.sha256, row.step, _moment(row.starts_at), _moment(row.ends_at), row.share),
+            row.actor,
+            moment(row.recorded_at),
+        )
+        for row in connection.execute(select(STEP))
+    }
+    _compare_register(connection, report, "policy step", expected, there)
+
+
+def _moment(at: datetime | None) -> str | None:
+    return moment(at) if at else None
+
+
 def _compare_register(
     connection: Connection, report: Report, what: str, expected: Mapping[int, Any], there: Mapping[int, Any]
 ) -> None:
@@ -156,9 +184,7 @@ def _compare_register(
 
 def _check_policies(connection: Connection, report: Report) -> None:
     """The text of every policy version against the entry of its publication."""
-    published = select(ENTRY.c.recorded_at, BODY.c.envelope).join(BODY, BODY_OF_ENTRY)
-    rows = connection.execute(published.where(ENTRY.c.kind == "policy_publication")).all()
-    told = {one["sha256"]: (row, one) for row in rows for one in (json.loads(row.envelope)["policy"],)}
+    told = {one["sha256"]: (row, one) for row, one in _told(connection, "policy_publication", "policy")}
     for version in connection.execute(select(POLICY_VERSION)).all():
         where = f"policy {version.name} {version.version}"
         compare(report, "policy", f"content of {where}", version.sha256, _sha256(version.content))

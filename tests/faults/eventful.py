@@ -7,10 +7,12 @@ from sqlalchemy import Engine, insert
 
 from dealgate.adapters.sealer import ANCHOR
 from dealgate.models.erasure import hold, purge, record_notice, redact
+from dealgate.models.policy_tables import ShadowDecision
 from dealgate.models.sealing import rotate
 from dealgate.models.signing import Ed25519Signer
+from dealgate.models.versions import add_version, approve_version
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals
-from tests.models.samples import a_deal, submit
+from tests.models.samples import a_deal, a_policy, submit
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -35,6 +37,10 @@ def eventful(database: Engine) -> Eventful:
             submit(connection, a_deal(deal_id=f"D-{number % 2}", applicant__monthly_debt=None), actor="los").decision_id
             for number in range(4)
         ]
+        add_version(connection, a_policy(), a_policy().self_contained, START, actor="ann")
+        approve_version(connection, a_policy(), START, actor="ben")
+        shadow = {"decision_id": sealed[0], "sha256": a_policy().sha256, "recorded_at": START, "live_outcome": "refer"}
+        connection.execute(insert(ShadowDecision), shadow | {"outcome": "flag", "flips": "{}"})
     notes = [_note(database, first)]
     with database.begin() as connection:
         record_notice(connection, "D-0", "adverse_action", START, START + timedelta(hours=1), actor="los")

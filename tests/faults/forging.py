@@ -111,7 +111,5 @@ def count_back(connection: Connection, deal_id: str) -> None:
     outcome = connection.execute(select(DECISION.c.outcome).where(DECISION.c.decision_id == last.entry_id)).scalar()
     values = {"submissions": DEAL.c.submissions - 1, "entries": last.deal_seq, "head": last.leaf_hash}
     connection.execute(
-        update(DEAL)
-        .where(DEAL.c.deal_id == deal_id)
-        .values(**values, decision_id=last.entry_id, outcome=outcome)
+        update(DEAL).where(DEAL.c.deal_id == deal_id).values(**values, decision_id=last.entry_id, outcome=outcome)
     )

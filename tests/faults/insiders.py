@@ -8,7 +8,6 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from dealgate.adapters.ledger_verification import verify_ledger
-from dealgate.migrations import guards
 from dealgate.models import Base
 from dealgate.models.signing import VerifierKey
 from dealgate.models.verification import Flaw
@@ -29,11 +28,8 @@ def insider(url: str) -> Iterator[Connection]:
 
 
 def lift_guards(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN")
-        guards.remove(connection)
-        return
-    connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+    begin = "BEGIN" if connection.dialect.name == "sqlite" else "SET LOCAL session_replication_role = replica"
+    connection.exec_driver_sql(begin)
     for table in Base.metadata.tables:
         unguarded(connection, table)
 

@@ -88,9 +88,7 @@ def record(path: Path, statements: Sequence[Statement]) -> list[Operation]:
     return operations
 
 
-def fail(
-    before: bytes, operations: Sequence[Operation], loss: Loss, chance: Random, folder: Path, name: str
-) -> None:
+def fail(before: bytes, operations: Sequence[Operation], loss: Loss, chance: Random, folder: Path, name: str) -> None:
     """Write to a folder what is on the disk where the power fails after these operations on a file of a name."""
     kept: defaultdict[str, bytearray] = defaultdict(bytearray, {name: bytearray(before)})
     unsynced: defaultdict[str, list[Operation]] = defaultdict(list)

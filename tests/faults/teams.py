@@ -38,7 +38,9 @@ class Team:
     def wait_for(self, acknowledged: int) -> None:
         deadline = time.monotonic() + PATIENCE
         while len(self.acknowledged()) < acknowledged:
-            assert time.monotonic() < deadline, f"{len(self.acknowledged())} of {acknowledged} after {PATIENCE} s: {self.errors()}"
+            assert time.monotonic() < deadline, (
+                f"{len(self.acknowledged())} of {acknowledged} after {PATIENCE} s: {self.errors()}"
+            )
             assert self.leader.poll() is None, "the workers ended by themselves"
             time.sleep(0.01)
 

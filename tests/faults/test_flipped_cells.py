@@ -20,6 +20,9 @@ from tests.faults.insiders import flaws, insider, tried
 FREE = {
     "dealgate_ledger_checkpoint": {"sealed_at"},  # a note bears no time
     "dealgate_ledger_anchor": {"id", "sink", "receipt", "anchored_at"},  # where to look; the anchor itself is the proof
+    "dealgate_shadow_decision": set(
+        Base.metadata.tables["dealgate_shadow_decision"].columns.keys()
+    ),  # no part of the record
 }
 """What may be altered unseen, because nothing rests on it."""
 

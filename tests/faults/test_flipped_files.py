@@ -26,7 +26,9 @@ def content(path: Path) -> list[object] | None:
     try:
         with closing(sqlite3.connect(path)) as connection:
             schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
-            rows = [connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid").fetchall() for table in TABLES]
+            rows = [
+                connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid").fetchall() for table in TABLES
+            ]
             return [schema, rows]
     except (sqlite3.Error, ValueError):
         return None
@@ -139,4 +141,3 @@ def damaged_index(whole: bytes, chance: Random) -> bytes:
     damaged[gone : end - 4] = damaged[gone + 4 : end]
     damaged[page + 12 : page + 14] = (lower - 4).to_bytes(2, "little")
     return bytes(damaged)
-

@@ -195,9 +195,7 @@ def _holds(connection: Connection, receipt: Receipt) -> bool:
 
 
 @contextmanager
-def attacked(
-    url: str, ledger: Ledger, attack: Callable[[Connection, Ledger], None]
-) -> Iterator[Connection]:
+def attacked(url: str, ledger: Ledger, attack: Callable[[Connection, Ledger], None]) -> Iterator[Connection]:
     with insider(url) as connection, tried(connection):
         attack(connection, ledger)
         yield connection

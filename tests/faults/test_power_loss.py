@@ -42,7 +42,9 @@ def run(folder: Path, effort: Effort, synchronous: str = "FULL") -> Run:
     before = template.read_bytes()
     statements, entries = _statements(template, effort.submissions)
     settings = [Statement(f"PRAGMA wal_autocheckpoint = {effort.pages}")]
-    settings += [Statement(text.replace("synchronous=FULL", f"synchronous={synchronous}")) for text in _settings(template)]
+    settings += [
+        Statement(text.replace("synchronous=FULL", f"synchronous={synchronous}")) for text in _settings(template)
+    ]
     (folder / NAME).write_bytes(before)
     return Run(before, record(folder / NAME, settings + statements), entries)
 
