@@ -30,7 +30,8 @@ MEGABYTE = 1 << 20
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
     """A file system in memory of so many bytes; needs the rights to mount one."""
     folder.mkdir()
-    command = [program("mount", "a small disk cannot be made"), "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    mount = program("mount", "a small disk cannot be made")
+    command = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     if found.returncode:
         pytest.skip(f"no small disk, mount needs root: {found.stderr.strip()}")
@@ -129,7 +130,7 @@ def test_a_disk_that_answers_with_errors_keeps_what_was_acknowledged(
     told = tmp_path / "told"
     calls, error, every = injection
     faults = f"inject={calls}:error={error}:when={every}+{every + chance.randrange(every)}"
-    worker = [sys.executable, Path(__file__).parent / "submitter.py", url, told, str(effort)]
+    worker = [sys.executable, str(Path(__file__).parent / "submitter.py"), url, str(told), str(effort)]
     command = [strace, "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}", "-e", faults, *worker]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     if "PTRACE" in found.stderr:
