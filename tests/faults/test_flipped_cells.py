@@ -26,7 +26,16 @@ FREE = {
 }
 """What may be altered unseen, because nothing rests on it."""
 
-FREE_OF_TAKEN_OUT = "(SELECT erased FROM dealgate_ledger_erasure WHERE path = '')"
+FREE_OF_PURGED = {
+    "dealgate_deal": {"outcome"},
+    "dealgate_ledger_entry": {"actor", "idempotency_key", "recorded_at", "effective_at", "policy_sha256"},
+    "dealgate_notice": {"deal_id", "kind", "sent_at"},
+    "dealgate_legal_hold": {"deal_id", "deal_seq", "placed"},
+    "dealgate_ledger_erasure": {"erased", "path", "entry"},
+}
+"""The same of deals whose envelopes a purge took out: nothing is left that would tell."""
+
+TAKEN_OUT = "(SELECT erased FROM dealgate_ledger_erasure WHERE path = '')"
 PURGED = {
     "dealgate_deal": f"decision_id IN (SELECT entry_id FROM dealgate_ledger_entry WHERE id IN {TAKEN_OUT})",
     "dealgate_ledger_entry": f"id IN {TAKEN_OUT}",
