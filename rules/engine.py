@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from operator import itemgetter
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 from weakref import finalize
 
 from dealgate.rules.conjunctions import (
@@ -173,7 +173,8 @@ class _Ruleset:
             # A session in which nothing matched must not be deleted either: that would crash the process.
             raise EngineError("the sentinel did not fire")
         self.library.delete_state(self.handle, sid)
-        return [self.shard.meanings[name] for name in names if name != SENTINEL]
+        names.remove(SENTINEL)
+        return [self.shard.meanings[name] for name in names]
 
     def _fact(self, sid: str, margins: Sequence[int | None], unknown: Collection[str]) -> str:
         """The fact as JSON. What is unknown is left out: an absent property matches nothing."""
@@ -210,6 +211,14 @@ def _picker(places: tuple[int, ...]) -> Callable[[Sequence[int | None]], tuple[i
     return lambda margins: tuple([margins[place] for place in places])
 
 
+class _Layer(NamedTuple):
+    """Rules that read no rule of their own layer or of a later one, their names, and the rulesets they are spread over."""
+
+    rules: tuple[RuleConjunctions, ...]
+    names: tuple[str, ...]
+    shards: tuple[_Shard, ...]
+
+
 class Engine:
     """One policy version in durable_rules.
 
@@ -223,12 +232,14 @@ class Engine:
         self.margins = compile_margins(policy, atoms)
         self.reads_rules = {number: atom.rule for atom, number in atoms.numbers.items() if isinstance(atom, Violated)}
         by_layer = [[rule for rule in self.rules if rule.layer == layer] for layer in range(len(policy.layers))]
-        self.layers = [(rules, tuple(_shards(rules, atoms))) for rules in by_layer]
+        self.layers = [
+            _Layer(tuple(rules), tuple(rule.rule for rule in rules), tuple(_shards(rules, atoms))) for rules in by_layer
+        ]
         self.rulesets = self._build()
         self.sids = count(1)
 
     def _build(self) -> list[list[_Ruleset]]:
-        return [[_Ruleset(self.library, shard) for shard in shards] for _, shards in self.layers]
+        return [[_Ruleset(self.library, shard) for shard in shards] for _, _, shards in self.layers]
 
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
         """Every rule's result as the engine sees it. Any exception means that nothing can be concluded from the engine."""
@@ -251,14 +262,13 @@ class Engine:
         margins = within_engine(self.margins(facts, reckoning))
         results: dict[str, Result] = {}
         sid = str(next(self.sids))
-        for (rules, _), layer in zip(self.layers, rulesets, strict=True):
-            if results:
-                for atom, name in self.reads_rules.items():
-                    if name in results:
-                        margins[atom] = _truth_of(results[name])
+        for (rules, names, _), layer in zip(self.layers, rulesets, strict=True):
+            for atom, name in self.reads_rules.items():
+                if name in results:
+                    margins[atom] = _truth_of(results[name])
             unknown = _unknown(rules, margins)
             fired = [firing for ruleset in layer for firing in ruleset.fire(sid, margins, unknown)]
-            results.update(_results(rules, fired, unknown))
+            results.update(_results(names, fired, unknown))
         return results
 
 
@@ -289,11 +299,9 @@ def _truth_of(result: Result) -> int | None:
     return 1 if result is VIOLATED or result is MITIGATED else 0
 
 
-def _results(
-    rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]
-) -> dict[str, Result]:
+def _results(rules: Iterable[str], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]) -> dict[str, Result]:
     """A rule that fired nothing has passed, or could not be evaluated."""
-    results = dict.fromkeys([rule.rule for rule in rules], PASS)
+    results = dict.fromkeys(rules, PASS)
     results.update(dict.fromkeys(unknown, NOT_EVALUABLE))
     seen: dict[str, Result] = {}
     for rule, result in fired:

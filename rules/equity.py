@@ -28,6 +28,10 @@ class Curve:
     source: str
     retained: tuple[Number, ...]
 
+    def __hash__(self) -> int:
+        """By its name, which is hashed once: a search for cures looks curves up thousands of times."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True)
 class Equity:
