@@ -30,6 +30,14 @@ def dollars(cents: int) -> str:
     return f"${cents // 100:,}{_PLACES[cents % 100]}"
 
 
+def shown_and_told(cents: int) -> tuple[str, str]:
+    """Both at once: 3776969 is "37769.69" for programs and "$37,769.69" for people."""
+    if cents < 0:
+        return hundredths(cents), dollars(cents)
+    whole, places = cents // 100, _PLACES[cents % 100]
+    return f"{whole}{places}", f"${whole:,}{places}"
+
+
 def percent(numerator: int, denominator: int) -> str:
     """Write a ratio as a percent with two places, halves up: 3776969/2700000 is "139.89"."""
     return hundredths((20_000 * numerator + denominator) // (2 * denominator))

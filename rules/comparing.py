@@ -1,10 +1,11 @@
 """The comparison at the heart of a finding, exact and in words: what is judged, what it is held against, and the room between."""
 
+import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from dealgate.rules.amounts import dollars, half_up, hundredths, percent
+from dealgate.rules.amounts import dollars, half_up, hundredths, percent, shown_and_told
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.expressions import (
     Arithmetic,
@@ -67,19 +68,12 @@ class Held(NamedTuple):
     origin: str | None
 
 
-class Room(NamedTuple):
-    """How far inside its limit a value is, or how far beyond."""
+Room = tuple[str | int | None, str | None, str | int | None, str]
+"""How far inside its limit a value is, in points where that is told in money, how far beyond it is, and the words."""
 
-    text: str | int | None = None
-    points: str | None = None
-    excess: str | int | None = None
-    told: str = ""
+NO_ROOM: Room = (None, None, None, "")
 
-
-NO_ROOM = Room()
-
-new_room = partial(tuple.__new__, Room)
-"""Faster than to call the class, and an evaluation makes dozens."""
+PLACEHOLDER = re.compile(r"(\{(?:numerator|denominator|collateral)\})")
 
 REMEMBERED = 64
 """Of one limit: most tables have a handful of amounts, and deal after deal is held against the same."""
@@ -119,8 +113,7 @@ SPOKEN = {"term_months": "a term of {} months", "mileage": "a mileage of {}", "m
 
 
 def _money_room(top: int, bottom: int) -> tuple[str, str]:
-    cents = top // bottom
-    return hundredths(cents), dollars(cents)
+    return shown_and_told(top // bottom)
 
 
 def _percent_room(top: int, bottom: int) -> tuple[str, str]:
@@ -168,7 +161,7 @@ class Subject:
         self.title = title_of(left, policy.measures)
         self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
-        self.reading = measured.reading if measured and self.share else ""
+        self.reading = PLACEHOLDER.split(measured.reading) if measured and measured.reading and self.share else []
         self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
         self.read = _reader(left)
         names = dict.fromkeys(
@@ -195,20 +188,21 @@ class Subject:
 
     def _inputs(self, trace: Trace) -> Mapping[str, str | int]:
         """What the measure was computed from: the known names of its formula."""
-        told = trace.told
-        texts = ((part.name, told[part] if part in told else part.on(trace)) for part in self.parts)
-        return {name: text for name, text in texts if text is not None}
+        told, found = trace.told, dict[str, str | int]()
+        for part in self.parts:
+            text = told[part] if part in told else part.on(trace)
+            if text is not None:
+                found[part.name] = text
+        return found
 
     def _spelled_out(self, value: Ratio, trace: Trace) -> str:
         """The amounts behind a ratio: "($37,769.69 financed on a J.D. Power clean trade value of $27,000.00)"."""
         bottom = dollars(value[1])
-        reading = self.reading.replace("{numerator}", dollars(value[0])).replace("{denominator}", bottom)
-        if "{collateral}" in reading:
+        texts = {"{numerator}": dollars(value[0]), "{denominator}": bottom}
+        if "{collateral}" in self.reading:
             basis = trace.listed_basis() if self.collateral_is_listed else None
-            reading = reading.replace(
-                "{collateral}", f"{basis_name(basis) if basis else 'a collateral value'} of {bottom}"
-            )
-        return f" ({reading})"
+            texts["{collateral}"] = f"{basis_name(basis) if basis else 'a collateral value'} of {bottom}"
+        return f" ({''.join([texts.get(piece, piece) for piece in self.reading])})"
 
 
 class Standard:
@@ -263,8 +257,9 @@ class Heart:
     def __init__(self, comparison: Comparison, sides: "Sides") -> None:
         self.comparison = comparison
         self.subject, self.standard = sides.subject(comparison), sides.standard(comparison)
-        self.unit_text = comparison.left.unit.value
-        self.room_unit = Unit.MONEY if self.subject.share else comparison.left.unit
+        self.measure, self.unit_text = self.subject.measure, comparison.left.unit.value
+        self.share = self.subject.share
+        self.room_unit = Unit.MONEY if self.share else comparison.left.unit
         self.room_told = ROOMS[self.room_unit]
         self.over = OVER[comparison.operator]
         self.sign = ROOM_SIGNS[comparison.operator]
@@ -275,19 +270,18 @@ class Heart:
             return NO_ROOM
         gap = limit[0] * value[1] - value[0] * limit[1]
         top = -abs(gap) if self.sign == 0 else self.sign * gap
-        share = self.subject.share
-        bottom = limit[1] if share else limit[1] * value[1]
-        points = percent(top, value[1] * limit[1]) if share else None
+        over = limit[1] * value[1]
+        bottom, points = (limit[1], percent(top, over)) if self.share else (over, None)
         text, words = self.room_told(top, bottom)
         if passed:
             to_spare = f" {words} to spare." if top > 0 else "" if self.sign == 0 else EXACTLY
-            return new_room((text, points, None, to_spare))
+            return text, points, None, to_spare
         excess = (-top, bottom) if self.room_unit == Unit.PERCENT else (-(top // bottom), 1)
         excess_text, excess_words = self.room_told(*excess)
         told = f" {excess_words} {self.over}." if top else EXACTLY
         if excess[0] and self.subject.in_words(value) == self.subject.in_words(limit):
             told += " The difference is too small to show at two places."
-        return new_room((text, points, excess_text, told))
+        return text, points, excess_text, told
 
 
 class Sides:

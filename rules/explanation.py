@@ -48,6 +48,10 @@ class Explainer:
         )
 
     @cached_property
+    def is_conjunction(self) -> bool:
+        return isinstance(self.rule.require, All)
+
+    @cached_property
     def rests_on(self) -> tuple[str, ...]:
         return self.rule.rests_on()
 
@@ -97,7 +101,7 @@ class Explainer:
         if self.rests_on:
             rests_on = tuple(RestsOn(name, trace.reckoning.results[name]) for name in self.rests_on)
         tell = partial(self._evidence, result, trace, missing, rests_on)
-        return new_finding((*self.heads[result], missing, rests_on, self.used_consumer_report, tell))
+        return new_finding(self.heads[result] + (missing, rests_on, self.used_consumer_report, tell))
 
     def _evidence(
         self, result: Result, trace: Trace, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]
@@ -105,26 +109,21 @@ class Explainer:
         heart = self._heart(result, trace)
         if heart is None:
             return Evidence(self._sentence(result, "", missing, rests_on))
-        subject = heart.subject
-        judged, held = subject.on(trace), heart.standard.on(trace)
-        value, limit = judged.value, held.value
+        value, text, opening, inputs = heart.subject.on(trace)
+        limit, limit_text, closing, when, origin = heart.standard.on(trace)
+        measure, unit = heart.measure, heart.unit_text
         if value is None or limit is None:
             sentence = self._sentence(result, "", missing, rests_on)
-            return Evidence(
-                sentence,
-                subject.measure,
-                unit=heart.unit_text,
-                inputs=judged.inputs,
-                limit_when=held.when,
-                limit_origin=held.origin,
-            )
-        quiet = result is NOT_APPLICABLE or result is NOT_EVALUABLE
-        room = NO_ROOM if quiet else heart.room(value, limit, passed=result is PASS)
-        sentence = self._sentence(result, judged.opening + held.closing + room.told, missing, rests_on)
-        margin = heart.unit_text, room.text, room.points, room.excess
-        row = held.when, held.origin
+            return Evidence(sentence, measure, unit=unit, inputs=inputs, limit_when=when, limit_origin=origin)
+        if result is PASS and not rests_on:
+            margin, points, excess, room = heart.room(value, limit, passed=True)
+            sentence = opening + closing + room
+        else:
+            quiet = result is NOT_APPLICABLE or result is NOT_EVALUABLE
+            margin, points, excess, room = NO_ROOM if quiet else heart.room(value, limit, passed=result is PASS)
+            sentence = self._sentence(result, opening + closing + room, missing, rests_on)
         return new_evidence(
-            (sentence, subject.measure, judged.text, held.text, *margin, judged.inputs, *row, value, limit)
+            (sentence, measure, text, limit_text, unit, margin, points, excess, inputs, when, origin, value, limit)
         )
 
     def _heart(self, result: Result, trace: Trace) -> Heart | None:
@@ -132,7 +131,7 @@ class Explainer:
 
         None where what fails is not a comparison of numbers: a comparison that holds would explain nothing.
         """
-        if not isinstance(self.rule.require, All):
+        if not self.is_conjunction:
             return self.hearts[0] if self.hearts else None
         truths = [trace.value(heart.comparison) for heart in self.hearts]
         return next(
