@@ -8,20 +8,23 @@ that is.
 from collections.abc import Sequence
 from functools import lru_cache
 from math import lcm
+from typing import TypeGuard
 
 from dealgate.rules.compiling import Compiler, Slot, Source, times, whole_cents
 from dealgate.rules.expressions import All, Comparison, FieldName, Membership, Missing, Not, Number, Text, Truth, walk
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
-from dealgate.rules.policy import Limit
+from dealgate.rules.policy import Limit, Measure
 
 REMEMBERED = 1_024
 """Combinations of words (tier, condition, state) whose limits are kept; there are few, and the same ones come again and again."""
 
 
-def goes_by_words(limit: Limit) -> bool:
-    """Whether words of the deal alone choose among fixed amounts: the answer is then worth remembering."""
-    nodes = [node for row in limit.all_rows for part in (row.when, row.limit) for node in walk(part)]
+def goes_by_words(definition: Measure | Limit) -> TypeGuard[Limit]:
+    """Whether this is a limit that chooses among fixed amounts by words of the deal alone: its answer is worth remembering."""
+    if isinstance(definition, Measure):
+        return False
+    nodes = [node for row in definition.all_rows for part in (row.when, row.limit) for node in walk(part)]
     logic = Number | Text | Truth | Comparison | Membership | Missing | Not | All | AnyOf
     return all(
         node.unit in {Unit.TEXT, Unit.BOOLEAN} if isinstance(node, FieldName) else isinstance(node, logic)

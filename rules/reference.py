@@ -75,11 +75,7 @@ class Reckoning:
 def numbered(policy: Policy) -> list[Measure | Limit]:
     """The measures and limits that rules rest on, in the order of a reckoning's numbers; limits that go by words come last."""
     read = [definition for definition in policy.definitions if definition.name in policy.read_by_rules]
-    return sorted(read, key=_goes_by_words)
-
-
-def _goes_by_words(definition: Measure | Limit) -> bool:
-    return isinstance(definition, Limit) and goes_by_words(definition)
+    return sorted(read, key=goes_by_words)
 
 
 def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> Callable[[Facts], Reckoning]:
@@ -90,19 +86,19 @@ def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> 
     source = Source("facts")
     compiler = Compiler(source, policy.collateral_value, policy.equity)
     read = numbered(policy)
-    tables = [definition for definition in read if isinstance(definition, Limit) and goes_by_words(definition)]
-    values, rows = write_word_tables(compiler, tables) if tables else ("()", "()")
+    tables = [one for one in read if goes_by_words(one)]
+    worked_out = read[: len(read) - len(tables)]
     others = [] if only_what_rules_read else [one for one in policy.definitions if one.name not in policy.read_by_rules]
-    wanted = {one.name for one in (*read, *others)} - {table.name for table in tables}
+    values, rows = write_word_tables(compiler, tables) if tables else ("()", "()")
+    written = {one.name for one in (*worked_out, *others)}
     for definition in policy.definitions:
-        if definition.name in wanted:
+        if definition.name in written:
             compiler.names[definition.name] = _definition(compiler, definition)
     results = _results(compiler, policy)
     source.constants.update((result.name, result) for result in Result)
-    before, after = _parts(compiler, read[: len(read) - len(tables)]), _parts(compiler, others)
-    function = source.build(
-        "reference", f"{results}, ({before[0]}*{values}, {after[0]}), ({before[1]}*{rows}, {after[1]})"
-    )
+    first, last = _parts(compiler, worked_out), _parts(compiler, others)
+    numbers, all_rows = f"({first[0]}*{values}, {last[0]})", f"({first[1]}*{rows}, {last[1]})"
+    function = source.build("reference", f"{results}, {numbers}, {all_rows}")
     names = _names(policy, [*read, *others])
     return lambda facts: Reckoning(names, *function(facts))
 
