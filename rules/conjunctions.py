@@ -213,7 +213,7 @@ def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning]
         f"{slot.numerator}, {slot.denominator if slot.denominator != '1' else '_'}, "
         for slot in compiler.names.values()
     )
-    source.add(f"({taken}*_,) = numbers")
+    source.add(f"({taken}) = numbers[:{2 * len(compiler.names)}]")
     margins = ", ".join(_margin(compiler, atom).numerator for atom in atoms.numbers)
     function = source.build("margins", f"({margins},)")
 
