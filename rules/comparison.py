@@ -96,16 +96,25 @@ class Comparison(NamedTuple):
 def compare(first: Policy, second: Policy) -> Comparison:
     """What changes when the second policy takes the place of the first. Raises `ProofUnavailableError` without the solver."""
     pair = _Pair(first, second)
-    effect, changes = pair.effect(), tuple(_marked(first, differences(first, second)))
-    effect = pair.shown_by_changes(effect, changes)
-    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, changes)
+    effect, changes = pair.effect(), differences(first, second)
+    marked = tuple(_marked(first, changes, effect if _is_all(first, second, changes) else None))
+    effect = pair.shown_by_changes(effect, marked)
+    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, marked)
 
 
-def _marked(first: Policy, changes: tuple[Change, ...]) -> Iterator[MarkedChange]:
+def _is_all(first: Policy, second: Policy, changes: Sequence[Change]) -> bool:
+    """Whether one change alone makes the second policy of the first, as far as outcomes rest on it."""
+    return sum(change.alone is not None for change in changes) == 1 and first.applies_to == second.applies_to
+
+
+def _marked(first: Policy, changes: Sequence[Change], whole: Effect | None) -> Iterator[MarkedChange]:
+    """Each change with its effect; `whole` is that of the only one on which outcomes can rest."""
     work = WORK_ON_CHANGES
     for change in changes:
         if change.alone is None:
             yield MarkedChange(change, NO_EFFECT)
+        elif whole is not None:
+            yield MarkedChange(change, whole)
         elif work < 0:
             spent = Answer(Verdict.UNDECIDED, why=SPENT)
             yield MarkedChange(change, Effect(spent, spent))

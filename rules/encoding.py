@@ -112,10 +112,6 @@ class Encoder:
         """When each row of a limit's table, and after them its default, is the one that gave the limit."""
         return self._table(self.policy.limits[name]).taken
 
-    def reached(self, name: str) -> tuple[Term, ...]:
-        """Of a table by `first`: when each row is the first that is not known to fail."""
-        return self._table(self.policy.limits[name]).reached
-
     def clashes(self, name: str) -> Mapping[int, Term]:
         """When each row holds beside the first that does, and by the hit policy must not."""
         return self._table(self.policy.limits[name]).clashes

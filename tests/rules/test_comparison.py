@@ -290,7 +290,8 @@ def test_what_is_given_up_is_not_called_equivalent(small: Any, monkeypatch: pyte
 
 def test_changes_for_which_no_effort_is_left_are_not_proved(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "WORK_ON_CHANGES", -1)
-    (marked,) = compare(small(), small(rows=STRICTER)).changes
+    second = small({**LTV, "otherwise": "decline"}, TERM, rows=STRICTER)
+    marked, _ = compare(small(), second).changes
     assert marked.effect.mark is Mark.NOT_PROVED
     assert marked.effect.tighter.why == proof.SPENT
 
