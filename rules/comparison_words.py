@@ -140,8 +140,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[Cell, ...]]:
 
 def change_in_words(marked: MarkedChange) -> str:
     """What changed, with what had to come along."""
-    alone = marked.change.alone
-    together = f" (together with {', '.join(alone.together_with)})" if alone and alone.together_with else ""
+    together = f" (together with {', '.join(marked.together_with)})" if marked.together_with else ""
     return f"{marked.change.words}{together}"
 
 

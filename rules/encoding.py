@@ -287,22 +287,19 @@ class Encoder:
 
     def _definition(self, name: str) -> Quantity:
         """A measure or limit is the whole deal's, also where it is named inside a list."""
-        if self.beside and self.same and self.same.definition(name):
-            return self.beside._definition(name)
         if name not in self._definitions:
             item, self._item = self._item, None
             for definition in self._read_by(
                 name
             ):  # first what it rests on: a long chain must not become a deep recursion
-                if self.beside and self.same and self.same.definition(definition.name):
-                    found = self.beside._definition(definition.name)
-                elif isinstance(definition, Measure):
-                    found = self._measure(definition)
-                else:
-                    found = self._table(definition).value
-                self._definitions[definition.name] = found
+                self._definitions[definition.name] = self._value_of(definition)
             self._item = item
         return self._definitions[name]
+
+    def _value_of(self, definition: Measure | Limit) -> Quantity:
+        if self.beside and self.same and self.same.definition(definition.name):
+            return self.beside._definition(definition.name)
+        return self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
 
     def _read_by(self, name: str) -> list[Measure | Limit]:
         """A definition and all it rests on that are not written yet, each after what it reads."""
