@@ -559,36 +559,3 @@ def _linear(expression: Expression) -> dict[str, Number] | None:
 def _sum_of(left: Number, right: Number, sign: int) -> Number:
     top = left.numerator * right.denominator + sign * right.numerator * left.denominator
     return Number(Unit.COUNT, top, left.denominator * right.denominator)
-
-
-def expressions_of(policy: Policy) -> Iterable[Expression]:
-    """Every expression of a policy."""
-    for measure in policy.measures.values():
-        yield measure.formula
-    for limit in policy.limits.values():
-        for row in limit.all_rows:
-            yield from (part for part in (row.when, row.limit) if part is not None)
-    for rule in policy.rules:
-        yield from rule.expressions()
-    for guarantee in policy.guarantees:
-        yield guarantee.never
-    if policy.applies_to is not None:
-        yield policy.applies_to
-
-
-def words_of(*policies: Policy) -> dict[str, list[str]]:
-    """The words that policies compare each text of a deal with."""
-    found: dict[str, dict[str, None]] = {}
-    for expression in (expression for policy in policies for expression in expressions_of(policy)):
-        for node in walk(expression):
-            match node:
-                case Comparison(left=left, right=right):
-                    sides = [left, right]
-                case Membership(operand, options):
-                    sides = [operand, *options]
-                case _:
-                    continue
-            names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
-            for name in names or [""]:
-                found.setdefault(name, {}).update({side.value: None for side in sides if isinstance(side, Text)})
-    return {name: list(words) for name, words in found.items()}
