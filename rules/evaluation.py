@@ -146,7 +146,7 @@ class Evaluation:
     @property
     def results(self) -> Mapping[str, Result]:
         """Each rule's result, without the evidence."""
-        return self._results
+        return self._judged.results
 
     @property
     def personal(self) -> PersonalParts:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
 WORKERS = Path(__file__).parent / "workers.py"
 PATIENCE = 60.0
 
