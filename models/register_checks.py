@@ -198,7 +198,7 @@ def _check_policies(connection: Connection, report: Report) -> None:
             "version": entry["version"],
             "title": content["title"],
             "effective_from": content["effective_from"],
-            "effective_to": content["effective_to"],
+            "effective_to": content.get("effective_to"),
             "recorded_at": moment(row.recorded_at),
             "document": entry["document_sha256"],
         }

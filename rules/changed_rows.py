@@ -44,5 +44,14 @@ def _other_rows(before: Limit, after: Limit, first: Encoder, second: Encoder) ->
     blocks = SequenceMatcher(None, rows, others, autojunk=False).get_matching_blocks()
     kept = {block.a + step for block in blocks for step in range(block.size)}
     others_kept = {block.b + step for block in blocks for step in range(block.size)}
-    for positions, reached in ((kept, first.reached(before.name)), (others_kept, second.reached(after.name))):
+    for positions, reached in ((kept, _reached(first, before)), (others_kept, _reached(second, after))):
         yield from (term for position, term in enumerate(reached) if position not in positions)
+
+
+def _reached(encoder: Encoder, limit: Limit) -> Iterator[Term]:
+    """When each row is the first that is not known to fail."""
+    terms, above = encoder.terms, True
+    for row in limit.rows:
+        fails = encoder.truth(row.when).no if row.when is not None else False
+        yield terms.every((above, terms.negated(fails)))
+        above = terms.named(terms.every((above, fails)))

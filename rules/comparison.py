@@ -26,6 +26,10 @@ WORK_ON_CHANGES = 2 * WORK
 """What all queries about single changes may cost together."""
 
 
+WORK_OF_WRITING = 50
+"""What writing a fact counts against it: the tables of a policy may have thousands of rows."""
+
+
 class Mark(StrEnum):
     """What a change does to the outcomes of deals."""
 
@@ -60,9 +64,11 @@ NO_EFFECT = Effect(IMPOSSIBLE, IMPOSSIBLE)
 
 
 class MarkedChange(NamedTuple):
+    """A change with its effect alone, and the parts that had to come along with it."""
+
     change: Change
     effect: Effect
-    """Of this change alone."""
+    together_with: tuple[str, ...] = ()
 
 
 class Comparison(NamedTuple):
@@ -96,22 +102,31 @@ class Comparison(NamedTuple):
 def compare(first: Policy, second: Policy) -> Comparison:
     """What changes when the second policy takes the place of the first. Raises `ProofUnavailableError` without the solver."""
     pair = _Pair(first, second)
-    effect, changes = pair.effect(), tuple(_marked(first, differences(first, second)))
-    effect = pair.shown_by_changes(effect, changes)
-    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, changes)
+    effect, changes = pair.effect(), differences(first, second)
+    marked = tuple(_marked(first, changes, effect if _is_all(first, second, changes) else None))
+    effect = pair.shown_by_changes(effect, marked)
+    return Comparison(first, second, effect, pair.narrower(), pair.wider(), pair.apart, marked)
 
 
-def _marked(first: Policy, changes: tuple[Change, ...]) -> Iterator[MarkedChange]:
-    work = WORK_ON_CHANGES
+def _is_all(first: Policy, second: Policy, changes: Sequence[Change]) -> bool:
+    """Whether one change alone makes the second policy of the first, as far as outcomes rest on it."""
+    return sum(change.bears_on_outcomes for change in changes) == 1 and first.applies_to == second.applies_to
+
+
+def _marked(first: Policy, changes: Sequence[Change], whole: Effect | None) -> Iterator[MarkedChange]:
+    """Each change with its effect; `whole` is that of the only one on which outcomes can rest."""
+    work, spent = WORK_ON_CHANGES, Answer(Verdict.UNDECIDED, why=SPENT)
     for change in changes:
-        if change.alone is None:
+        alone = change.alone if work >= 0 else None
+        if not change.bears_on_outcomes:
             yield MarkedChange(change, NO_EFFECT)
-        elif work < 0:
-            spent = Answer(Verdict.UNDECIDED, why=SPENT)
+        elif alone is None:
             yield MarkedChange(change, Effect(spent, spent))
+        elif whole is not None:
+            yield MarkedChange(change, whole, alone.together_with)
         else:
-            pair = _Pair(first, change.alone.policy, work)
-            yield MarkedChange(change, pair.effect())
+            pair = _Pair(first, alone.policy, work)
+            yield MarkedChange(change, pair.effect(), alone.together_with)
             work = pair.prover.work_left
 
 
@@ -125,6 +140,7 @@ class _Pair:
                 encoder.rule(rule.id)
         for fact in relations(self.terms):
             self.terms.hold(fact)
+        self.prover.work_left -= WORK_OF_WRITING * len(self.terms.facts)
         self.both_answer = self.terms.every(answers_for(encoder).yes for encoder in (self.first, self.second))
         self.apart = self.prover.is_impossible(self.both_answer)
         self.where = where_tables_differ(self.first, self.second)
@@ -155,7 +171,6 @@ class _Pair:
 
         Then some rule leads to more by the one than by the other: rules of which that is impossible are not looked at again.
         """
-
         confirms = partial(self._fares_worse, sign=sign)
         rules = [
             rule for rule in one.policy.rules if not self.prover.is_impossible(self._leads_to_more(one, other, rule))

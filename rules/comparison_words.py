@@ -6,7 +6,17 @@ from typing import NamedTuple
 from dealgate.rules.comparison import Comparison, Effect, Mark, MarkedChange
 from dealgate.rules.differences import Reading
 from dealgate.rules.document import deal_in_words
-from dealgate.rules.explaining import Block, Cell, Code, Grid, Heading, Paragraph, Points, effective_words
+from dealgate.rules.explaining import (
+    Block,
+    Cell,
+    Code,
+    Grid,
+    Heading,
+    Paragraph,
+    Points,
+    deals_answered_for,
+    effective_words,
+)
 from dealgate.rules.policy import Policy
 from dealgate.rules.proof import Answer, Verdict, Witness
 
@@ -108,7 +118,7 @@ def comparison_page(comparison: Comparison) -> Iterator[Block]:
         yield Paragraph("Nothing changed.")
         return
     yield Paragraph("Each is marked by what it does alone, put into the policy before.")
-    yield Grid(("", "Change", "Before", "After", "Alone it is"), tuple(_rows(comparison)))
+    yield Grid(("", "Change", "Before", "After", "Mark"), tuple(_rows(comparison)))
     yield from _shown_by(comparison)
 
 
@@ -122,6 +132,7 @@ def _head(policy: Policy) -> list[tuple[str, Cell]]:
         ("Version", policy.version),
         ("Title", policy.title),
         ("Effective", effective_words(policy)),
+        ("Answers for", deals_answered_for(policy)),
         ("SHA-256 of the content", Code(policy.sha256)),
     ]
 
@@ -140,15 +151,15 @@ def _rows(comparison: Comparison) -> Iterator[tuple[Cell, ...]]:
 
 def change_in_words(marked: MarkedChange) -> str:
     """What changed, with what had to come along."""
-    alone = marked.change.alone
-    together = f" (together with {', '.join(alone.together_with)})" if alone and alone.together_with else ""
+    together = f" (together with {', '.join(marked.together_with)})" if marked.together_with else ""
     return f"{marked.change.words}{together}"
 
 
 def _cell(reading: Reading | None) -> Cell:
     if reading is None:
         return ""
-    return Code(reading.text) if reading.text == reading.expression else reading.text
+    is_formula = reading.text == reading.expression and any(map(str.isalpha, reading.text))
+    return Code(reading.text) if is_formula else reading.text
 
 
 def _shown_by(comparison: Comparison) -> Iterator[Block]:

@@ -3,10 +3,11 @@
 Each change also comes as the first version with this change alone, so that what it does to deals can be asked by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, Number
@@ -31,7 +32,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Change:
-    """One change. `alone` is the first version with it and no other; None where no outcome can rest on it."""
+    """One change. `isolate` makes the first version with it and no other; None where no outcome can rest on it."""
 
     part: str
     """`policy`, `assumption`, `measure`, `limit`, `rule`, `guarantee` or `example`."""
@@ -41,7 +42,15 @@ class Change:
     words: str
     before: Reading | None = None
     after: Reading | None = None
-    alone: Alone | None = None
+    isolate: Callable[[], Alone] | None = None
+
+    @property
+    def bears_on_outcomes(self) -> bool:
+        return self.isolate is not None
+
+    @cached_property
+    def alone(self) -> Alone | None:
+        return self.isolate() if self.isolate else None
 
 
 def differences(first: Policy, second: Policy) -> tuple[Change, ...]:
@@ -55,8 +64,11 @@ class _Differences:
         self.first = first
         self.second = second
 
-    def _alone(self, part: Part) -> Alone:
-        return alone(take(self.first, self.second, part), self.second, part)
+    def _alone(self, part: Part) -> Callable[[], Alone]:
+        return lambda: alone(take(self.first, self.second, part), self.second, part)
+
+    def _changed(self, **entries: Any) -> Callable[[], Alone]:
+        return lambda: Alone(replace(self.first, **entries))
 
     # The head
 
@@ -80,14 +92,14 @@ class _Differences:
     def assumptions(self) -> Iterator[Change]:
         first, second = self.first, self.second
         if first.on_unknown != second.on_unknown:
-            changed = Alone(replace(first, on_unknown=second.on_unknown))
+            changed = self._changed(on_unknown=second.on_unknown)
             readings = Reading(first.on_unknown.value), Reading(second.on_unknown.value)
             yield Change("assumption", "on_unknown", "on_unknown", "A rule that cannot be judged", *readings, changed)
         for condition in ("new", "used"):
             before, after = (policy.collateral_value.get(condition, ()) for policy in (first, second))
             if before != after:
                 listed = {**first.collateral_value, condition: after}
-                changed = Alone(replace(first, collateral_value=listed))
+                changed = self._changed(collateral_value=listed)
                 words = f"Collateral value of a {condition} vehicle"
                 yield Change("assumption", "collateral_value", condition, words, _bases(before), _bases(after), changed)
         yield from self._equity()
@@ -96,9 +108,9 @@ class _Differences:
         before, after = self.first.equity, self.second.equity
         for name, words in EQUITY_WORDS.items():
             if getattr(before, name) != getattr(after, name):
-                changed = replace(self.first, equity=replace(before, **{name: getattr(after, name)}))
+                changed = self._changed(equity=replace(before, **{name: getattr(after, name)}))
                 readings = _assumption(before, name), _assumption(after, name)
-                yield Change("assumption", "equity", name, words, *readings, Alone(changed))
+                yield Change("assumption", "equity", name, words, *readings, changed)
 
     # Measures
 
@@ -154,15 +166,19 @@ class _Differences:
             else:
                 yield self._row(title, name, change, changed)
         if (before.default and before.default.limit) != (after.default and after.default.limit):
-            changed = self._with_table(replace(before, default=after.default))
+            changed = self._with_table(partial(replace, before, default=after.default))
             readings = _value(before.default), _value(after.default)
             yield Change("limit", name, "default", f"{title} where no row holds", *readings, changed)
 
-    def _with_table(self, table: Limit) -> Alone:
-        changed = replace(self.first, limits={**self.first.limits, table.name: table})
-        return alone(changed, self.second, Part("limit", table.name))
+    def _with_table(self, make: Callable[[], Limit]) -> Callable[[], Alone]:
+        def isolate() -> Alone:
+            table = make()
+            changed = replace(self.first, limits={**self.first.limits, table.name: table})
+            return alone(changed, self.second, Part("limit", table.name))
 
-    def _row(self, title: str, name: str, change: RowChange, changed: Alone) -> Change:
+        return isolate
+
+    def _row(self, title: str, name: str, change: RowChange, changed: Callable[[], Alone]) -> Change:
         before, after, number = change.before, change.after, change.position + 1
         if before is None or after is None:
             row, what = (after, "added") if after else (before, "removed")
@@ -211,7 +227,7 @@ class _Differences:
             if getattr(before, entry) != getattr(after, entry):
                 readings = _entry(self.first, before, entry), _entry(self.second, after, entry)
                 rule = replace(before, **{entry: getattr(after, entry)})
-                changed = alone(_with_rule(self.first, rule), self.second, Part("rule", name))
+                changed = partial(alone, _with_rule(self.first, rule), self.second, Part("rule", name))
                 yield Change("rule", name, entry, words.format(rule=name), *readings, changed)
 
     # Guarantees and examples
@@ -259,11 +275,19 @@ def _with_rule(policy: Policy, rule: Rule) -> Policy:
 
 
 def _examples(first: tuple[Example, ...], second: tuple[Example, ...]) -> Iterator[Change]:
-    before, after = ({example.name: (example.deal, example.expect) for example in part} for part in (first, second))
+    before, after = _by_name(first), _by_name(second)
     for name in dict.fromkeys((*before, *after)):
         what = "added" if name not in before else "removed" if name not in after else "changed"
         if before.get(name) != after.get(name):
             yield Change("example", name, what, f"Example {what}: {name}")
+
+
+def _by_name(examples: tuple[Example, ...]) -> dict[str, list[tuple[Any, Any]]]:
+    """What examples state; several may have one name."""
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    for example in examples:
+        found.setdefault(example.name, []).append((example.deal, example.expect))
+    return found
 
 
 # Readings

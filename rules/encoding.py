@@ -112,10 +112,6 @@ class Encoder:
         """When each row of a limit's table, and after them its default, is the one that gave the limit."""
         return self._table(self.policy.limits[name]).taken
 
-    def reached(self, name: str) -> tuple[Term, ...]:
-        """Of a table by `first`: when each row is the first that is not known to fail."""
-        return self._table(self.policy.limits[name]).reached
-
     def clashes(self, name: str) -> Mapping[int, Term]:
         """When each row holds beside the first that does, and by the hit policy must not."""
         return self._table(self.policy.limits[name]).clashes
@@ -291,22 +287,19 @@ class Encoder:
 
     def _definition(self, name: str) -> Quantity:
         """A measure or limit is the whole deal's, also where it is named inside a list."""
-        if self.beside and self.same and self.same.definition(name):
-            return self.beside._definition(name)
         if name not in self._definitions:
             item, self._item = self._item, None
             for definition in self._read_by(
                 name
             ):  # first what it rests on: a long chain must not become a deep recursion
-                if self.beside and self.same and self.same.definition(definition.name):
-                    found = self.beside._definition(definition.name)
-                elif isinstance(definition, Measure):
-                    found = self._measure(definition)
-                else:
-                    found = self._table(definition).value
-                self._definitions[definition.name] = found
+                self._definitions[definition.name] = self._value_of(definition)
             self._item = item
         return self._definitions[name]
+
+    def _value_of(self, definition: Measure | Limit) -> Quantity:
+        if self.beside and self.same and self.same.definition(definition.name):
+            return self.beside._definition(definition.name)
+        return self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
 
     def _read_by(self, name: str) -> list[Measure | Limit]:
         """A definition and all it rests on that are not written yet, each after what it reads."""
@@ -566,36 +559,3 @@ def _linear(expression: Expression) -> dict[str, Number] | None:
 def _sum_of(left: Number, right: Number, sign: int) -> Number:
     top = left.numerator * right.denominator + sign * right.numerator * left.denominator
     return Number(Unit.COUNT, top, left.denominator * right.denominator)
-
-
-def expressions_of(policy: Policy) -> Iterable[Expression]:
-    """Every expression of a policy."""
-    for measure in policy.measures.values():
-        yield measure.formula
-    for limit in policy.limits.values():
-        for row in limit.all_rows:
-            yield from (part for part in (row.when, row.limit) if part is not None)
-    for rule in policy.rules:
-        yield from rule.expressions()
-    for guarantee in policy.guarantees:
-        yield guarantee.never
-    if policy.applies_to is not None:
-        yield policy.applies_to
-
-
-def words_of(*policies: Policy) -> dict[str, list[str]]:
-    """The words that policies compare each text of a deal with."""
-    found: dict[str, dict[str, None]] = {}
-    for expression in (expression for policy in policies for expression in expressions_of(policy)):
-        for node in walk(expression):
-            match node:
-                case Comparison(left=left, right=right):
-                    sides = [left, right]
-                case Membership(operand, options):
-                    sides = [operand, *options]
-                case _:
-                    continue
-            names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
-            for name in names or [""]:
-                found.setdefault(name, {}).update({side.value: None for side in sides if isinstance(side, Text)})
-    return {name: list(words) for name, words in found.items()}

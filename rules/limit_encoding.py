@@ -34,14 +34,12 @@ class WritesExpressions(Protocol):
 class Table(NamedTuple):
     """When each row, and after them the default, is the one that gave the limit; and the limit.
 
-    `clashes` says when a row holds beside the first that does, and must not. `reached` says of a table by `first` when each row is
-    the first that is not known to fail: it gives the limit, or leaves it unknown.
+    `clashes` says when a row holds beside the first that does, and must not.
     """
 
     taken: tuple[Term, ...]
     value: Quantity
     clashes: Mapping[int, Term] = MappingProxyType({})
-    reached: tuple[Term, ...] = ()
 
 
 class TableEncoder:
@@ -96,14 +94,12 @@ class TableEncoder:
     def _first(self) -> Table:
         """All rows above the one that is taken are known not to match."""
         above: Term = True
-        taken, reached = list[Term](), list[Term]()
+        taken: list[Term] = []
         for row in self.limit.rows:
             when = self._condition(row)
             taken.append(self.terms.every((above, when.yes)))
-            reached.append(self.terms.every((above, self.terms.negated(when.no))))
             above = self.terms.named(self.terms.every((above, when.no)))
-        found = self._chosen(taken, [self._value(row) for row in self.limit.rows])
-        return found._replace(reached=tuple(reached))
+        return self._chosen(taken, [self._value(row) for row in self.limit.rows])
 
     def _with_default(self, found: Table) -> Table:
         """Where no row holds, a table without a default gives nothing, but counts to zero."""

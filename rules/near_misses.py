@@ -1,7 +1,7 @@
-"""Deals that two policies may decide differently, looked for where the proofs gave up: on both sides of every limit, in turn.
+"""Deals near where a rule turns from kept to broken, looked at where the proofs gave up.
 
-A change moves a limit, a formula or an assumption, so a deal that is told apart lies between where the one policy turns and where
-the other does. What is found was evaluated; that nothing is found shows nothing.
+A deal that just breaks a rule lies there, and so does one that two policies tell apart: between where the one turns and where the
+other does. What is found was evaluated; that nothing is found shows nothing.
 """
 
 import re
@@ -34,11 +34,12 @@ KEPT = (Result.PASS, Result.NOT_APPLICABLE)
 
 
 def near_miss(prover: Prover, rules: Collection[str], confirms: Confirms) -> Witness | None:
-    """A deal that `confirms`, near where one of the rules turns from kept to broken under either policy."""
+    """A deal that `confirms`, near where one of the rules turns under any of the prover's policies."""
     search = _Search(prover)
     for deal in search.deals(rules):
         witness = prover.evaluate(deal)
         if witness and confirms(witness):
+            prover.witnesses.append(witness)
             return witness
     return None
 
@@ -50,7 +51,8 @@ class Scale(Step):
         return 10_000
 
     def moved(self, deal: Document, number: int) -> Document:
-        return {name: _scaled(part, number) for name, part in deal.items()}
+        scaled: Document = _scaled(deal, number)
+        return scaled
 
 
 WHOLE_DEAL = Scale((), Unit.COUNT, 1_000, 1_000_000)

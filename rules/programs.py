@@ -12,7 +12,7 @@ from dealgate.rules.deal import PartialDeal
 from dealgate.rules.expressions import Expression
 from dealgate.rules.fields import Facts, facts_of
 from dealgate.rules.policy import Policy
-from dealgate.rules.reference import Reckoning
+from dealgate.rules.reference import Names, Reckoning
 from dealgate.rules.tracing import Trace
 
 
@@ -85,4 +85,4 @@ def _condition(condition: Expression) -> Callable[[Facts], bool | None]:
 
 
 def _missing(policy: Policy, facts: Facts) -> list[str]:
-    return Trace(policy, facts, Reckoning({}, {}, {})).missing(policy.applies_to)
+    return Trace(policy, facts, Reckoning(Names((), ()), {}, (), ())).missing(policy.applies_to)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from dealgate.rules.any_deal import ITEMS, AnyDeal
 from dealgate.rules.deal import Deal, DealError
-from dealgate.rules.encoding import Encoder, words_of
+from dealgate.rules.encoding import Encoder
 from dealgate.rules.fields import Facts, facts_of
 from dealgate.rules.policy import Policy
 from dealgate.rules.reference import Reckoning, compile_reference
 from dealgate.rules.smt import Term, Terms
 from dealgate.rules.tracing import Trace
+from dealgate.rules.vocabulary import words_of
 
 EFFORT = 3_000_000
 """What one query may cost in z3's own count of steps: the same on every machine, about two seconds at the most."""

@@ -12,6 +12,7 @@ from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, 
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.limit_reading import CLOSE_THE_GAP, gap_message
+from dealgate.rules.near_misses import near_miss
 from dealgate.rules.policy import Limit, Policy, Rule
 from dealgate.rules.proof import SPENT, Answer, Confirms, Prover, Verdict, Witness
 from dealgate.rules.reference import Result, Value
@@ -84,7 +85,15 @@ class Questions:
         seen = next((self._results[rule.id, result] for result in results if (rule.id, result) in self._results), None)
         if seen:
             return Answer(Verdict.SHOWN, seen)
-        return self._ask(self._result(rule, *results), lambda deal: deal.reckoning.results[rule.id] in results)
+
+        def confirms(deal: Witness) -> bool:
+            return deal.reckoning.results[rule.id] in results
+
+        answer = self._ask(self._result(rule, *results), confirms)
+        if answer.verdict is Verdict.UNDECIDED and answer.why != SPENT:
+            found = near_miss(self.prover, [rule.id], confirms)
+            return Answer(Verdict.SHOWN, found) if found else answer
+        return answer
 
     def _ask_row(self, limit: Limit, index: int) -> Answer:
         """Whether a row can give the limit; where every row counts, whether it can hold."""

@@ -1,9 +1,10 @@
 """How the rows of a decision table changed: which row became which, and the table with one such change alone."""
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import partial
 from typing import NamedTuple
 
 from dealgate.rules.policy import Limit, Row
@@ -12,20 +13,20 @@ from dealgate.rules.policy import Limit, Row
 class RowChange(NamedTuple):
     """A row before and after, each with its position in its own table; one of them is None for a row that came or went.
 
-    `table` is the first table with this change and no other.
+    `table` makes the first table with this change and no other.
     """
 
     before: Row | None
     after: Row | None
     position: int
-    table: Limit
+    table: Callable[[], Limit]
 
 
 class Reordered(NamedTuple):
     """The rows that both tables have, by their positions in the first, in the order of the second."""
 
     positions: tuple[int, ...]
-    table: Limit
+    table: Callable[[], Limit]
 
 
 Pairs = dict[int, int]
@@ -35,39 +36,35 @@ Pairs = dict[int, int]
 def row_changes(first: Limit, second: Limit) -> Iterator[RowChange | Reordered]:
     """The changes from one table to another that is read by the same hit policy, from top to bottom."""
     pairs = _paired(first.rows, second.rows)
-    yield from _changed(first, second, pairs)
-    if (order := sorted(pairs, key=pairs.__getitem__)) != sorted(pairs):
-        yield Reordered(tuple(order), replace(first, rows=_in_order(first.rows, order)))
-    for position, row in enumerate(first.rows):
-        if position not in pairs:
-            rest = (*first.rows[:position], *first.rows[position + 1 :])
-            yield RowChange(row, None, position, replace(first, rows=rest))
-    taken = set(pairs.values())
-    for position, row in enumerate(second.rows):
-        if position not in taken:
-            yield RowChange(None, row, position, replace(first, rows=_with(first.rows, row, position, pairs)))
-
-
-def _changed(first: Limit, second: Limit, pairs: Pairs) -> Iterator[RowChange]:
     for position, other in sorted(pairs.items()):
         before, after = first.rows[position], second.rows[other]
         if (before.when, before.limit) != (after.when, after.limit):
-            rows = (*first.rows[:position], after, *first.rows[position + 1 :])
-            yield RowChange(before, after, position, replace(first, rows=rows))
+            yield RowChange(before, after, position, partial(_spliced, first, position, 1, (after,)))
+    if (order := sorted(pairs, key=pairs.__getitem__)) != sorted(pairs):
+        yield Reordered(tuple(order), partial(_in_order, first, order))
+    for position, row in enumerate(first.rows):
+        if position not in pairs:
+            yield RowChange(row, None, position, partial(_spliced, first, position, 1, ()))
+    partners = {other: position for position, other in pairs.items()}
+    place = 0  # a new row stands behind the one that it stands behind in its own table
+    for position, row in enumerate(second.rows):
+        if position not in partners:
+            yield RowChange(None, row, position, partial(_spliced, first, place, 0, (row,)))
+        else:
+            place = max(place, partners[position] + 1)
 
 
-def _in_order(rows: Sequence[Row], order: Sequence[int]) -> tuple[Row, ...]:
+def _spliced(table: Limit, position: int, count: int, rows: tuple[Row, ...]) -> Limit:
+    """The table with other rows in the place of so many."""
+    return replace(table, rows=(*table.rows[:position], *rows, *table.rows[position + count :]))
+
+
+def _in_order(table: Limit, order: Sequence[int]) -> Limit:
     """The rows that both tables have change places among themselves; the others stay where they are."""
-    found = list(rows)
+    found = list(table.rows)
     for place, position in zip(sorted(order), order, strict=True):
-        found[place] = rows[position]
-    return tuple(found)
-
-
-def _with(rows: Sequence[Row], row: Row, position: int, pairs: Pairs) -> tuple[Row, ...]:
-    """A new row behind the one that it stands behind in its own table."""
-    place = max((own + 1 for own, other in pairs.items() if other < position), default=0)
-    return (*rows[:place], row, *rows[place:])
+        found[place] = table.rows[position]
+    return replace(table, rows=tuple(found))
 
 
 # Which row became which

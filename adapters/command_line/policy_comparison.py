@@ -187,7 +187,7 @@ def _change_document(found: "Comparison", marked: "MarkedChange") -> dict[str, A
         "words": change.words,
         "before": _reading(change.before),
         "after": _reading(change.after),
-        "together_with": list(change.alone.together_with) if change.alone else [],
+        "together_with": list(marked.together_with),
         "mark": mark_of(found, marked),
         **_effect(marked.effect),
     }

@@ -269,6 +269,15 @@ def test_parts_that_run_in_a_circle_only_together_are_taken_together(write_polic
     assert two.alone.together_with == ()
 
 
+def test_of_two_examples_with_one_name_a_change_of_the_first_is_told(write_policy: Write) -> None:
+    def policy(amount: str) -> Policy:
+        examples = [{"name": "one", "deal": {"cash_price": price}, "expect": {}} for price in (amount, "2.00")]
+        return Policy.from_text(write_policy("cash_price > $1", examples=examples))
+
+    (change,) = differences(policy("1.00"), policy("3.00"))
+    assert change.words == "Example changed: one"
+
+
 # Rows
 
 
@@ -294,10 +303,22 @@ def test_the_changes_of_a_table_account_for_every_row(first: Any, second: Any) -
     alike = [(row.when, row.limit) for row in before.rows] == [(row.when, row.limit) for row in after.rows]
     assert (changes == []) is alike
     if len(changes) == 1:
-        assert [(row.when, row.limit) for row in changes[0].table.rows] == [(row.when, row.limit) for row in after.rows]
+        assert [(row.when, row.limit) for row in changes[0].table().rows] == [
+            (row.when, row.limit) for row in after.rows
+        ]
 
 
 def test_a_table_of_thousands_of_rows_is_compared_at_once() -> None:
     rows = [(f"T{index}", index % 7 + 1) for index in range(3_000)]
     changes = list(row_changes(table(rows), table([*rows[:1_000], ("X", 9), *rows[1_001:], ("Y", 9)])))
     assert len(changes) == 2
+    recalibrated = Policy.from_text(json.dumps({**DOCUMENT, "limits": {**DOCUMENT["limits"], "most": rated(1)}}))
+    every = differences(
+        Policy.from_text(json.dumps({**DOCUMENT, "limits": {**DOCUMENT["limits"], "most": rated(0)}})), recalibrated
+    )
+    assert len(every) == 3_000
+
+
+def rated(more: int) -> Any:
+    rows = [{"when": f'tier == "T{index}"', "limit": str(index + more)} for index in range(3_000)]
+    return {"unit": "count", "on_no_hit": "unknown", "rows": rows}

@@ -14,7 +14,7 @@ from dealgate.rules.fields import facts_of
 from dealgate.rules.program_proofs import does_answer, side_by_side
 from dealgate.rules.programs import Chosen, Unchosen, applies, choose
 from dealgate.rules.proof import Verdict, Witness
-from dealgate.rules.reference import Reckoning
+from dealgate.rules.reference import Names, Reckoning
 from dealgate.rules.review import review_policy
 from tests.fuzzing.random_policies import Author
 from tests.rules import random_deals
@@ -218,7 +218,7 @@ def test_whether_a_policy_applies_is_what_the_evidence_says(seed: int, document:
     assert policy.applies_to
     facts = facts_of(deal)
     answer = applies(policy, deal)
-    assert does_answer(Witness(policy, document, facts, Reckoning({}, {}, {}))) is answer
+    assert does_answer(Witness(policy, document, facts, Reckoning(Names((), ()), {}, (), ()))) is answer
 
 
 # Every deal
