@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -10,9 +11,9 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Table, insert
 
 from dealgate import Deal, Gate
+from dealgate.adapters.gate import Concluded
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Base
-from dealgate.rules.evaluation import Evaluation
 from tests.benchmarks.deals import ROTATION, deal_documents
 
 BARE, DRIVER, STORED, WHOLE = (
@@ -34,13 +35,18 @@ numbers = count(1_000_000)
 
 
 class ReadyGate(Gate):
-    """A gate whose evaluations were made before."""
+    """A gate that has concluded before what the deals come to."""
 
-    ready: Mapping[str, Evaluation] = {}
+    def __init__(self, engine: Engine, documents: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(engine)
+        self._ready: dict[str, Concluded] = {}
+        for document in documents:
+            concluded = super()._conclude(None, Deal.read(document))
+            concluded.answer.evaluation.document()
+            self._ready[document["deal_id"]] = concluded
 
-    def evaluate(self, deal: Deal | Mapping[str, Any]) -> Evaluation:
-        assert isinstance(deal, Deal)
-        return self.ready[deal.metadata["of"]]
+    def _conclude(self, session: object, deal: Deal) -> Concluded:
+        return self._ready[str(deal.metadata["of"])]._replace(at=datetime.now(UTC))
 
 
 class Rows(NamedTuple):
@@ -209,13 +215,7 @@ def at_once(work: Callable[[int], None], writers: int, seconds: float) -> tuple[
 
 def measure_writing(engine: Engine, writers: int, rounds: int, seconds: float) -> Written:
     documents = deals()
-    gate, ready = Gate(engine), ReadyGate(engine)
-    evaluations = {}
-    for document in documents:
-        evaluation = gate.evaluate(Deal.read(document))
-        evaluation.document()
-        evaluations[document["deal_id"]] = evaluation
-    ready.ready = evaluations
+    gate, ready = Gate(engine), ReadyGate(engine, documents)
     bare = BareWriter(engine, gate, documents)
     places = count()
 
@@ -245,11 +245,7 @@ WITH_QUEUE, WITHOUT = "with the write queue", "BEGIN IMMEDIATE alone"
 def measure_queue(engine: Engine, writers: int, rounds: int, seconds: float) -> Written:
     """The same submissions on SQLite, queued in the process and left to SQLite's own lock."""
     documents = deals()
-    ready = ReadyGate(engine)
-    gate = Gate(engine)
-    ready.ready = {document["deal_id"]: gate.evaluate(Deal.read(document)) for document in documents}
-    for evaluation in ready.ready.values():
-        evaluation.document()
+    ready = ReadyGate(engine, documents)
     places = count()
 
     def queued(_writer: int) -> None:
