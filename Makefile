@@ -15,7 +15,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python faults bench bench-memory lint lock clean
+.PHONY: run test test-every-python faults bench bench-ledger bench-memory lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -57,6 +57,10 @@ $(READY): requirements.lock pyproject.toml
 # dealgate against its peers; writes docs/benchmarks.md and docs/benchmarks.svg. About seven minutes on a quiet machine.
 bench: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/run.py
+
+# The ledger: submissions against bare INSERTs, verification, sealing, storage; writes docs/benchmarks-ledger.md.
+bench-ledger: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/ledger.py
 
 # 1,000,000 evaluations in one process, by one thread and by eight; adds its section to docs/benchmarks.md.
 bench-memory: $(VENV)/.bench
