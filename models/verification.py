@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from dealgate.models.keys import acceptable_keys, recorded_keys
 from dealgate.models.ledger import ENTRY, table
@@ -228,6 +228,9 @@ def _check_leaves(
     for size in sorted({*sealings, *wanted}):
         if size > frontier.size:
             report.flaw("leaf", f"checkpoint at {size} entries", f"{size} leaves", f"{frontier.size} leaves")
+    signed = connection.execute(select(func.max(CHECKPOINT.c.size))).scalar() or 0  # asked now: a sealer may be at work
+    if frontier.size > signed:
+        report.flaw("leaf", f"leaf {signed} and those after it", "a checkpoint that signs them", "none")
     if progress:
         progress(total, total)
 
