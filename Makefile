@@ -2,6 +2,7 @@
 # make test   every test
 # make test-every-python   the same under each CPython found
 # make bench  dealgate against its peers, into docs/benchmarks.md
+# make faults the long fault tests: FAULTS_SEED=7 make faults
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python bench bench-memory lint lock clean
+.PHONY: run test test-every-python faults bench bench-memory lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -35,6 +36,10 @@ test: $(READY)
 # The suite under every CPython from 3.11 on that this machine has.
 test-every-python:
 	$(PYTHON) tests/every_python.py
+
+# Tampering, crashes, power loss, cut connections and full disks, at length; shows figures. The short ones run in `make test`.
+faults: $(READY)
+	$(BIN)/python -m pytest tests/faults -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -63,7 +68,7 @@ $(VENV)/.bench: $(READY) requirements-bench.lock
 
 # Needs uv; writes the exact versions that development and CI use.
 lock:
-	uv pip compile pyproject.toml --extra anchors --extra pictures --extra postgresql --extra proof --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra anchors --extra async --extra pictures --extra postgresql --extra proof --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements.lock
 	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements-bench.lock

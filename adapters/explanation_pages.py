@@ -1,9 +1,11 @@
-"""A policy in words as Markdown, or as one HTML page that needs nothing beside it. What the policy says is never read as markup."""
+"""Words about policies as Markdown, or as one HTML page that needs nothing beside it. What a policy says is never read as markup."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 
+from dealgate.rules.comparison import Comparison
+from dealgate.rules.comparison_words import comparison_page
 from dealgate.rules.explaining import Block, Cell, Code, Grid, Heading, Paragraph, Points, explain
 from dealgate.rules.policy import Policy
 
@@ -26,14 +28,24 @@ code { font: .9em/1.35 Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 
 def write_explanation(policy: Policy, suffix: str) -> str:
     """The policy in words, for a file that ends in `.md` or `.html`."""
-    return WRITERS[suffix](policy)
+    return WRITERS[suffix](_title(policy), explain(policy))
+
+
+def write_comparison(comparison: Comparison, suffix: str) -> str:
+    """Two policies compared, likewise."""
+    title = f"{_title(comparison.first)} compared with {_title(comparison.second)}"
+    return WRITERS[suffix](title, comparison_page(comparison))
+
+
+def _title(policy: Policy) -> str:
+    return f"{policy.title} ({policy.name} {policy.version})"
 
 
 # Markdown
 
 
-def as_markdown(policy: Policy) -> str:
-    return "\n\n".join(_markdown(block) for block in explain(policy)) + "\n"
+def as_markdown(_title: str, blocks: Iterable[Block]) -> str:
+    return "\n\n".join(map(_markdown, blocks)) + "\n"
 
 
 def _markdown(block: Block) -> str:
@@ -67,9 +79,8 @@ def _plain(text: str) -> str:
 # HTML
 
 
-def as_html(policy: Policy) -> str:
-    title = f"{policy.title} ({policy.name} {policy.version})"
-    body = "\n".join(_html(block) for block in explain(policy))
+def as_html(title: str, blocks: Iterable[Block]) -> str:
+    body = "\n".join(map(_html, blocks))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -99,4 +110,4 @@ def _html_cell(cell: Cell) -> str:
     return f"<code>{escape(cell.text)}</code>" if isinstance(cell, Code) else escape(cell)
 
 
-WRITERS: Mapping[str, Callable[[Policy], str]] = {".md": as_markdown, ".html": as_html}
+WRITERS: Mapping[str, Callable[[str, Iterable[Block]], str]] = {".md": as_markdown, ".html": as_html}

@@ -2,17 +2,21 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.orm import Session, SessionTransaction
 
+from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.isolation import IsolatedEngine
-from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
+from dealgate.adapters.policies import PolicyDocument
+from dealgate.adapters.programs import Answer, AnswersForDeals, InForce, OnePolicy, PoliciesInForce
+from dealgate.adapters.shadows import Look, record_looks
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import (
     Entry,
@@ -26,7 +30,7 @@ from dealgate.models import (
 )
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
-from dealgate.rules.evaluation import Evaluation
+from dealgate.rules.evaluation import CompiledPolicy, Evaluation
 from dealgate.rules.policy import Outcome, Policy
 
 if TYPE_CHECKING:
@@ -54,38 +58,52 @@ class Verdict(NamedTuple):
 
 
 class Gate:
-    """Holds deals against one policy version.
+    """Holds deals against one policy version, or against those in force.
 
     `database` is an engine, connection or session. With an engine, each `submit` is a transaction of its own unless a
     `session` is handed in; it is tried again after failures that pass, and stored once. With a session or connection the
-    caller commits. A policy whose examples do not hold is refused with `PolicyError`. An `isolated` gate runs the rules engine
-    in worker processes: whatever happens to its C code then happens to a worker, and the deal is referred.
+    caller commits. A policy whose examples do not hold is refused with `PolicyError`. With `IN_FORCE` for a policy, the version
+    in force that answers for a deal is chosen at each submission. An `isolated` gate runs the rules engine in worker processes:
+    whatever happens to its C code then happens to a worker, and the deal is referred.
     """
 
     def __init__(
         self,
         database: Engine | Connection | Session | None = None,
-        policy: Policy | PolicyDocument | str | None = None,
+        policy: Policy | PolicyDocument | InForce | str | None = None,
         *,
         isolated: bool = False,
     ) -> None:
         self.database = database
-        document = PolicyDocument(policy.self_contained, policy) if isinstance(policy, Policy) else policy
-        self.document = document if isinstance(document, PolicyDocument) else load_policy(document)
-        self.compiled = check_policy(self.document, IsolatedEngine if isolated else RulesEngine)
-        self._policy_recorded_in: WeakSet[Transaction | SessionTransaction] = WeakSet()
+        engine = IsolatedEngine if isolated else RulesEngine
+        self._policies: AnswersForDeals
+        if isinstance(policy, InForce):
+            self._policies = PoliciesInForce(engine)
+        else:
+            self._policies = OnePolicy(policy, engine)
+        self._recorded: WeakKeyDictionary[Transaction | SessionTransaction, set[str]] = WeakKeyDictionary()
 
     @property
     def policy(self) -> Policy:
-        return self.document.policy
+        """The one version of a gate that was given one. Raises `ValueError` for a gate on those in force."""
+        return self._one_policy.document.policy
 
-    def evaluate(self, deal: Deal | Mapping[str, Any]) -> Evaluation:
+    @property
+    def compiled(self) -> CompiledPolicy:
+        """The same, ready to evaluate."""
+        return self._one_policy.compiled
+
+    @property
+    def _one_policy(self) -> OnePolicy:
+        if isinstance(self._policies, OnePolicy):
+            return self._policies
+        raise ValueError("this gate holds deals against the versions in force: each decision names its own")
+
+    def evaluate(self, deal: Deal | Mapping[str, Any], *, session: Session | Connection | None = None) -> Evaluation:
         """Evaluate without storing anything. Raises `DealError` for a bad document."""
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
-        evaluation = self.compiled.evaluate(deal)
-        if not evaluation.engine["agreed"]:
-            log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
-        return evaluation
+        with self._reading(session) as reading:
+            return self._conclude(reading, deal).answer.evaluation
 
     def submit(
         self,
@@ -103,15 +121,11 @@ class Gate:
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
         target = session if session is not None else self.database
-        match target:
-            case None:
-                raise ValueError(
-                    "a gate without a database cannot store: give it an engine, or hand submit() a session"
-                )
-            case Engine():
-                return self._submit_alone(target, deal, actor, idempotency_key)
-            case _:
-                return _verdict(self._store(target, deal, actor, idempotency_key))
+        if target is None:
+            raise ValueError("a gate without a database cannot store: give it an engine, or hand submit() a session")
+        if isinstance(target, Engine):
+            return self._submit_alone(target, deal, actor, idempotency_key)
+        return _verdict(self._store(target, deal, actor, idempotency_key))
 
     async def submit_async(
         self,
@@ -133,52 +147,95 @@ class Gate:
     ) -> Iterator[Verdict]:
         """Submit many deals in the caller's transaction, a batch at a time; the verdicts come in the order of the deals."""
         for batch in _batches(deals, BATCH):
-            now = datetime.now(UTC)
-            entries = [Entry(deal, self.evaluate(deal), str(uuid4())) for deal in batch]
-            self._record_policy(session, now)
-            yield from map(_verdict, record_submissions(session, entries, now=now, actor=actor))
+            concluded = [self._conclude(session, deal) for deal in batch]
+            for one in concluded:
+                self._record_policy(session, one)
+            entries = [
+                Entry(deal, one.answer.evaluation, str(uuid4())) for deal, one in zip(batch, concluded, strict=True)
+            ]
+            recorded = record_submissions(session, entries, now=datetime.now(UTC), actor=actor)
+            for one, decision in zip(concluded, recorded, strict=True):
+                record_looks(session, decision.decision_id, one.looks, one.at)
+            yield from map(_verdict, recorded)
 
     def _submit_alone(self, engine: Engine, deal: Deal, actor: str | None, key: str | None) -> Verdict:
         """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""
-        evaluation, entry_id = self.evaluate(deal), str(uuid4())
-        evaluation.document()  # drawn before anybody waits for the database
+        with self._reading(engine) as reading:
+            concluded, entry_id = self._conclude(reading, deal), str(uuid4())
+        concluded.answer.evaluation.document()  # drawn before anybody waits for the database
 
         def submit(connection: Connection, again: bool) -> Recorded:
             if again and (found := find_recorded(connection, entry_id)):
                 return found
             if key is not None and (found := find_by_key(connection, key, deal)):
                 return found
-            return self._record(connection, deal, evaluation, entry_id, actor, key)
+            return self._record(connection, deal, concluded, entry_id, actor, key)
 
         return _verdict(in_transaction(engine, submit))
 
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
             return found
-        return self._record(session, deal, self.evaluate(deal), str(uuid4()), actor, key)
+        return self._record(session, deal, self._conclude(session, deal), str(uuid4()), actor, key)
+
+    def _conclude(self, session: Session | Connection | None, deal: Deal) -> "Concluded":
+        """What the policies make of a deal now, the versions that only look on included."""
+        now = datetime.now(UTC)
+        answer = self._policies.answer(session, deal, now)
+        evaluation = answer.evaluation
+        if not evaluation.engine["agreed"]:
+            log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
+        return Concluded(answer, self._policies.looks(session, deal, evaluation, now), now)
 
     def _record(
         self,
         session: Session | Connection,
         deal: Deal,
-        evaluation: Evaluation,
+        concluded: "Concluded",
         entry_id: str,
         actor: str | None,
         key: str | None,
     ) -> Recorded:
-        now = datetime.now(UTC)
-        self._record_policy(session, now)
-        return record_submission(
-            session, deal, evaluation, decision_id=entry_id, now=now, actor=actor, idempotency_key=key
+        self._record_policy(session, concluded)
+        recorded = record_submission(
+            session,
+            deal,
+            concluded.answer.evaluation,
+            decision_id=entry_id,
+            now=concluded.at,
+            actor=actor,
+            idempotency_key=key,
         )
+        if not recorded.replayed:
+            record_looks(session, recorded.decision_id, concluded.looks, concluded.at)
+        return recorded
 
-    def _record_policy(self, session: Session | Connection, now: datetime) -> None:
+    def _record_policy(self, session: Session | Connection, concluded: "Concluded") -> None:
         """Once a transaction is enough; a savepoint may be rolled back alone, so it counts as one of its own."""
+        policy, text = concluded.answer.document.policy, concluded.answer.document.text
         transaction = session.get_nested_transaction() or session.get_transaction()
-        if transaction is None or transaction not in self._policy_recorded_in:
-            record_policy(session, self.policy, self.document.text, now)
-            if transaction is not None:
-                self._policy_recorded_in.add(transaction)
+        known = self._recorded.setdefault(transaction, set()) if transaction else set()
+        if policy.sha256 not in known:
+            record_policy(session, policy, text, concluded.at)
+            known.add(policy.sha256)
+
+    @contextmanager
+    def _reading(self, given: Engine | Session | Connection | None) -> Iterator[Session | Connection | None]:
+        """Where policies in force are read; the gate's own engine lends a connection for it."""
+        source = given if given is not None else self.database
+        if isinstance(source, Engine) and self._policies.need_a_database:
+            with source.connect().execution_options(**{READS_ONLY: True}) as connection:
+                yield connection
+        else:
+            yield None if isinstance(source, Engine) else source
+
+
+class Concluded(NamedTuple):
+    """What a submission came to, before it is stored."""
+
+    answer: Answer
+    looks: list[Look]
+    at: datetime
 
 
 def _verdict(recorded: Recorded) -> Verdict:

@@ -9,6 +9,7 @@ from dealgate.adapters.replay import replay_decisions
 from dealgate.migrations import guards, roles
 from dealgate.models.entry_checks import check_entries
 from dealgate.models.signing import VerifierKey
+from dealgate.models.stored_forms import check_stored_forms
 from dealgate.models.verification import LEVELS, Progress, Report, verify_tree
 
 ALL_LEVELS = (*LEVELS, "replay")
@@ -40,9 +41,11 @@ def verify_ledger(
     verify_tree(connection, report, keys, anchored, progress)
     if level in {"full", "replay"}:
         check_entries(connection, report, progress)
-        _check_database(connection, report)
+        with report.reading("database", "guards and indexes"):
+            _check_database(connection, report)
     if level == "replay":
-        replay_decisions(connection, report, progress)
+        with report.reading("replay", "decisions"):
+            replay_decisions(connection, report, progress)
     return report
 
 
@@ -63,10 +66,10 @@ def _check_database(connection: Connection, report: Report) -> None:
     for problem in guards.problems(connection):
         report.flaw("guard", problem, "as the migrations made it", "otherwise")
     if connection.dialect.name == "sqlite":
-        for pragma in ("integrity_check", "foreign_key_check"):
-            for row in connection.exec_driver_sql(f"PRAGMA {pragma}").all():
-                if row[0] != "ok":
-                    report.flaw("database", pragma, "ok", " ".join(map(str, row)))
+        check_stored_forms(connection, report)
+        for row in connection.exec_driver_sql("PRAGMA integrity_check").scalars():
+            if row != "ok":
+                report.flaw("database", "PRAGMA integrity_check", "ok", row)
         return
     if not connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")).first():
         report.remarks.append("indexes were not checked: CREATE EXTENSION amcheck lets this command do it")

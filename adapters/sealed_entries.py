@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from dealgate.adapters.ledger_proofs import InclusionProof, prove_inclusion
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
-from dealgate.models.merkle import ProofError
+from dealgate.models.merkle import ProofError, leaf_hash
 from dealgate.models.notes import Checkpoint, Note
 from dealgate.models.sealing import CHECKPOINT, LAST, Sealed, reopen
 from dealgate.models.signing import Signer
@@ -44,6 +44,29 @@ def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
     if row.leaf_index is None:
         raise ProofError(f"entry {entry_id} is not sealed yet: run dealgate ledger seal")
     return ProvedEntry(row.envelope, prove_inclusion(row.leaf_index, newest_note(connection), StoredTree(connection)))
+
+
+def check_receipt(connection: Connection, entry_id: str, leaf: bytes) -> int | None:
+    """Hold what the caller kept of an entry against the ledger: its leaf there, None while it waits to be sealed.
+
+    Closes what no checkpoint covers yet: an entry that was exchanged or removed before it was sealed. Raises `ProofError`.
+    """
+    statement = (
+        select(ENTRY.c.leaf_hash, BODY.c.envelope, LEAF.c.leaf_index, LEAF.c.leaf_hash.label("sealed_hash"))
+        .outerjoin(BODY, BODY_OF_ENTRY)
+        .outerjoin(LEAF, LEAF.c.entry == ENTRY.c.id)
+    )
+    row = connection.execute(statement.where(ENTRY.c.entry_id == entry_id)).first()
+    if row is None:
+        raise ProofError(
+            f"entry {entry_id} is not in this ledger any more: it was taken out after the receipt was given"
+        )
+    hashes = {row.leaf_hash, row.sealed_hash or leaf, leaf_hash(row.envelope) if row.envelope is not None else leaf}
+    if hashes != {leaf}:
+        got = ", ".join(sorted(one.hex() for one in hashes - {leaf}))
+        raise ProofError(f"entry {entry_id} is not the one of the receipt: expected {leaf.hex()}, got {got}")
+    index: int | None = row.leaf_index
+    return index
 
 
 def record_restore(

@@ -20,13 +20,16 @@ class Guard(NamedTuple):
     """What is refused on a table: every update, and every deletion unless `permit` holds of the row `OLD`.
 
     `keys` are its unique keys: SQLite's INSERT OR REPLACE would delete by any of them. `permit` and `require`, which an inserted
-    row must meet, are SQL conditions in which `{row}` and `{schema}` stand before names.
+    row must meet, are SQL conditions in which `{row}` and `{schema}` stand before names; `why` says what `require` asks. `since`
+    is the revision that makes the table.
     """
 
     table: str
     keys: tuple[tuple[str, ...], ...]
     permit: str = ""
     require: str = ""
+    why: str = ""
+    since: str = "0003"
 
 
 def _erased(paths: str = "''") -> str:
@@ -49,6 +52,13 @@ GIVES_LEAVE = (
     "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry WHERE id = {row}entry "
     "AND kind IN ('redaction', 'retention_purge'))"
 )
+NO_LEAVE = "only an entry of kind redaction or retention_purge gives leave to erase"
+BY_ANOTHER_PERSON = (
+    "{row}step <> 'approve' OR (EXISTS (SELECT 1 FROM {schema}dealgate_policy_step a WHERE a.sha256 = {row}sha256 "
+    "AND a.step = 'add') AND NOT EXISTS (SELECT 1 FROM {schema}dealgate_policy_step a WHERE a.sha256 = {row}sha256 "
+    "AND a.step = 'add' AND lower(trim(a.actor)) = lower(trim({row}actor))))"
+)
+NOT_ANOTHER = "a version is approved after it was added, by another person than its author"
 IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 
 GUARDS = (
@@ -64,12 +74,14 @@ GUARDS = (
     Guard("dealgate_ledger_entry", (("id",), ("entry_id",), ("deal_id", "deal_seq"), ("idempotency_key",))),
     Guard("dealgate_ledger_body", (("entry",),), _erased()),
     Guard("dealgate_ledger_private", (("entry", "path"),), _erased("'', {row}path")),
-    Guard("dealgate_ledger_erasure", (("erased", "path"),), require=GIVES_LEAVE),
+    Guard("dealgate_ledger_erasure", (("erased", "path"),), require=GIVES_LEAVE, why=NO_LEAVE),
     Guard("dealgate_ledger_pending", (("entry",),), IS_SEALED),
     Guard("dealgate_ledger_leaf", (("leaf_index",), ("entry",))),
     Guard("dealgate_ledger_tile", (("level", "n"),)),
     Guard("dealgate_ledger_checkpoint", (("size",),)),
     Guard("dealgate_ledger_anchor", (("id",),)),
+    Guard("dealgate_policy_step", (("entry",),), require=BY_ANOTHER_PERSON, why=NOT_ANOTHER, since="0004"),
+    Guard("dealgate_shadow_decision", (("id",),), DECISION_ERASED, since="0004"),
 )
 
 
@@ -81,9 +93,13 @@ class Trigger(NamedTuple):
     statement: str
 
 
-def sqlite_triggers() -> Iterator[Trigger]:
+def sqlite_triggers(revision: str = "") -> Iterator[Trigger]:
+    """All, or those that a revision brings."""
     for guard in GUARDS:
-        yield from _sqlite_triggers(guard)
+        if revision in {"", guard.since}:
+            yield from _sqlite_triggers(guard)
+    if revision not in {"", "0003"}:
+        return
     yield _sqlite("dealgate_deal", "refuses_delete", "BEFORE DELETE", "", _refusal("dealgate_deal", NEVER_DELETED))
     pend = "INSERT INTO dealgate_ledger_pending (entry) VALUES (NEW.id)"
     yield _sqlite("dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "", pend)
@@ -104,11 +120,10 @@ def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
     )
     if guard.require:
         require = f"NOT ({guard.require.format(row='NEW.', schema='')})"
-        yield _sqlite(table, "requires", "BEFORE INSERT", require, _refusal(table, NO_LEAVE))
+        yield _sqlite(table, "requires", "BEFORE INSERT", require, _refusal(table, guard.why))
 
 
 NEVER_DELETED = "rows are deleted only after an entry of the ledger gives leave"
-NO_LEAVE = "only an entry of kind redaction or retention_purge gives leave to erase"
 
 
 def _sqlite(table: str, name: str, when: str, condition: str, action: str) -> Trigger:
@@ -126,7 +141,7 @@ POSTGRESQL_FUNCTIONS = {
 BEGIN
   RAISE EXCEPTION '% keeps what was recorded: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
 END""",
-    # The argument is a condition over the row $1 in the schema %1$I.
+    # The arguments are a condition over the row $1 in the schema %1$I, and what it asks.
     "dealgate_refuse_unless": """
 DECLARE
   permitted boolean;
@@ -142,7 +157,7 @@ BEGIN
       RETURN NEW;
     END IF;
   END IF;
-  RAISE EXCEPTION '% keeps what was recorded: % is refused until an entry of the ledger gives leave', TG_TABLE_NAME, TG_OP
+  RAISE EXCEPTION '% keeps what was recorded: % is refused: %', TG_TABLE_NAME, TG_OP, TG_ARGV[1]
     USING ERRCODE = 'restrict_violation';
 END""",
     "dealgate_wait_for_the_seal": """
@@ -163,9 +178,13 @@ def postgresql_function(name: str) -> str:
     )
 
 
-def postgresql_triggers() -> Iterator[Trigger]:
+def postgresql_triggers(revision: str = "") -> Iterator[Trigger]:
+    """All, or those that a revision brings."""
     for guard in GUARDS:
-        yield from _postgresql_triggers(guard)
+        if revision in {"", guard.since}:
+            yield from _postgresql_triggers(guard)
+    if revision not in {"", "0003"}:
+        return
     yield from _postgresql_refusals("dealgate_deal", "DELETE", "TRUNCATE")
     yield _postgresql(
         "dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "ROW", "dealgate_wait_for_the_seal()"
@@ -192,7 +211,7 @@ def _postgresql_triggers(guard: Guard) -> Iterator[Trigger]:
     if guard.permit:
         yield _postgresql(guard.table, "refuses_delete", "BEFORE DELETE", "ROW", _unless(guard.permit))
     if guard.require:
-        yield _postgresql(guard.table, "requires", "BEFORE INSERT", "ROW", _unless(guard.require))
+        yield _postgresql(guard.table, "requires", "BEFORE INSERT", "ROW", _unless(guard.require, guard.why))
 
 
 def _postgresql_refusals(table: str, *operations: str) -> Iterator[Trigger]:
@@ -201,9 +220,9 @@ def _postgresql_refusals(table: str, *operations: str) -> Iterator[Trigger]:
         yield _postgresql(table, f"refuses_{operation.lower()}", f"BEFORE {operation}", each, "dealgate_refuse()")
 
 
-def _unless(condition: str) -> str:
+def _unless(condition: str, why: str = "an entry of the ledger must give leave") -> str:
     argument = condition.format(row="($1).", schema="%1$I.").replace("'", "''")
-    return f"dealgate_refuse_unless('{argument}')"
+    return f"dealgate_refuse_unless('{argument}', '{why}')"
 
 
 def _postgresql(table: str, name: str, when: str, each: str, function: str) -> Trigger:
@@ -211,16 +230,19 @@ def _postgresql(table: str, name: str, when: str, each: str, function: str) -> T
     return Trigger(table, f"{table}_{name}", statement)
 
 
-def install(connection: Connection) -> None:
-    """Create every trigger, and on PostgreSQL the functions they call."""
+def install(connection: Connection, revision: str) -> None:
+    """Create the triggers that a revision brings; on PostgreSQL, with the first of them the functions they call."""
     if connection.dialect.name == "sqlite":
-        for trigger in sqlite_triggers():
+        for trigger in sqlite_triggers(revision):
             connection.exec_driver_sql(trigger.statement)
         return
-    for name in POSTGRESQL_FUNCTIONS:
-        connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
-    for trigger in postgresql_triggers():
+    if revision == "0003":
+        for name in POSTGRESQL_FUNCTIONS:
+            connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
+    for trigger in postgresql_triggers(revision):
         _create(connection, trigger)
+    if revision != "0003":
+        return
     for partition in partitions(connection):
         guard_partition(connection, partition)
 
@@ -235,17 +257,21 @@ def partitions(connection: Connection) -> list[str]:
     return list(connection.execute(_PARTITIONS, {"table": PARTITIONED}).scalars())
 
 
-def remove(connection: Connection) -> None:
+def remove(connection: Connection, revision: str) -> None:
     """Drop what `install` created."""
     if connection.dialect.name == "sqlite":
-        for trigger in sqlite_triggers():
+        for trigger in sqlite_triggers(revision):
             connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
+        return
+    if revision != "0003":
+        for trigger in postgresql_triggers(revision):
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
         return
     for partition in partitions(connection):
         for trigger in partition_triggers(partition):
             if "BEFORE TRUNCATE" in trigger.statement:
                 connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
-    for trigger in postgresql_triggers():
+    for trigger in postgresql_triggers(revision):
         connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
     for name in POSTGRESQL_FUNCTIONS:
         connection.exec_driver_sql(f"DROP FUNCTION {name}()")

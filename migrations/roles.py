@@ -22,6 +22,8 @@ SUBMITTED = (
     "dealgate_finding",
     "dealgate_notice",
     "dealgate_legal_hold",
+    "dealgate_policy_step",
+    "dealgate_shadow_decision",
     "dealgate_ledger_entry",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
@@ -41,18 +43,24 @@ ERASABLE = (
     "dealgate_book_value",
     "dealgate_decision",
     "dealgate_finding",
+    "dealgate_shadow_decision",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
 )
-SEQUENCES = ("dealgate_submission_id_seq", "dealgate_decision_id_seq", "dealgate_ledger_entry_id_seq")
+SEQUENCES = (
+    "dealgate_submission_id_seq",
+    "dealgate_decision_id_seq",
+    "dealgate_shadow_decision_id_seq",
+    "dealgate_ledger_entry_id_seq",
+)
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
 DEFINITION_GUARD = "dealgate_guard_definitions"
 DROP_GUARD = "dealgate_guard_drops"
 
 EVENT_FUNCTIONS = {
-    # By its owner too: a table or function that was renamed has another name by now.
-    DEFINITION_GUARD: f"""
+    # By their triggers too: a table or function that was renamed has another name by now.
+    DEFINITION_GUARD: """
 DECLARE
   changed record;
 BEGIN
@@ -61,10 +69,10 @@ BEGIN
   END IF;
   FOR changed IN
     SELECT command_tag, object_identity FROM pg_event_trigger_ddl_commands()
-    WHERE command_tag <> 'CREATE TABLE' AND object_type IN ('table', 'trigger', 'rule', 'policy', 'function')
+    WHERE command_tag <> 'CREATE TABLE'
+      AND object_type IN ('table', 'table column', 'table constraint', 'trigger', 'rule', 'policy', 'function')
       AND (object_identity ~ '(^|[. ])dealgate_'
-        OR EXISTS (SELECT FROM pg_class WHERE oid = objid AND pg_get_userbyid(relowner) = '{OWNER}')
-        OR EXISTS (SELECT FROM pg_proc WHERE oid = objid AND pg_get_userbyid(proowner) = '{OWNER}'))
+        OR EXISTS (SELECT FROM pg_trigger WHERE objid IN (tgrelid, tgfoid) AND tgname ~ '^dealgate_'))
   LOOP
     RAISE EXCEPTION 'dealgate keeps what was recorded: % of % is left to a superuser', changed.command_tag, changed.object_identity
       USING ERRCODE = 'insufficient_privilege';

@@ -14,6 +14,7 @@ from dealgate.models.ledger_tables import (
     LegalHold,
     Notice,
 )
+from dealgate.models.policy_tables import PolicyStep, ShadowDecision
 from dealgate.models.reading import Page, find_decision, find_submission, list_decisions
 from dealgate.models.recording import (
     Entry,
@@ -59,10 +60,12 @@ __all__ = [
     "Notice",
     "Page",
     "PolicyConflictError",
+    "PolicyStep",
     "PolicyVersion",
     "Product",
     "Receipt",
     "Recorded",
+    "ShadowDecision",
     "Submission",
     "TradeIn",
     "UnknownDealError",

@@ -149,6 +149,6 @@ def _personal_of_decision(decision: Mapping[str, Any]) -> list[str]:
     findings = [
         f"/decision/findings/{index}/evidence" for index, part in enumerate(decision["findings"]) if "evidence" in part
     ]
-    # What would cure a broken share of income tells the income.
-    broken = any("evidence" in part and part["severity"] != "pass" for part in decision["findings"])
-    return measures + findings + (["/decision/cures", "/decision/unfixable"] if broken else [])
+    # How far a lever may go is bounded by every rule, those on the income too: a cure may tell it.
+    cures = [f"/decision/{name}" for name in ("cures", "unfixable") if findings and decision[name]]
+    return measures + findings + cures

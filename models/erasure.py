@@ -18,6 +18,7 @@ from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, Writable, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
+from dealgate.models.policy_tables import ShadowDecision
 from dealgate.rules.decision import moment
 
 MONTHS = 25
@@ -29,7 +30,7 @@ ALL_OF_IT = ""
 NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
 
 ERASURE, HOLD, NOTICE, PENDING = map(table, (LedgerErasure, LegalHold, Notice, LedgerPending))
-SUBMISSION, DECISION, FINDING = map(table, (tables.Submission, tables.Decision, tables.Finding))
+SUBMISSION, DECISION, FINDING, SHADOW = map(table, (tables.Submission, tables.Decision, tables.Finding, ShadowDecision))
 PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
 LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
 
@@ -182,6 +183,8 @@ def entries_hash(entry_ids: Sequence[str]) -> str:
 def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -> None:
     decisions = select(DECISION.c.id).where(DECISION.c.deal_id.in_(deals))
     submissions = session.execute(select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))).scalars().all()
+    decided = session.execute(select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))).scalars().all()
+    session.execute(delete(SHADOW).where(SHADOW.c.decision_id.in_(decided)))
     session.execute(delete(FINDING).where(FINDING.c.decision.in_(decisions)))
     session.execute(delete(DECISION).where(DECISION.c.deal_id.in_(deals)))
     for part in PARTS:

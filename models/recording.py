@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dealgate.models import tables
+from dealgate.models.canonical import canonical
 from dealgate.models.commitments import PrivateValue, disclose
 from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
 from dealgate.models.ledger import (
@@ -186,7 +187,8 @@ def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal
         comparable = disclose({"deal": deal}, [], erased)["deal"]
     except (LookupError, TypeError):  # it lacks what the first one had
         return False
-    return plain_json(read_deal(document, values)) == plain_json(comparable)
+    # Canonical bytes write 1.0 as 1: the deal that comes again has to have gone that way, too.
+    return plain_json(read_deal(document, values)) == plain_json(json.loads(canonical(comparable)))
 
 
 class Entry(NamedTuple):

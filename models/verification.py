@@ -1,10 +1,12 @@
 """Is the ledger what it was? Checks that name what is wrong, where, since when, what was expected and what is there."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from dealgate.models.keys import acceptable_keys, recorded_keys
 from dealgate.models.ledger import ENTRY, table
@@ -61,9 +63,25 @@ class Report:
     def flaw(self, what: str, where: str, expected: object, got: object, since: str = "") -> None:
         self.flaws.append(Flaw(what, where, since, _shown(expected), _shown(got)))
 
+    @contextmanager
+    def reading(self, what: str, where: str) -> Iterator[None]:
+        """What cannot be read is a flaw of its own: what was tampered with must not end the report. A lost database ends it."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            self.flaw(what, where, "something that can be read", f"{type(error).__name__}: {error}")
+
 
 MOST_SHOWN = 200
 """Characters of a value in a flaw."""
+
+
+def compare(report: Report, what: str, where: str, expected: object, got: object) -> None:
+    """A flaw for each innermost place in which two documents differ."""
+    for path, here, there in differences(expected, got):
+        report.flaw(what, f"{path.lstrip('/')} of {where}" if path else where, here, there)
 
 
 def _shown(value: object) -> str:
@@ -83,6 +101,28 @@ def differences(expected: Any, got: Any, path: str = "") -> Iterator[tuple[str, 
         yield path, expected, got
 
 
+def in_parts(
+    report: Report,
+    name: Callable[[int], str],
+    keys: Sequence[int],
+    check: Callable[[Report, Sequence[int]], None],
+) -> None:
+    """Check rows together; where that fails, in halves, down to the one that cannot be read, which is a flaw by its name."""
+    found = Report(report.level)
+    if len(keys) == 1:
+        with report.reading("row", name(keys[0])):
+            check(found, keys)
+    elif keys:
+        try:
+            check(found, keys)
+        except Exception:
+            middle = len(keys) // 2
+            in_parts(report, name, keys[:middle], check)
+            in_parts(report, name, keys[middle:], check)
+            return
+    report.flaws += found.flaws
+
+
 class Sealing(NamedTuple):
     """A stored checkpoint that verified as a note."""
 
@@ -100,51 +140,67 @@ def verify_tree(
     progress: Progress | None = None,
 ) -> None:
     """The levels `notes`, `tree` and `bodies`, as far as the report's level asks."""
-    sealings = _check_notes(connection, report, keys)
-    anchors = _check_anchors(connection, report, sealings, keys, anchored)
+    trusted = trusted_keys(connection, report, keys)
+    sealings = _check_notes(connection, report, trusted)
+    anchors = _check_anchors(report, sealings, trusted, anchored)
     if report.level == "notes":
         return
-    _check_leaves(connection, report, {one.size: one for one in sealings}, anchors, progress)
+    with report.reading("leaf", "leaves, tiles and envelopes"):
+        _check_leaves(connection, report, {one.size: one for one in sealings}, anchors, progress)
 
 
 def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> list[VerifierKey]:
     """The keys to hold checkpoints against: those given, and those that handed over to them."""
-    if not given:
-        report.remarks.append(
-            "no key was given: the keys are those that the database itself names. Whoever could rewrite it could name others; "
-            "give the key that you hold"
-        )
-        return recorded_keys(connection)
-    return list(dict.fromkeys(key for one in given for key in acceptable_keys(connection, one)))
-
-
-def _check_notes(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> list[Sealing]:
-    found, keys = list[Sealing](), trusted_keys(connection, report, given)
-    for row in connection.execute(select(CHECKPOINT).order_by(CHECKPOINT.c.size)):
-        report.checkpoints += 1
-        where = f"checkpoint at {row.size} entries"
-        try:
-            checkpoint = read_checkpoint(row.note.encode(), keys)
-            frontier = Frontier.from_bytes(row.frontier)
-        except ValueError as error:
-            report.flaw("checkpoint", where, "a note signed by the ledger's key", error)
-            continue
-        if (row.size, frontier.size, frontier.root()) != (checkpoint.size, checkpoint.size, checkpoint.root):
-            report.flaw(
-                "checkpoint",
-                where,
-                f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
-                f"{row.size} entries, root {frontier.root().hex()} in its columns",
+    trusted = list(given)
+    with report.reading("key", "the keys that the ledger names"):
+        if not given:
+            report.remarks.append(
+                "no key was given: the keys are those that the database itself names. Whoever could rewrite it could name others; "
+                "give the key that you hold"
             )
-        found.append(Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at)))
+            return recorded_keys(connection)
+        trusted = [key for one in given for key in acceptable_keys(connection, one)]
+    return list(dict.fromkeys(trusted))
+
+
+def _check_notes(connection: Connection, report: Report, keys: Sequence[VerifierKey]) -> list[Sealing]:
+    found = list[Sealing]()
+
+    def check(report: Report, sizes: Sequence[int]) -> None:
+        span = select(CHECKPOINT).where(CHECKPOINT.c.size.between(sizes[0], sizes[-1])).order_by(CHECKPOINT.c.size)
+        read = [_check_note(report, row, keys) for row in connection.execute(span)]
+        found.extend(one for one in read if one)
+
+    with report.reading("checkpoint", "checkpoints"):
+        sizes = connection.execute(select(CHECKPOINT.c.size).order_by(CHECKPOINT.c.size)).scalars().all()
+        report.checkpoints = len(sizes)
+        for first in range(0, len(sizes), FETCH):
+            in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
     return found
 
 
+def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey]) -> Sealing | None:
+    where = f"checkpoint at {row.size} entries"
+    try:
+        checkpoint = read_checkpoint(row.note.encode(), keys)
+        frontier = Frontier.from_bytes(row.frontier)
+    except ValueError as error:
+        report.flaw("checkpoint", where, "a note signed by the ledger's key", error)
+        return None
+    if (row.size, frontier.size, frontier.root()) != (checkpoint.size, checkpoint.size, checkpoint.root):
+        report.flaw(
+            "checkpoint",
+            where,
+            f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
+            f"{row.size} entries, root {frontier.root().hex()} in its columns",
+        )
+    return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at))
+
+
 def _check_anchors(
-    connection: Connection,
     report: Report,
     sealings: Sequence[Sealing],
-    given: Sequence[VerifierKey],
+    keys: Sequence[VerifierKey],
     anchored: Sequence[bytes],
 ) -> list[Checkpoint]:
     """Anchored checkpoints whose root the tree must have; those that the log does not reach are flaws here."""
@@ -154,7 +210,6 @@ def _check_anchors(
             "would not be seen"
         )
     within, last = [], sealings[-1] if sealings else None
-    keys = trusted_keys(connection, Report(report.level), given)
     for data in anchored:
         report.anchored += 1
         try:
@@ -203,10 +258,13 @@ def _check_leaves(
     tree = GrowingTree(connection, Frontier())
     frontier = tree.frontier
     wanted = {one.size: one for one in anchors}
+    tiles = 0
+    # Before the leaves, as a sealer may be at work: every tile there is now lies over leaves that are read below.
+    stored_tiles = connection.execute(select(func.count()).select_from(TILE)).scalar_one()
     for index, entry, stored in _rows(
         connection, f"SELECT leaf_index, entry, leaf_hash FROM {LEAF.name} ORDER BY leaf_index"
     ):
-        leaf = bytes(stored)
+        leaf = stored if isinstance(stored, bytes) else b""
         if index != frontier.size:
             report.flaw("leaf", f"leaf {frontier.size}", f"a leaf at {frontier.size}", f"the next is at {index}")
             break
@@ -214,6 +272,7 @@ def _check_leaves(
             leaf = _held_against_body(report, bodies, index, entry, leaf, sealed_in(index))
         tree.append(leaf)
         while tree.filled:
+            tiles += 1
             _check_tile(connection, report, tree.filled.pop())
         size = frontier.size
         if size in sealings:
@@ -225,6 +284,8 @@ def _check_leaves(
         if progress and size % FETCH == 0:
             progress(size, total)
     report.sealed = frontier.size
+    if stored_tiles > tiles:
+        report.flaw("tile", "tiles", f"{tiles} over {frontier.size} leaves", stored_tiles)
     for size in sorted({*sealings, *wanted}):
         if size > frontier.size:
             report.flaw("leaf", f"checkpoint at {size} entries", f"{size} leaves", f"{frontier.size} leaves")
@@ -269,7 +330,7 @@ def _held_against_body(report: Report, bodies: "Bodies", index: int, entry: int,
 def _check_tile(connection: Connection, report: Report, tile: Mapping[str, Any]) -> None:
     level, n = tile["level"], tile["n"]
     row = connection.execute(select(TILE.c.hashes, TILE.c.root).where(TILE.c.level == level, TILE.c.n == n)).first()
-    if row is None or (bytes(row.hashes), bytes(row.root)) != (tile["hashes"], tile["root"]):
+    if row is None or (row.hashes, row.root) != (tile["hashes"], tile["root"]):
         report.flaw("tile", f"tile {n} at level {level}", tile["root"], "none" if row is None else "other hashes")
 
 
@@ -296,7 +357,7 @@ class Bodies:
             if row is None:
                 break
             self._reached = row[0]
-            self._ahead[row[0]] = leaf_hash(bytes(row[1]))
+            self._ahead[row[0]] = _leaf_of(row[1])
         found = self._ahead.pop(entry, None)
         return found if found is not None or entry in self.erased else self._looked_up(entry)
 
@@ -305,10 +366,15 @@ class Bodies:
         data = self.connection.exec_driver_sql(
             f"SELECT envelope FROM dealgate_ledger_body WHERE entry = {int(entry)}"
         ).scalar()
-        return leaf_hash(bytes(data)) if data is not None else None
+        return _leaf_of(data) if data is not None else None
 
     def name(self, entry: int) -> str:
         return f"entry {self.connection.execute(select(ENTRY.c.entry_id).where(ENTRY.c.id == entry)).scalar()}"
+
+
+def _leaf_of(envelope: object) -> bytes:
+    """SQLite keeps whatever it is given; what is not bytes is no envelope."""
+    return leaf_hash(envelope) if isinstance(envelope, bytes) else b""
 
 
 def _rows(connection: Connection, statement: str) -> Iterator[Any]:

@@ -106,16 +106,35 @@ class Source:
         return function
 
 
-class Compiler:
-    """Writes expressions into a `Source`. `names` tells where measures, limits and rules already live."""
+def whole_cents(source: Source, slot: Slot, unit: Unit) -> Slot:
+    """An amount of money is whole cents: what is shown is what is compared."""
+    if unit != Unit.MONEY or slot.denominator == "1":
+        return slot
+    return source.assign(f"half_up({slot.numerator}, {slot.denominator})", slot)
 
-    def __init__(self, source: Source, collateral_value: Mapping[str, tuple[str, ...]], equity: Equity) -> None:
+
+class Compiler:
+    """Writes expressions into a `Source`. `names` tells where measures, limits and rules already live.
+
+    What reads the deal's own fields only needs neither the bases nor the assumptions of a policy.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        collateral_value: Mapping[str, tuple[str, ...]] | None = None,
+        equity: Equity | None = None,
+    ) -> None:
         self.source = source
-        self.collateral_value = collateral_value
+        self.collateral_value = collateral_value or {}
         self.equity = equity
         self.names: dict[str, Slot] = {}
         self._known: dict[Expression, Slot] = {}
         self._item = ""
+
+    def take_as_written(self, slots: Mapping[Expression, Slot]) -> None:
+        """Where nodes already live: the parameters of a function."""
+        self._known.update(slots)
 
     def write(self, expression: Expression) -> Slot:
         """Emit a node, once however often it occurs."""
@@ -248,9 +267,11 @@ class Compiler:
         value = self.write(node.value)
         if value.nullable:
             source.add(f"if {value.numerator} is None: {total} = None; break")
-        first = times(total, value.denominator)
-        source.add(f"{total} = {first} + {times(value.numerator, bottom)}")
-        source.add(f"{bottom} = {times(bottom, value.denominator)}")
+        if value.denominator == "1":
+            source.add(f"{total} += {value.numerator}")
+        else:
+            source.add(f"{total} = {total} * {value.denominator} + {times(value.numerator, bottom)}")
+            source.add(f"{bottom} *= {value.denominator}")
         self._item = ""
         source.depth -= 1
         return Slot(total, "1" if value.denominator == "1" else bottom)
@@ -305,10 +326,15 @@ class Compiler:
                 return self.names[node_name(node)]
 
     def _comparison(self, operator: str, left: Slot, right: Slot) -> Slot:
-        if left.denominator == right.denominator:
-            return self.source.assign(f"{left.numerator} {operator} {right.numerator}", left, right)
-        first, second = times(left.numerator, right.denominator), times(right.numerator, left.denominator)
-        return self.source.assign(f"{first} {operator} {second}", left, right)
+        return self.source.assign(_compared(operator, left, right), left, right)
+
+    def condition(self, expression: Expression) -> tuple[str, str]:
+        """A condition that is read once: its test and, if it can be unknown, the test for that; a comparison in place."""
+        if isinstance(expression, Comparison) and expression not in self._known:
+            left, right = self.write(expression.left), self.write(expression.right)
+            return _compared(expression.operator, left, right), any_unknown(left, right)
+        slot = self.write(expression)
+        return slot.numerator, any_unknown(slot)
 
     def _junction(self, slots: list[Slot], *, decisive: bool) -> Slot:
         """Kleene's `and` (decided by a False) or `or` (decided by a True)."""
@@ -318,6 +344,13 @@ class Compiler:
             f"{name} = {decisive} if {decided} else {f'None if {unknown} else ' if unknown else ''}{not decisive}"
         )
         return Slot(name, nullable=bool(unknown))
+
+
+def _compared(operator: str, left: Slot, right: Slot) -> str:
+    if left.denominator == right.denominator:
+        return f"{left.numerator} {operator} {right.numerator}"
+    first, second = times(left.numerator, right.denominator), times(right.numerator, left.denominator)
+    return f"{first} {operator} {second}"
 
 
 def node_name(node: Expression) -> str:

@@ -18,19 +18,16 @@ from dealgate.rules.expressions import (
     Expression,
     FieldName,
     ItemName,
-    LimitName,
-    MeasureName,
     Membership,
     Missing,
     Not,
     Truth,
     Violated,
-    walk,
 )
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Facts, Unit
 from dealgate.rules.policy import Policy, Rule
-from dealgate.rules.reference import Reckoning, Result
+from dealgate.rules.reference import Reckoning, Result, numbered
 
 MOST_ALTERNATIVES = 500
 """Conjunctions one rule may need; beyond it the rule is a knot that nobody can review either."""
@@ -207,20 +204,21 @@ def policy_conjunctions(policy: Policy) -> tuple[Atoms, list[RuleConjunctions]]:
 
 def compile_margins(policy: Policy, atoms: Atoms) -> Callable[[Facts, Reckoning], tuple[int | None, ...]]:
     """Write the function that yields every atom's margin; `violated()` stands at 0 until the engine's own firings decide it."""
-    source = Source("facts, measures, limits")
+    source = Source("facts, numbers")
     compiler = Compiler(source, policy.collateral_value, policy.equity)
-    names = dict.fromkeys(
-        node.name for atom in atoms.numbers for node in walk(atom) if isinstance(node, MeasureName | LimitName)
+    for definition in numbered(policy):
+        bottom = "1" if definition.unit == Unit.MONEY else source.name()
+        compiler.names[definition.name] = Slot(source.name(), bottom)
+    taken = "".join(
+        f"{slot.numerator}, {slot.denominator if slot.denominator != '1' else '_'}, "
+        for slot in compiler.names.values()
     )
-    for name in names:
-        top, bottom = source.name(), source.name()
-        source.add(f"{top}, {bottom}, _ = {'measures' if name in policy.measures else 'limits'}[{name!r}]")
-        compiler.names[name] = Slot(top, bottom)
+    source.add(f"({taken}) = numbers[:{2 * len(compiler.names)}]")
     margins = ", ".join(_margin(compiler, atom).numerator for atom in atoms.numbers)
     function = source.build("margins", f"({margins},)")
 
     def margins_of(facts: Facts, reckoning: Reckoning) -> tuple[int | None, ...]:
-        found: tuple[int | None, ...] = function(facts, reckoning.measures, reckoning.limits)
+        found: tuple[int | None, ...] = function(facts, reckoning.numbers)
         return found
 
     return margins_of

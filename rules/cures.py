@@ -20,7 +20,6 @@ from dealgate.rules.ranging import Ranging
 from dealgate.rules.reading import ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result
 from dealgate.rules.sweeping import BROKEN, Aim, Search, Sweep
-from dealgate.rules.tracing import Trace
 
 
 class Judge(Protocol):
@@ -135,7 +134,7 @@ class _Desk:
         if aloof := tuple(rule for rule in missed if rule in self.broken and not ranging.bears_on(rule)):
             verb = "does" if len(aloof) == 1 else "do"
             return [Unfixable(lever, f"{_listed(aloof)} {verb} not turn on {WORDS[lever]}.", aloof)]
-        sweep = Sweep(ranging, self.aim, self.judge.reference, self._trace(start), missed)
+        sweep = Sweep(ranging, self.aim, self.judge.reference, start.trace, missed)
         if lever == "products":
             return [self._drop_products(sweep, start)]
         moving = motions_of(lever, start)
@@ -149,9 +148,6 @@ class _Desk:
             for motion, search in found
             if search.change is not None
         ]
-
-    def _trace(self, start: Start) -> Trace:
-        return Trace(self.judge.policy, start.facts, start.reckoning)
 
     def _drop_products(self, sweep: Sweep, start: Start) -> Cure | Unfixable:
         if not start.facts["products"]:

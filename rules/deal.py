@@ -30,7 +30,7 @@ MAX_DEPTH = 50
 """Levels of lists and objects in metadata."""
 
 GREATEST_INTEGER = 2**53 - 1
-"""In metadata, either side of zero: a greater one is not the same to every reader of JSON, so it has no canonical form."""
+"""In metadata, either side of zero: a greater one that is no double is not the same to every reader of JSON."""
 
 MONEY_PATTERN = re.compile(r"\d{1,8}(\.\d{1,2})?", re.ASCII)
 RATE_PATTERN = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
@@ -131,7 +131,7 @@ def _carried(value: object) -> object:
     try:
         plain = _plain_numbers(value, MAX_DEPTH)
         json.dumps(plain, ensure_ascii=False, allow_nan=False, skipkeys=True, default=repr).encode()
-    except ValueError:
+    except (ValueError, OverflowError):
         _refuse("metadata", "holds something that JSON cannot carry", _METADATA_REMEDY)
     return plain
 
@@ -142,6 +142,14 @@ _METADATA_REMEDY = (
 )
 
 
+def _as_double(value: int) -> float:
+    """The double that is this integer, or is written with its digits. Raises `ValueError` and `OverflowError`."""
+    double = float(value)
+    if double != value and Decimal(repr(double)) != value:
+        raise ValueError
+    return double
+
+
 def _plain_numbers(value: object, depth: int) -> object:
     """Fractions become the nearest double, as any JSON reader would have them."""
     if isinstance(value, Decimal):
@@ -149,7 +157,7 @@ def _plain_numbers(value: object, depth: int) -> object:
     if isinstance(value, dict | list) and not depth:
         raise ValueError
     if isinstance(value, int) and abs(value) > GREATEST_INTEGER:
-        raise ValueError
+        return _as_double(value)
     if isinstance(value, dict):
         return {name: _plain_numbers(part, depth - 1) for name, part in value.items()}
     if isinstance(value, list):

@@ -59,7 +59,7 @@ class Problem:
         if self.suggestion:
             text += f"\n    {self.suggestion}"
         if self.witness:
-            text += f"\n    for example: {', '.join(_told(self.witness))}"
+            text += f"\n    for example: {', '.join(deal_in_words(self.witness))}"
         return text
 
     def document(self) -> dict[str, Any]:
@@ -76,15 +76,15 @@ class Problem:
         }
 
 
-def _told(value: Any, path: str = "") -> Iterator[str]:
+def deal_in_words(value: Any, path: str = "") -> Iterator[str]:
     """What a deal states, on one line for people; its id tells nothing."""
     if isinstance(value, Mapping):
         for name, part in value.items():
             if name != "deal_id":
-                yield from _told(part, f"{path}.{name}" if path else str(name))
+                yield from deal_in_words(part, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _told(part, f"{path}[{index}]")
+            yield from deal_in_words(part, f"{path}[{index}]")
     else:
         yield f"{path} {str(value).lower() if isinstance(value, bool) else value}"
 

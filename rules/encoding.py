@@ -45,6 +45,7 @@ from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
 from dealgate.rules.quantities import FREE, Case, Logic, Quantity, merged, one_case, single
 from dealgate.rules.reference import Result
+from dealgate.rules.sameness import Sameness
 from dealgate.rules.smt import Loan, Term, Terms, Whole, constant, same
 
 MOST_CASES = 400
@@ -55,13 +56,25 @@ MOST_PROJECTIONS = 16
 
 
 class Encoder:
-    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number."""
+    """Writes one policy over one `AnyDeal`. `fixed` gives texts a word of their own, by its number.
 
-    def __init__(self, policy: Policy, terms: Terms, deal: AnyDeal, fixed: Mapping[str, int] | None = None) -> None:
+    What means the same in the policy of the encoder `beside` it is taken from there: both then speak of the same term.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        terms: Terms,
+        deal: AnyDeal,
+        fixed: Mapping[str, int] | None = None,
+        beside: "Encoder | None" = None,
+    ) -> None:
         self.policy = policy
         self.terms = terms
         self.deal = deal
         self.fixed = fixed or {}
+        self.beside = beside
+        self.same = Sameness(beside.policy, policy) if beside else None
         self.results: dict[str, dict[Result, Term]] = {}
         self._numbers: dict[Expression, Quantity] = {}
         self._truths: dict[Expression, Logic] = {}
@@ -112,21 +125,24 @@ class Encoder:
         """When the outcome of the submission is this one."""
         wanted = Outcome(word)
         worse = [other for other in Outcome if other.severity > wanted.severity]
-        at_least = [other for other in Outcome if other.severity >= wanted.severity]
-        reached = True if wanted is Outcome.PASS else self._some_finding(at_least)
-        return self.terms.every((reached, self.terms.negated(self._some_finding(worse))))
+        beyond = self.reaches(worse[0]) if worse else False
+        return self.terms.every((self.reaches(wanted), self.terms.negated(beyond)))
 
-    def _some_finding(self, outcomes: Sequence[Outcome]) -> Term:
-        found: list[Term] = []
-        for rule in self.policy.rules:
-            results = self.rule(rule.id)
-            if rule.otherwise in outcomes:
-                found.append(results[Result.VIOLATED])
-            if rule.mitigated_by and rule.mitigated_by.to in outcomes:
-                found.append(results[Result.MITIGATED])
-            if self.policy.on_unknown in outcomes:
-                found.append(results[Result.NOT_EVALUABLE])
-        return self.terms.some(found)
+    def reaches(self, outcome: Outcome) -> Term:
+        """When the outcome of the submission is at least as severe as this one."""
+        if outcome is Outcome.PASS:
+            return True
+        return self.terms.some(self.finding(rule, outcome) for rule in self.policy.rules)
+
+    def finding(self, rule: Rule, outcome: Outcome) -> Term:
+        """When a rule of the policy leads to an outcome at least as severe as this one."""
+        results = self.rule(rule.id)
+        leads_to = {Result.VIOLATED: rule.otherwise, Result.NOT_EVALUABLE: self.policy.on_unknown}
+        if rule.mitigated_by:
+            leads_to[Result.MITIGATED] = rule.mitigated_by.to
+        return self.terms.some(
+            results[result] for result, found in leads_to.items() if found.severity >= outcome.severity
+        )
 
     # Truths
 
@@ -134,8 +150,13 @@ class Encoder:
         if self._item is not None:
             return self._truth(expression)
         if expression not in self._truths:
-            self._truths[expression] = self._truth(expression)
+            twin = self._twin(expression)
+            self._truths[expression] = twin.truth(expression) if twin else self._truth(expression)
         return self._truths[expression]
+
+    def _twin(self, expression: Expression) -> "Encoder | None":
+        """The encoder beside this one, where the expression means the same to both."""
+        return self.beside if self.same and self.same.expression(expression) else None
 
     def _truth(self, expression: Expression) -> Logic:
         terms = self.terms
@@ -228,7 +249,8 @@ class Encoder:
         if self._item is not None:
             return self._compact(self._number(expression))
         if expression not in self._numbers:
-            self._numbers[expression] = self._compact(self._number(expression))
+            twin = self._twin(expression)
+            self._numbers[expression] = twin.number(expression) if twin else self._compact(self._number(expression))
         return self._numbers[expression]
 
     def _number(self, expression: Expression) -> Quantity:
@@ -270,10 +292,14 @@ class Encoder:
             for definition in self._read_by(
                 name
             ):  # first what it rests on: a long chain must not become a deep recursion
-                found = self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
-                self._definitions[definition.name] = found
+                self._definitions[definition.name] = self._value_of(definition)
             self._item = item
         return self._definitions[name]
+
+    def _value_of(self, definition: Measure | Limit) -> Quantity:
+        if self.beside and self.same and self.same.definition(definition.name):
+            return self.beside._definition(definition.name)
+        return self._measure(definition) if isinstance(definition, Measure) else self._table(definition).value
 
     def _read_by(self, name: str) -> list[Measure | Limit]:
         """A definition and all it rests on that are not written yet, each after what it reads."""
@@ -533,34 +559,3 @@ def _linear(expression: Expression) -> dict[str, Number] | None:
 def _sum_of(left: Number, right: Number, sign: int) -> Number:
     top = left.numerator * right.denominator + sign * right.numerator * left.denominator
     return Number(Unit.COUNT, top, left.denominator * right.denominator)
-
-
-def expressions_of(policy: Policy) -> Iterable[Expression]:
-    """Every expression of a policy."""
-    for measure in policy.measures.values():
-        yield measure.formula
-    for limit in policy.limits.values():
-        for row in limit.all_rows:
-            yield from (part for part in (row.when, row.limit) if part is not None)
-    for rule in policy.rules:
-        yield from rule.expressions()
-    for guarantee in policy.guarantees:
-        yield guarantee.never
-
-
-def words_of(policy: Policy) -> dict[str, list[str]]:
-    """The words the policy compares each text of a deal with."""
-    found: dict[str, dict[str, None]] = {}
-    for expression in expressions_of(policy):
-        for node in walk(expression):
-            match node:
-                case Comparison(left=left, right=right):
-                    sides = [left, right]
-                case Membership(operand, options):
-                    sides = [operand, *options]
-                case _:
-                    continue
-            names = [side.name for side in sides if isinstance(side, FieldName | ItemName)]
-            for name in names or [""]:
-                found.setdefault(name, {}).update({side.value: None for side in sides if isinstance(side, Text)})
-    return {name: list(words) for name, words in found.items()}

@@ -15,11 +15,12 @@ What each habit here is for (all of it was measured on 2.0.28, see docs/explanat
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol, cast
 from weakref import finalize
 
 from dealgate.rules.conjunctions import (
@@ -157,7 +158,8 @@ class _Ruleset:
         self.library = library
         self.shard = shard
         self.labels = [f'"{name}":' for name in shard.atoms.values()]
-        self.whole_fact = "".join(['{"sid":"%s","id":1,"always":1', *(f",{label}%d" for label in self.labels), "}"])
+        self.whole_fact = "".join(['{"sid":"%s","id":1,"always":1', *(f",{label}%s" for label in self.labels), "}"])
+        self.picked: Callable[[Sequence[int | None]], tuple[int | None, ...]] = _picker(tuple(shard.atoms))
         self.handle = library.create_ruleset("dealgate", json.dumps(shard.definition))
         finalize(self, library.delete_ruleset, self.handle)
 
@@ -171,11 +173,12 @@ class _Ruleset:
             # A session in which nothing matched must not be deleted either: that would crash the process.
             raise EngineError("the sentinel did not fire")
         self.library.delete_state(self.handle, sid)
-        return [self.shard.meanings[name] for name in names if name != SENTINEL]
+        names.remove(SENTINEL)
+        return [self.shard.meanings[name] for name in names]
 
     def _fact(self, sid: str, margins: Sequence[int | None], unknown: Collection[str]) -> str:
         """The fact as JSON. What is unknown is left out: an absent property matches nothing."""
-        values = list(map(margins.__getitem__, self.shard.atoms))
+        values = self.picked(margins)
         if not unknown and None not in values:
             return self.whole_fact % (sid, *values)
         parts = [f'{{"sid":"{sid}","id":1,"always":1']
@@ -201,6 +204,21 @@ class _Ruleset:
         return names
 
 
+def _picker(places: tuple[int, ...]) -> Callable[[Sequence[int | None]], tuple[int | None, ...]]:
+    """Takes the margins of one ruleset from those of the policy."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda margins: tuple([margins[place] for place in places])
+
+
+class _Layer(NamedTuple):
+    """Rules that read no rule of their own layer or of a later one, their names, and the rulesets they are spread over."""
+
+    rules: tuple[RuleConjunctions, ...]
+    names: tuple[str, ...]
+    shards: tuple[_Shard, ...]
+
+
 class Engine:
     """One policy version in durable_rules.
 
@@ -214,12 +232,14 @@ class Engine:
         self.margins = compile_margins(policy, atoms)
         self.reads_rules = {number: atom.rule for atom, number in atoms.numbers.items() if isinstance(atom, Violated)}
         by_layer = [[rule for rule in self.rules if rule.layer == layer] for layer in range(len(policy.layers))]
-        self.layers = [(rules, tuple(_shards(rules, atoms))) for rules in by_layer]
+        self.layers = [
+            _Layer(tuple(rules), tuple(rule.rule for rule in rules), tuple(_shards(rules, atoms))) for rules in by_layer
+        ]
         self.rulesets = self._build()
         self.sids = count(1)
 
     def _build(self) -> list[list[_Ruleset]]:
-        return [[_Ruleset(self.library, shard) for shard in shards] for _, shards in self.layers]
+        return [[_Ruleset(self.library, shard) for shard in shards] for _, _, shards in self.layers]
 
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
         """Every rule's result as the engine sees it. Any exception means that nothing can be concluded from the engine."""
@@ -242,13 +262,13 @@ class Engine:
         margins = within_engine(self.margins(facts, reckoning))
         results: dict[str, Result] = {}
         sid = str(next(self.sids))
-        for (rules, _), layer in zip(self.layers, rulesets, strict=True):
+        for (rules, names, _), layer in zip(self.layers, rulesets, strict=True):
             for atom, name in self.reads_rules.items():
                 if name in results:
                     margins[atom] = _truth_of(results[name])
             unknown = _unknown(rules, margins)
             fired = [firing for ruleset in layer for firing in ruleset.fire(sid, margins, unknown)]
-            results.update(_results(rules, fired, unknown))
+            results.update(_results(names, fired, unknown))
         return results
 
 
@@ -260,8 +280,10 @@ def _unknown(rules: Iterable[RuleConjunctions], margins: Sequence[int | None]) -
     return {rule.rule for rule in rules if not absent.isdisjoint(rule.read)}
 
 
-def within_engine(margins: Iterable[int | None]) -> list[int | None]:
+def within_engine(margins: Collection[int | None]) -> list[int | None]:
     """A margin beyond what the engine is exact to keeps its sign, and only its sign is compared."""
+    if None not in margins and sum(map(abs, cast("Collection[int]", margins))) < LARGEST_MARGIN:
+        return list(margins)  # nearly always: their sum is within, so each of them is
     return [
         margin
         if margin is None or -LARGEST_MARGIN < margin < LARGEST_MARGIN
@@ -277,17 +299,17 @@ def _truth_of(result: Result) -> int | None:
     return 1 if result is VIOLATED or result is MITIGATED else 0
 
 
-def _results(
-    rules: Iterable[RuleConjunctions], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]
-) -> dict[str, Result]:
+def _results(rules: Iterable[str], fired: Iterable[tuple[str, Result]], unknown: Iterable[str]) -> dict[str, Result]:
     """A rule that fired nothing has passed, or could not be evaluated."""
-    silent = dict.fromkeys([rule.rule for rule in rules], PASS) | dict.fromkeys(unknown, NOT_EVALUABLE)
+    results = dict.fromkeys(rules, PASS)
+    results.update(dict.fromkeys(unknown, NOT_EVALUABLE))
     seen: dict[str, Result] = {}
     for rule, result in fired:
         before = seen.setdefault(rule, result)
         if before is not result:
             seen[rule] = _together(rule, before, result)
-    return silent | seen
+    results.update(seen)
+    return results
 
 
 def _together(rule: str, before: Result, result: Result) -> Result:

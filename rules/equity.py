@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dealgate.rules.amounts import half_up
 from dealgate.rules.expressions import Number
-from dealgate.rules.payment import level_payment
+from dealgate.rules.payment import LONGEST_TERM, level_payment
 
 SHARE_SCALE = 1_000_000_000
 """Shares of the first value are whole billionths: exact to a cent for any vehicle, and the same on every machine."""
@@ -27,6 +27,10 @@ class Curve:
     title: str
     source: str
     retained: tuple[Number, ...]
+
+    def __hash__(self) -> int:
+        """By its name, which is hashed once: a search for cures looks curves up thousands of times."""
+        return hash(self.name)
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,18 @@ def projected(
 
 
 @lru_cache(maxsize=256)
-def balances_of(amount: int, rate: int, rate_denominator: int, months: int, payment: int) -> tuple[int, ...]:
-    """What is owed after each month's payment, in cents."""
+def balances_of(
+    amount: int, rate: int, rate_denominator: int, months: int, payment: int, until: int = LONGEST_TERM
+) -> tuple[int, ...]:
+    """What is owed after each month's payment, in cents; no further than some month, where that is all that is asked."""
     balances, balance = [amount], amount
     top, half, bottom = 2 * rate, 12 * rate_denominator, 24 * rate_denominator
-    for _ in range(months - 1):
+    for _ in range(min(until, months - 1)):
         balance += (balance * top + half) // bottom - payment
         if balance < 0:  # noqa: PLR1730  faster than max(), and this loop is much of what a cure costs
             balance = 0
         balances.append(balance)
-    return (*balances, 0)
+    return (*balances, 0) if until >= months else tuple(balances)
 
 
 @lru_cache(maxsize=256)
@@ -147,6 +153,6 @@ def _twelfth_root(ratio: Fraction) -> int:
 
 def _cube_root(number: int) -> int:
     root = 1 << (-(-number.bit_length() // 3))
-    while (closer := (2 * root + number // (root * root)) // 3) < root:
+    while root and (closer := (2 * root + number // (root * root)) // 3) < root:
         root = closer
     return root

@@ -6,6 +6,9 @@ from dealgate.rules.equity import Equity, Projection, balances_of, values_of
 from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.spans import ANYTHING, Span
 
+TOGETHER = 24
+"""Months that are worked out together."""
+
 
 class Loan(NamedTuple):
     """Whole cents, yearly rate, months, and the level payment that follows from them."""
@@ -34,13 +37,21 @@ def projected_span(equity: Equity, reading: str, loan: Loan, value: Span | None,
         return ANYTHING
     per = loan.rate.over if loan.rate else 1
     terms = max(1, months[0]), min(LONGEST_TERM, months[1])
-    curve = equity.curve
-    least = balances_of(max(0, amount[0]), rate[0], per, terms[0], payment[1])
-    most = balances_of(amount[1], rate[1], per, terms[1], payment[0])
-    low = Projection(least, values_of(curve, worth[1], terms[0]), equity).read(reading, month[0])
-    high = Projection(most, values_of(curve, max(0, worth[0]), terms[1]), equity).read(reading, month[0])
+    curve, until = equity.curve, _last_month(reading, month[0])
+    least = balances_of(max(0, amount[0]), rate[0], per, terms[0], payment[1], until)
+    most = balances_of(amount[1], rate[1], per, terms[1], payment[0], until)
+    best, worst = (
+        values_of(curve, worth[1], min(until, terms[0])),
+        values_of(curve, max(0, worth[0]), min(until, terms[1])),
+    )
+    low, high = (Projection(*ends, equity).read(reading, month[0]) for ends in ((least, best), (most, worst)))
     unknown = worth[0] <= 0 or any(span.unknown for span in (*loan, value, after) if span)
     return Span(low, high, 1, (low, 0) if low == high else None, unknown)
+
+
+def _last_month(reading: str, after: int) -> int:
+    """A deficiency turns on one month; those of the first years are mostly asked together, and share what is worked out."""
+    return TOGETHER * -(-after // TOGETHER) if reading == "deficiency_after" else LONGEST_TERM
 
 
 def _ends(span: Span | None) -> tuple[int, int] | None:

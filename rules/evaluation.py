@@ -6,10 +6,11 @@ from importlib.metadata import version
 from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import hundredths, percent
+from dealgate.rules.comparing import Sides, is_share_of_money
 from dealgate.rules.cures import Cures, find_cures
 from dealgate.rules.deal import Deal, PartialDeal
 from dealgate.rules.engine import Engine, installed_version
-from dealgate.rules.explanation import Explainer, is_share_of_money
+from dealgate.rules.explanation import Explainer
 from dealgate.rules.expressions import MeasureName
 from dealgate.rules.fields import Facts, Unit, facts_of
 from dealgate.rules.finding import Evidence, Finding, principal_reasons
@@ -21,7 +22,8 @@ from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
 from dealgate.rules.reference import Reckoning, Result, Value, compile_reference
 from dealgate.rules.tracing import Trace
 
-HARMLESS = (Result.PASS, Result.NOT_APPLICABLE)
+PASS, _, _, NOT_APPLICABLE, _ = Result
+"""By short names: to look a member up through its class takes as long as to judge a rule."""
 
 VERSIONS = {"dealgate": version("dealgate"), "durable_rules": installed_version()}
 
@@ -45,7 +47,8 @@ class CompiledPolicy:
     def __init__(self, policy: Policy, engine: Callable[[Policy], EvaluatesRules] = Engine) -> None:
         self.policy = policy
         self.reference = compile_reference(policy, only_what_rules_read=True)
-        self.explainers = {rule.id: Explainer(rule, policy) for rule in policy.rules}
+        sides = Sides(policy)
+        self.explainers = {rule.id: Explainer(rule, policy, sides) for rule in policy.rules}
         self.shares_of_money = {name for name, measure in policy.measures.items() if is_share_of_money(measure)}
         self.engine = engine(policy)
         self._rangings: dict[str, Ranging] = {}
@@ -65,6 +68,11 @@ class CompiledPolicy:
         facts = facts_of(deal)
         reckoning = self.reference(facts)
         return Evaluation(self, deal, facts, reckoning, self._doubt(facts, reckoning))
+
+    def referred(self, deal: PartialDeal, cause: Finding) -> "Evaluation":
+        """An evaluation that refers the deal for a cause beside its rules."""
+        facts = facts_of(deal)
+        return Evaluation(self, deal, facts, self.reference(facts), cause)
 
     def ranging(self, lever: str) -> Ranging:
         """The rules along a lever, written when a first deal is to be cured with it."""
@@ -115,9 +123,13 @@ class Evaluation:
         self._compiled = compiled
         self._deal = deal
         self._facts = facts
-        self._results = reckoning.results
+        self._judged = reckoning
         self._doubt = doubt
-        bad = [(rule, result) for rule, result in reckoning.results.items() if result not in HARMLESS]
+        bad = [
+            (rule, result)
+            for rule, result in reckoning.results.items()
+            if result is not PASS and result is not NOT_APPLICABLE
+        ]
         severities = [compiled.explainers[rule].severities[result] for rule, result in bad]
         self.outcome = Outcome.most_severe(severities if doubt is None else [*severities, doubt.severity])
 
@@ -128,7 +140,13 @@ class Evaluation:
 
     @property
     def engine(self) -> Mapping[str, Any]:
-        return {**VERSIONS, "agreed": self._doubt is None}
+        agreed = self._doubt is None or self._doubt.rule not in {ENGINE_FAILURE, ENGINE_DISAGREEMENT}
+        return {**VERSIONS, "agreed": agreed}
+
+    @property
+    def results(self) -> Mapping[str, Result]:
+        """Each rule's result, without the evidence."""
+        return self._judged.results
 
     @property
     def personal(self) -> PersonalParts:
@@ -136,17 +154,20 @@ class Evaluation:
 
     @cached_property
     def _reckoning(self) -> Reckoning:
-        return self._compiled.evidence(self._facts)._replace(results=self._results)
+        """With every measure, also those that no rule rests on."""
+        full = self._compiled.evidence(self._facts)
+        return Reckoning(full.names, self._judged.results, full.numbers, full.rows)
 
     @cached_property
     def _trace(self) -> Trace:
-        return Trace(self._compiled.policy, self._facts, self._reckoning)
+        """Of what the rules rest on: all that findings tell."""
+        return Trace(self._compiled.policy, self._facts, self._judged)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """One for each rule, in the policy's order; one more where the engine gave cause for doubt."""
         explainers, trace = self._compiled.explainers, self._trace
-        findings = [explainers[rule].finding(result, trace) for rule, result in self._results.items()]
+        findings = [explainers[rule].finding(result, trace) for rule, result in self._judged.results.items()]
         return tuple(findings if self._doubt is None else [*findings, self._doubt])
 
     @cached_property
@@ -177,7 +198,8 @@ class Evaluation:
         unit = self._compiled.policy.measures[name].unit
         document: dict[str, Any] = {"unit": str(unit), "value": None}
         if value.numerator is None:
-            return document | {"missing": self._trace.missing(MeasureName(name, unit))}
+            trace = Trace(self._compiled.policy, self._facts, self._reckoning)
+            return document | {"missing": trace.missing(MeasureName(name, unit))}
         if unit == Unit.MONEY:
             return document | {"value": hundredths(value.numerator)}
         if unit == Unit.COUNT:

@@ -89,17 +89,26 @@ def explain(policy: Policy) -> Iterator[Block]:
 
 def _head(policy: Policy) -> Iterator[Block]:
     yield Heading(1, policy.title)
-    effective = f"from {policy.effective_from.isoformat()}"
-    if policy.effective_to:
-        effective += f" until the day before {policy.effective_to.isoformat()}"
     rows: list[tuple[Cell, ...]] = [
         ("Policy", policy.name),
         ("Version", policy.version),
-        ("Effective", effective),
+        ("Effective", effective_words(policy)),
+        ("Answers for", deals_answered_for(policy)),
         ("A rule that cannot be judged", f"leads to: {policy.on_unknown}"),
         ("SHA-256 of the content", Code(policy.sha256)),
     ]
     yield Grid(("", ""), tuple(rows))
+
+
+def effective_words(policy: Policy) -> str:
+    until = f" until the day before {policy.effective_to.isoformat()}" if policy.effective_to else ""
+    return f"from {policy.effective_from.isoformat()}{until}, days of the time zone {policy.time_zone}"
+
+
+def deals_answered_for(policy: Policy) -> str:
+    if policy.applies_to is None:
+        return "every deal"
+    return f"deals where {phrase(policy.applies_to, policy.measures)}"
 
 
 # Rules

@@ -226,10 +226,13 @@ EXPRESSION_TYPES = (
 )  # fmt: skip
 
 
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in EXPRESSION_TYPES}
+
+
 def parts(expression: Expression) -> Iterator[Expression]:
     """The direct operands of a node."""
-    for field in fields(expression):
-        value = getattr(expression, field.name)
+    for name in _FIELDS[type(expression)]:
+        value = getattr(expression, name)
         if isinstance(value, EXPRESSION_TYPES):
             yield value
         elif isinstance(value, tuple):

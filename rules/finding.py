@@ -82,7 +82,7 @@ class Finding(NamedTuple):
             "excess": evidence.excess,
             "limit_when": evidence.limit_when,
             "limit_origin": evidence.limit_origin,
-            "inputs": evidence.inputs or None,
+            "inputs": dict(evidence.inputs) if evidence.inputs else None,  # findings on one measure share them
             "reason": self.reason,
             "explanation": evidence.explanation,
             "missing": list(self.missing) or None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dealgate.rules.amounts import MAX_CENTS
@@ -11,6 +12,7 @@ from dealgate.rules.policy import Policy
 from dealgate.rules.ranging import Item, Reach
 from dealgate.rules.reference import Reckoning
 from dealgate.rules.spans import Span, Stretch, exactly
+from dealgate.rules.tracing import Trace
 
 LEVERS = ("cash_down", "cash_price", "products", "payoff", "term_months", "collateral_value")
 """In this order cures are told. It ranks nothing: which change suits the customer and the dealer, no policy knows."""
@@ -201,6 +203,11 @@ class Start:
     reckoning: Reckoning
     policy: Policy
     stated_payment: int | None = field(default=None)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """One for all levers: what none of them moves is worked out once."""
+        return Trace(self.policy, self.facts, self.reckoning)
 
     @property
     def financed(self) -> int | None:

@@ -1,12 +1,97 @@
-"""Limits whose hit policy looks at every row, as code for the reference: one statement after another, exact integers.
+"""Limits as code for the reference: one statement after another, exact integers.
 
-A condition that is unknown makes such a limit unknown, because the row it belongs to might count. So does a value that is.
+Hit policy `first` takes the first row that holds; an unknown row above it makes the limit unknown. Every other hit policy looks at
+every row, and a condition that is unknown makes such a limit unknown, because the row it belongs to might count. So does a value
+that is.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from math import lcm
+from typing import TypeGuard
 
-from dealgate.rules.compiling import Slot, Source, times
-from dealgate.rules.policy import Limit
+from dealgate.rules.compiling import Compiler, Slot, Source, times, whole_cents
+from dealgate.rules.expressions import All, Comparison, FieldName, Membership, Missing, Not, Number, Text, Truth, walk
+from dealgate.rules.expressions import Any as AnyOf
+from dealgate.rules.fields import Unit
+from dealgate.rules.policy import Limit, Measure
+
+REMEMBERED = 1_024
+"""Combinations of words (tier, condition, state) whose limits are kept; there are few, and the same ones come again and again."""
+
+
+def goes_by_words(definition: Measure | Limit) -> TypeGuard[Limit]:
+    """Whether this is a limit that chooses among fixed amounts by words of the deal alone: its answer is worth remembering."""
+    if isinstance(definition, Measure):
+        return False
+    nodes = [node for row in definition.all_rows for part in (row.when, row.limit) for node in walk(part)]
+    logic = Number | Text | Truth | Comparison | Membership | Missing | Not | All | AnyOf
+    return all(
+        node.unit in {Unit.TEXT, Unit.BOOLEAN} if isinstance(node, FieldName) else isinstance(node, logic)
+        for node in nodes
+    )
+
+
+def write_limit(compiler: Compiler, limit: Limit) -> Slot:
+    source = compiler.source
+    conditions = [compiler.write(row.when) if row.when else None for row in limit.rows]
+    slots = [whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
+    if limit.hit_policy == "first":
+        return _write_first_row(source, limit, conditions, slots)
+    default = whole_cents(source, compiler.write(limit.default.limit), limit.unit) if limit.default else None
+    return _write_all_rows(source, limit, conditions, slots, default)
+
+
+def write_word_tables(compiler: Compiler, limits: Sequence[Limit]) -> tuple[str, str]:
+    """Limits that go by words, in a function of the words alone that remembers its answers.
+
+    Returns the names of two tuples: every limit's numerator and denominator, and every limit's row.
+    """
+    expressions = [part for limit in limits for row in limit.all_rows for part in (row.when, row.limit)]
+    words = dict.fromkeys(node for part in expressions for node in walk(part) if isinstance(node, FieldName))
+    tables = Compiler(Source(", ".join(word.name for word in words)), compiler.collateral_value, compiler.equity)
+    tables.take_as_written({word: Slot(word.name) for word in words})
+    inner = [write_limit(tables, limit) for limit in limits]
+    values, rows = (
+        "".join(f"{one}, " for one in found) for found in (_flat(inner), [f"row_{limit.name}" for limit in limits])
+    )
+    function = lru_cache(REMEMBERED)(tables.source.build("tables", f"({values}), ({rows})"))
+    source = compiler.source
+    found, found_rows = source.name(), source.name()
+    given = ", ".join(compiler.write(word).numerator for word in words)
+    source.add(f"{found}, {found_rows} = {source.constant(function)}({given})")
+    slots = [Slot(source.name(), "1" if slot.denominator == "1" else source.name()) for slot in inner]
+    source.add(f"{''.join(f'{name}, ' for name in _flat(slots, ignored='_'))} = {found}")
+    compiler.names.update(zip([limit.name for limit in limits], slots, strict=True))
+    return found, found_rows
+
+
+def _flat(slots: Sequence[Slot], ignored: str = "1") -> list[str]:
+    """Numerators and denominators in turn, those that are 1 under another name."""
+    return [
+        part for slot in slots for part in (slot.numerator, ignored if slot.denominator == "1" else slot.denominator)
+    ]
+
+
+def _write_first_row(source: Source, limit: Limit, conditions: Sequence[Slot | None], slots: Sequence[Slot]) -> Slot:
+    top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
+    unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
+    # rows stand beside each other: a chain of a thousand `elif` would be nested a thousand deep
+    source.add("while True:")
+    source.depth += 1
+    for index, (condition, slot) in enumerate(zip(conditions, slots, strict=True)):
+        found = f"{top} = {slot.numerator}; {bottom} = {slot.denominator}; {row_name} = {index}"
+        if condition is None:
+            source.add(f"{found}; break")
+            break
+        source.add(f"if {condition.numerator}: {found}; break")
+        if condition.nullable:
+            source.add(f"if {condition.numerator} is None: {unknown}; break")
+    else:
+        source.add(f"{unknown}; break")
+    source.depth -= 1
+    integral = {slot.denominator for slot in slots} == {"1"}
+    return Slot(top, "1" if integral else bottom)
 
 
 class _Names:
@@ -17,7 +102,7 @@ class _Names:
         self.row = f"row_{limit.name}"
 
 
-def write_by_all_rows(
+def _write_all_rows(
     source: Source, limit: Limit, conditions: list[Slot | None], slots: list[Slot], default: Slot | None
 ) -> Slot:
     names = _Names(source, limit)

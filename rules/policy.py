@@ -15,6 +15,8 @@ from dealgate.rules.fields import Unit
 from dealgate.rules.table_files import FindTable
 from dealgate.rules.writing import expression_text, number_text
 
+UTC = "UTC"
+
 
 class Outcome(StrEnum):
     """What follows for the whole submission, least severe first."""
@@ -150,6 +152,10 @@ class Policy:
     examples: tuple[Example, ...]
     file: str = ""
     guarantees: tuple[Guarantee, ...] = ()
+    applies_to: Expression | None = None
+    """Which deals the policy answers for; None for every deal."""
+    time_zone: str = UTC
+    """Whose days `effective_from` and `effective_to` are."""
 
     @classmethod
     def from_text(cls, text: str, file: str = "policy", find_table: FindTable | None = None) -> Self:
@@ -222,6 +228,10 @@ class Policy:
         }
         if self.effective_to:
             content["effective_to"] = self.effective_to.isoformat()
+        if self.time_zone != UTC:
+            content["time_zone"] = self.time_zone
+        if self.applies_to is not None:
+            content["applies_to"] = expression_text(self.applies_to)
         if self.guarantees:
             content["guarantees"] = [{"never": expression_text(guarantee.never)} for guarantee in self.guarantees]
         return content

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from dealgate.rules.any_deal import ITEMS, AnyDeal
 from dealgate.rules.deal import Deal, DealError
-from dealgate.rules.encoding import Encoder, words_of
+from dealgate.rules.encoding import Encoder
 from dealgate.rules.fields import Facts, facts_of
 from dealgate.rules.policy import Policy
 from dealgate.rules.reference import Reckoning, compile_reference
 from dealgate.rules.smt import Term, Terms
 from dealgate.rules.tracing import Trace
+from dealgate.rules.vocabulary import words_of
 
 EFFORT = 3_000_000
 """What one query may cost in z3's own count of steps: the same on every machine, about two seconds at the most."""
@@ -39,13 +40,21 @@ class Verdict(StrEnum):
 
 
 class Witness:
-    """One deal and what the reference makes of it."""
+    """One deal and what the reference makes of it; `beside` is the same deal under each other policy."""
 
-    def __init__(self, policy: Policy, document: Mapping[str, Any], facts: Facts, reckoning: Reckoning) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        document: Mapping[str, Any],
+        facts: Facts,
+        reckoning: Reckoning,
+        beside: "tuple[Witness, ...]" = (),
+    ) -> None:
         self.policy = policy
         self.document = document
         self.facts = facts
         self.reckoning = reckoning
+        self.beside = beside
 
     @cached_property
     def trace(self) -> Trace:
@@ -70,34 +79,40 @@ IMPOSSIBLE = Answer(Verdict.IMPOSSIBLE)
 
 
 class Prover:
-    """One policy over every possible deal."""
+    """One policy over every possible deal, or several of which questions are asked together."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *others: Policy, work: int | None = None) -> None:
+        """`work` is what all queries may cost together, `WORK` when it is not given."""
         self.policy = policy
+        self.work_left = WORK if work is None else work
         self.terms = Terms()
-        self.deal = AnyDeal(self.terms, words_of(policy))
+        self.deal = AnyDeal(self.terms, words_of(policy, *others))
         self.encoder = Encoder(policy, self.terms, self.deal)
+        self.beside = [Encoder(other, self.terms, self.deal, beside=self.encoder) for other in others]
         self.reference = compile_reference(policy)
+        self.references = [(other, compile_reference(other)) for other in others]
         self.witnesses: list[Witness] = []
+        self.unconfirmed: list[Witness] = []
+        """Deals that the solver came upon and that evaluating did not confirm: places to look around."""
         self._solver = self.terms.z3.Solver(ctx=self.terms.context)
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
         self._facts = 0
-        self._work = 0
 
     def evaluate(self, document: Mapping[str, Any]) -> Witness | None:
-        """A deal held against the policy; None for a document that is no deal."""
+        """A deal held against the policies; None for a document that is no deal."""
         try:
             facts = facts_of(Deal.read(document))
         except DealError:
             return None
-        return Witness(self.policy, document, facts, self.reference(facts))
+        beside = (Witness(other, document, facts, reference(facts)) for other, reference in self.references)
+        return Witness(self.policy, document, facts, self.reference(facts), tuple(beside))
 
     def ask(self, formula: Term, confirms: Confirms) -> Answer:
         """Whether some deal makes a formula true; `confirms` asks the same of a deal that was evaluated."""
         if formula is False:
             return IMPOSSIBLE
-        if self._work > WORK:
+        if self.work_left < 0:
             return Answer(Verdict.UNDECIDED, why=SPENT)
         short = self.deal.short_lists()
         answer = self._search([formula, short], confirms)
@@ -111,7 +126,7 @@ class Prover:
 
     def is_impossible(self, formula: Term) -> bool:
         """Whether it is proved that no deal makes a formula true."""
-        if isinstance(formula, bool) or self._work > WORK:
+        if isinstance(formula, bool) or self.work_left < 0:
             return formula is False
         self._state_facts()
         self._solver.push()
@@ -123,7 +138,7 @@ class Prover:
     def _state_facts(self) -> None:
         self._solver.add(self.terms.facts[self._facts :])
         self._facts = len(self.terms.facts)
-        self._work += self._facts
+        self.work_left -= self._facts
 
     def _search(self, wanted: Iterable[Term], confirms: Confirms) -> Answer:
         wanted = [formula for formula in wanted if formula is not True]
@@ -146,9 +161,7 @@ class Prover:
             if found != self.terms.z3.sat:
                 return Answer(Verdict.UNDECIDED, why="the solver gave up at its limit of effort")
             model = self._solver.model()
-            witness = self.evaluate(self.deal.document(model))
-            if witness and confirms(witness):
-                self.witnesses.append(witness)
+            if witness := self._confirmed(model, confirms):
                 return Answer(Verdict.SHOWN, witness)
             mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
             if not mends:
@@ -162,6 +175,14 @@ class Prover:
                     return pinned
         return Answer(Verdict.UNDECIDED, why="it rests on arithmetic that is not linear")
 
+    def _confirmed(self, model: Any, confirms: Confirms) -> Witness | None:
+        """The deal of a model, if evaluating it confirms what the model says."""
+        witness = self.evaluate(self.deal.document(model))
+        is_confirmed = witness is not None and confirms(witness)
+        if witness:
+            (self.witnesses if is_confirmed else self.unconfirmed).append(witness)
+        return witness if is_confirmed else None
+
     def _find_pinned(self, pins: list[Term], formula: Term, confirms: Confirms) -> Answer | None:
         """Look where the free values were just put right: there arithmetic is linear."""
         self._solver.push()
@@ -171,9 +192,7 @@ class Prover:
                 if self._solver.check() != self.terms.z3.sat:
                     return None
                 model = self._solver.model()
-                witness = self.evaluate(self.deal.document(model))
-                if witness and confirms(witness):
-                    self.witnesses.append(witness)
+                if witness := self._confirmed(model, confirms):
                     return Answer(Verdict.SHOWN, witness)
                 mends = [mend for free in self.terms.free_in(formula) if (mend := free.mend(self.terms, model))]
                 if not mends:
@@ -187,14 +206,14 @@ class Prover:
 
     def plausible(self, formula: Term, answer: Answer, confirms: Confirms) -> Answer:
         """The same answer with a witness that looks like an everyday deal, as far as the formula allows."""
-        if answer.witness is None or isinstance(formula, bool):
+        if answer.witness is None:
             return answer
         wishes = self.deal.wishes()
         self._state_facts()
         self._solver.push()
         try:
             short = self.deal.short_lists()
-            self._solver.add([formula, *([] if isinstance(short, bool) else [short])])
+            self._solver.add([term for term in (formula, short) if not isinstance(term, bool)])
             while wishes and (found := self._solver.check(*wishes)) != self.terms.z3.sat:
                 refused = (
                     {term.get_id() for term in self._solver.unsat_core()} if found == self.terms.z3.unsat else set()

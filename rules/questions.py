@@ -12,6 +12,7 @@ from dealgate.rules.expressions import All, Arithmetic, Comparison, Expression, 
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.limit_reading import CLOSE_THE_GAP, gap_message
+from dealgate.rules.near_misses import near_miss
 from dealgate.rules.policy import Limit, Policy, Rule
 from dealgate.rules.proof import SPENT, Answer, Confirms, Prover, Verdict, Witness
 from dealgate.rules.reference import Result, Value
@@ -53,6 +54,8 @@ class Questions:
     def _all(self) -> Iterator[Remark]:
         for index, guarantee in enumerate(self.policy.guarantees):
             yield from self._guarantee(index, guarantee.never)
+        if self.policy.applies_to is not None:
+            yield from self._applies_to(self.policy.applies_to)
         for limit in self.policy.limits.values():
             yield from self._limit(limit)
         for index, rule in enumerate(self.policy.rules):
@@ -82,7 +85,15 @@ class Questions:
         seen = next((self._results[rule.id, result] for result in results if (rule.id, result) in self._results), None)
         if seen:
             return Answer(Verdict.SHOWN, seen)
-        return self._ask(self._result(rule, *results), lambda deal: deal.reckoning.results[rule.id] in results)
+
+        def confirms(deal: Witness) -> bool:
+            return deal.reckoning.results[rule.id] in results
+
+        answer = self._ask(self._result(rule, *results), confirms)
+        if answer.verdict is Verdict.UNDECIDED and answer.why != SPENT:
+            found = near_miss(self.prover, [rule.id], confirms)
+            return Answer(Verdict.SHOWN, found) if found else answer
+        return answer
 
     def _ask_row(self, limit: Limit, index: int) -> Answer:
         """Whether a row can give the limit; where every row counts, whether it can hold."""
@@ -236,6 +247,21 @@ class Questions:
             yield from self._contradictions(where, rule.mitigated_by.when)
 
     # Conditions and guarantees
+
+    def _applies_to(self, condition: Expression) -> Iterator[Remark]:
+        path: Path = ("applies_to",)
+        truth = self.prover.encoder.truth(condition)
+        if self.prover.is_impossible(truth.yes):
+            message = f"the policy answers for no deal: {expression_text(condition)} can never hold"
+            example = self._example(truth.no, _finds(condition, truth=False))
+            yield Remark(path, message, "Correct applies_to.", witness=example)
+        elif self.prover.is_impossible(truth.no):
+            message = (
+                "applies_to holds for every deal whose fields are known, and only makes the policy unsure of the others"
+            )
+            yield Remark(path, message, "Leave it out, or narrow it.", is_warning=True)
+        else:
+            yield from self._contradictions(path, condition)
 
     def _contradictions(self, path: Path, expression: Expression) -> Iterator[Remark]:
         """Parts that can never hold, of a condition that as a whole can."""

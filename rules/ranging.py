@@ -5,8 +5,9 @@ read off the evaluation. The answer holds every result that a rule has on the st
 that cannot but be broken on a stretch needs no second look anywhere on it, whatever the shape of the policy.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 from dealgate.rules.compiling import RATE_DENOMINATOR
@@ -84,11 +85,10 @@ class Moved(Protocol):
 
 @dataclass
 class Journey:
-    """One deal on its way along the lever: what stays put is worked out once."""
+    """One deal on its way along the lever; what stays put is worked out once and kept with its trace."""
 
     moved: Moved
     trace: Trace
-    standing: dict[int, Any] = field(default_factory=dict)
 
 
 class Leg:
@@ -164,7 +164,7 @@ class Ranging:
         key = id(expression)  # the policy keeps its tree, so no other expression can come to stand there
 
         def standing(leg: Leg) -> Any:
-            values = leg.journey.standing
+            values = leg.journey.trace.standing
             if key not in values:
                 values[key] = read(leg.journey.trace.value(expression))
             return values[key]
@@ -302,9 +302,28 @@ class Ranging:
                 return lambda leg: leg.stretch.payment(lent(leg), yearly(leg), term(leg))
             case Projected():
                 return self._projected(expression)
+            case Arithmetic("+" | "-"):
+                return self._total(expression)
             case Arithmetic(operator, left, right):
                 return _arithmetic(operator, self.number(left), self.number(right))
         return lambda leg: ANYTHING
+
+    def _total(self, node: Arithmetic) -> ReadsNumber:
+        """A chain of sums: what stands is added up once for a deal, however long the chain."""
+        terms = list(_terms(node))
+        standing = [(sign, term) for sign, term in terms if self._stands(term)]
+        moving = [(sign, self.number(term)) for sign, term in terms if not self._stands(term)]
+
+        def total(leg: Leg) -> Span | None:
+            values = leg.journey.trace.standing
+            if total not in values:
+                values[total] = _standing_total(leg.journey.trace, standing)
+            found: Span | None = values[total]
+            for sign, read in moving:
+                found = leg.stretch.sum(found, read(leg), sign)
+            return found
+
+        return total
 
     def _projected(self, node: Projected) -> ReadsNumber:
         operands = [self.number(part) for part in (node.amount, node.rate, node.months, node.value)]
@@ -436,14 +455,31 @@ def _first_known(reads: list[ReadsNumber]) -> ReadsNumber:
     return first_known
 
 
+def _terms(expression: Expression, sign: int = 1) -> Iterator[tuple[int, Expression]]:
+    """The terms of a chain of sums and differences, each with its sign."""
+    if isinstance(expression, Arithmetic) and expression.operator in {"+", "-"}:
+        yield from _terms(expression.left, sign)
+        yield from _terms(expression.right, sign if expression.operator == "+" else -sign)
+    else:
+        yield sign, expression
+
+
+def _standing_total(trace: Trace, terms: list[tuple[int, Expression]]) -> Span | None:
+    whole, rest = 0, Fraction(0)  # nearly all are cents, and integers add up far faster than fractions
+    for sign, term in terms:
+        value = trace.value(term)
+        if value is None:
+            return None
+        if value.denominator == 1:
+            whole += sign * value.numerator
+        else:
+            rest += sign * value
+    return as_span(whole + rest)
+
+
 def _arithmetic(operator: str, left: ReadsNumber, right: ReadsNumber) -> ReadsNumber:
-    match operator:
-        case "+":
-            return lambda leg: leg.stretch.sum(left(leg), right(leg))
-        case "-":
-            return lambda leg: leg.stretch.sum(left(leg), right(leg), -1)
-        case "*":
-            return lambda leg: leg.stretch.product(left(leg), right(leg))
+    if operator == "*":
+        return lambda leg: leg.stretch.product(left(leg), right(leg))
     return lambda leg: leg.stretch.quotient(left(leg), right(leg))
 
 

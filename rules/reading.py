@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
@@ -44,6 +43,7 @@ from dealgate.rules.policy import (
     definition_reads,
     in_order,
 )
+from dealgate.rules.scope_reading import check_own_fields, read_period
 from dealgate.rules.table_files import FindTable
 
 ENGINE_FAILURE = "ENGINE-FAILURE"
@@ -57,7 +57,10 @@ MOST_RULES, MOST_EXAMPLES = 5_000, 500
 """Each rule is compiled and proved on every deal, and each example is such a deal."""
 
 HEAD = ("policy", "version", "title", "effective_from", "rules")
-BODY = ("effective_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "guarantees", "examples")
+BODY = (
+    "effective_to", "time_zone", "applies_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "guarantees",
+    "examples",
+)  # fmt: skip
 
 
 def read_policy(
@@ -138,19 +141,14 @@ class _Reader:
         limits = {name: limit for name, node in limit_nodes.items() if (limit := reader.limit(name, node))}
         self._refuse_cycles(entries, {**measures, **limits})
         rules = self._rules(entries.get("rules"))
-        effective_from = self._date(entries.get("effective_from"), "effective_from")
-        effective_to = self._date(entries.get("effective_to"), "effective_to")
-        if effective_from and effective_to and effective_to <= effective_from:
-            self.report.add(
-                entries["effective_to"].place, "effective_to must be later than effective_from (it is exclusive)"
-            )
+        period = read_period(self.report, entries)
         head = {key: self._head(entries.get(key), key) for key in ("policy", "version", "title")}
         policy = Policy(
             name=head["policy"],
             version=head["version"],
             title=head["title"],
-            effective_from=effective_from or date.min,
-            effective_to=effective_to,
+            effective_from=period.effective_from,
+            effective_to=period.effective_to,
             on_unknown=self._on_unknown(entries.get("on_unknown")),
             collateral_value=self._collateral_value(entries.get("collateral_value")),
             measures=measures,
@@ -160,6 +158,8 @@ class _Reader:
             examples=self._examples(entries.get("examples"), self.scope.measures),
             file=self.report.file,
             guarantees=self._guarantees(entries.get("guarantees")),
+            applies_to=self._applies_to(entries.get("applies_to")),
+            time_zone=period.time_zone,
         )
         return None if self.report.problems else policy
 
@@ -218,17 +218,11 @@ class _Reader:
             self.report.add(node.place, f"{what} is one line of at most 200 characters")
         return text
 
-    def _date(self, node: Node | None, what: str) -> date | None:
-        if node is None:
-            return None
-        text = self.report.text(node, what)
-        try:
-            if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-                raise ValueError
-            return date.fromisoformat(text)
-        except ValueError:
-            self.report.add(node.place, f"{what} must be a day, written as 2026-11-01")
-            return None
+    def _applies_to(self, node: Node | None) -> Expression | None:
+        condition = self._expression(node, self.scope, Unit.BOOLEAN)
+        if isinstance(node, Scalar) and condition is not None:
+            check_own_fields(self.report, node, condition)
+        return condition
 
     def _on_unknown(self, node: Node | None) -> Outcome:
         if node is None:

@@ -1,13 +1,13 @@
 """The reference evaluator: the policy as one Python function in exact integers, written from the typed tree."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
-from dealgate.rules.compiling import Compiler, Slot, Source, any_unknown
-from dealgate.rules.fields import Facts, Unit
-from dealgate.rules.limit_compiling import write_by_all_rows
+from dealgate.rules.compiling import Compiler, Slot, Source, whole_cents
+from dealgate.rules.fields import Facts
+from dealgate.rules.limit_compiling import goes_by_words, write_limit, write_word_tables
 from dealgate.rules.policy import Limit, Measure, Policy, Rule
 
 
@@ -31,12 +31,51 @@ class Value(NamedTuple):
     row: int = -1
 
 
-class Reckoning(NamedTuple):
-    """What the reference concludes: measures, limits and results in the order of the policy's definitions and rules."""
+_value: Callable[[tuple[Any, int, int]], Value] = partial(tuple.__new__, Value)
+"""Faster than to call the class."""
 
-    measures: dict[str, Value]
-    limits: dict[str, Value]
-    results: dict[str, Result]
+
+class Names(NamedTuple):
+    """Where a reckoning keeps what: the place of each measure's numbers, of each limit's numbers and row; in the policy's order."""
+
+    measures: tuple[tuple[str, int], ...]
+    limits: tuple[tuple[str, int, int], ...]
+
+
+class Reckoning:
+    """What the reference concludes. `results` are in the order of the policy's rules.
+
+    `numbers` are numerators and denominators in turn, first those of `numbered(policy)`; `rows` are the limits' table rows. By name
+    they are read for evidence only, and most reckonings never are.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        results: dict[str, Result],
+        numbers: tuple[Any, ...],
+        rows: tuple[int, ...],
+    ) -> None:
+        self.names = names
+        self.results = results
+        self.numbers = numbers
+        self.rows = rows
+
+    @cached_property
+    def measures(self) -> Mapping[str, Value]:
+        numbers = self.numbers
+        return {name: _value((numbers[at], numbers[at + 1], -1)) for name, at in self.names.measures}
+
+    @cached_property
+    def limits(self) -> Mapping[str, Value]:
+        numbers, rows = self.numbers, self.rows
+        return {name: _value((numbers[at], numbers[at + 1], rows[row])) for name, at, row in self.names.limits}
+
+
+def numbered(policy: Policy) -> list[Measure | Limit]:
+    """The measures and limits that rules rest on, in the order of a reckoning's numbers; limits that go by words come last."""
+    read = [definition for definition in policy.definitions if definition.name in policy.read_by_rules]
+    return sorted(read, key=goes_by_words)
 
 
 def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> Callable[[Facts], Reckoning]:
@@ -46,92 +85,68 @@ def compile_reference(policy: Policy, *, only_what_rules_read: bool = False) -> 
     """
     source = Source("facts")
     compiler = Compiler(source, policy.collateral_value, policy.equity)
-    wanted = policy.read_by_rules if only_what_rules_read else {*policy.measures, *policy.limits}
-    definitions = [definition for definition in policy.definitions if definition.name in wanted]
-    for definition in definitions:
-        slot = _measure(compiler, definition) if isinstance(definition, Measure) else _limit(compiler, definition)
-        compiler.names[definition.name] = slot
+    read = numbered(policy)
+    tables = [one for one in read if goes_by_words(one)]
+    worked_out = read[: len(read) - len(tables)]
+    others = [] if only_what_rules_read else [one for one in policy.definitions if one.name not in policy.read_by_rules]
+    values, rows = write_word_tables(compiler, tables) if tables else ("()", "()")
+    written = {one.name for one in (*worked_out, *others)}
+    for definition in policy.definitions:
+        if definition.name in written:
+            compiler.names[definition.name] = _definition(compiler, definition)
+    results = _results(compiler, policy)
+    source.constants.update((result.name, result) for result in Result)
+    first, last = _parts(compiler, worked_out), _parts(compiler, others)
+    numbers, all_rows = f"({first[0]}*{values}, {last[0]})", f"({first[1]}*{rows}, {last[1]})"
+    function = source.build("reference", f"{results}, {numbers}, {all_rows}")
+    names = _names(policy, [*read, *others])
+    return lambda facts: Reckoning(names, *function(facts))
+
+
+def _parts(compiler: Compiler, definitions: Sequence[Measure | Limit]) -> tuple[str, str]:
+    """The numbers of some definitions, and the rows of the limits among them, as source text."""
+    slots = [compiler.names[definition.name] for definition in definitions]
+    rows = [f"row_{definition.name}, " for definition in definitions if isinstance(definition, Limit)]
+    return "".join(f"{slot.numerator}, {slot.denominator}, " for slot in slots), "".join(rows)
+
+
+def _names(policy: Policy, definitions: Sequence[Measure | Limit]) -> Names:
+    places = {definition.name: 2 * index for index, definition in enumerate(definitions)}
+    limits = [definition.name for definition in definitions if isinstance(definition, Limit)]
+    rows = {name: index for index, name in enumerate(limits)}
+    return Names(
+        tuple((name, places[name]) for name in policy.measures if name in places),
+        tuple((name, places[name], rows[name]) for name in policy.limits if name in places),
+    )
+
+
+def _definition(compiler: Compiler, definition: Measure | Limit) -> Slot:
+    if isinstance(definition, Limit):
+        return write_limit(compiler, definition)
+    return whole_cents(compiler.source, compiler.write(definition.formula), definition.unit)
+
+
+def _results(compiler: Compiler, policy: Policy) -> str:
+    """A dictionary of every rule's result, as source text."""
     rested_on = {name for rule in policy.rules for name in rule.rests_on()}
     judged = {rule.id: _rule(compiler, rule, rested_on) for layer in policy.layers for rule in layer}
-    results = {rule.id: judged[rule.id] for rule in policy.rules}
-    source.constants.update((result.name, result) for result in Result)
-    source.constants["value"] = partial(tuple.__new__, Value)  # faster than to call the class
-    function = source.build(
-        "reference",
-        f"{_values(compiler, policy.measures, wanted)}, {_values(compiler, policy.limits, wanted)}, {_dictionary(results)}",
-    )
-    return lambda facts: Reckoning(*function(facts))
-
-
-def _values(compiler: Compiler, definitions: Mapping[str, Measure | Limit], wanted: Container[str]) -> str:
-    return _dictionary(
-        {
-            name: f"value(({compiler.names[name].numerator}, {compiler.names[name].denominator}, "
-            f"{f'row_{name}' if isinstance(definition, Limit) else -1}))"
-            for name, definition in definitions.items()
-            if name in wanted
-        }
-    )
-
-
-def _dictionary(entries: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{name!r}: {value}" for name, value in entries.items()) + "}"
-
-
-def _whole_cents(source: Source, slot: Slot, unit: Unit) -> Slot:
-    """An amount of money is whole cents: what is shown is what is compared."""
-    if unit != Unit.MONEY or slot.denominator == "1":
-        return slot
-    return source.assign(f"half_up({slot.numerator}, {slot.denominator})", slot)
-
-
-def _measure(compiler: Compiler, measure: Measure) -> Slot:
-    return _whole_cents(compiler.source, compiler.write(measure.formula), measure.unit)
-
-
-def _limit(compiler: Compiler, limit: Limit) -> Slot:
-    """Hit policy `first`: the first true row gives the limit; an unknown row above it makes the limit unknown."""
-    source = compiler.source
-    conditions = [compiler.write(row.when) if row.when else None for row in limit.rows]
-    slots = [_whole_cents(source, compiler.write(row.limit), limit.unit) for row in limit.rows]
-    if limit.hit_policy != "first":
-        default = _whole_cents(source, compiler.write(limit.default.limit), limit.unit) if limit.default else None
-        return write_by_all_rows(source, limit, conditions, slots, default)
-    top, bottom, row_name = source.name(), source.name(), f"row_{limit.name}"
-    unknown = f"{top} = None; {bottom} = 1; {row_name} = -1"
-    source.add(
-        "while True:"
-    )  # rows stand beside each other: a chain of a thousand `elif` would be nested a thousand deep
-    source.depth += 1
-    for index, (condition, slot) in enumerate(zip(conditions, slots, strict=True)):
-        found = f"{top} = {slot.numerator}; {bottom} = {slot.denominator}; {row_name} = {index}"
-        if condition is None:
-            source.add(f"{found}; break")
-            break
-        source.add(f"if {condition.numerator}: {found}; break")
-        if condition.nullable:
-            source.add(f"if {condition.numerator} is None: {unknown}; break")
-    else:
-        source.add(f"{unknown}; break")
-    source.depth -= 1
-    integral = {slot.denominator for slot in slots} == {"1"}
-    return Slot(top, "1" if integral else bottom)
+    return "{" + ", ".join(f"{rule.id!r}: {judged[rule.id]}" for rule in policy.rules) + "}"
 
 
 def _rule(compiler: Compiler, rule: Rule, rested_on: set[str]) -> str:
     source = compiler.source
     applies = compiler.write(rule.applies) if rule.applies else None
-    require = compiler.write(rule.require)
+    test, unknown = compiler.condition(rule.require)
     when = compiler.write(rule.mitigated_by.when) if rule.mitigated_by else None
     name = source.name()
     broken = f"(MITIGATED if {when.numerator} is True else VIOLATED)" if when else "VIOLATED"
-    judged = f"PASS if {require.numerator} else {broken}"
-    if require.nullable:
-        judged = f"NOT_EVALUABLE if {any_unknown(require)} else {judged}"
+    judged = f"PASS if {test} else {broken}"
+    if unknown:
+        judged = f"NOT_EVALUABLE if {unknown} else {judged}"
     if applies:
         judged = f"NOT_APPLICABLE if not {applies.numerator} else {judged}"
         if applies.nullable:
-            judged = f"NOT_EVALUABLE if {any_unknown(applies)} else {judged}"
+            judged = f"NOT_EVALUABLE if {applies.numerator} is None else {judged}"
     source.add(f"{name} = {judged}")
     if rule.id in rested_on:
         truth = source.name()

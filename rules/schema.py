@@ -9,7 +9,7 @@ from typing import Any
 
 from dealgate.rules.deal import MAX_ITEMS, PartialDeal
 from dealgate.rules.limit_reading import AGGREGATES, HIT_POLICIES
-from dealgate.rules.policy import Outcome
+from dealgate.rules.policy import UTC, Outcome
 from dealgate.rules.reading import NAME, RULE_ID, shipped_curves, shipped_measures
 from dealgate.rules.reference import Result
 from dealgate.rules.table_files import MOST_ROWS
@@ -34,6 +34,8 @@ def policy_schema() -> Schema:
                 "title": _line("The title that people read."),
                 "effective_from": _day("The day from which the policy is effective, inclusive."),
                 "effective_to": _day("The day until which the policy is effective, exclusive."),
+                "time_zone": _line("The time zone of these days, such as America/Chicago.") | {"default": UTC},
+                "applies_to": _expression("The deals that the policy answers for, by their own fields."),
                 "on_unknown": _word(["refer", "decline"], "What a rule that cannot be judged leads to.", "refer"),
                 "collateral_value": _collateral_value(),
                 "equity": _equity(),

@@ -208,6 +208,7 @@ class Terms:
         self.facts: list[Term] = []
         self._sources: dict[int, tuple[Free | None, tuple[Term, ...]]] = {}
         self._products: dict[tuple[int, int], Product] = {}
+        self._named: dict[int, Term] = {}
         self._names = 0
 
     # Truths
@@ -235,6 +236,12 @@ class Terms:
     def implies(self, premise: Term, conclusion: Term) -> Term:
         return self.some((self.negated(premise), conclusion))
 
+    def alike(self, left: Term, right: Term) -> bool:
+        """Whether two truths are written the same."""
+        if isinstance(left, bool) or isinstance(right, bool):
+            return left is right
+        return bool(left.eq(right))
+
     def hold(self, fact: Term) -> None:
         if fact is not True:
             self.facts.append(fact)
@@ -244,13 +251,14 @@ class Terms:
         return self.z3.Bool(f"{name}!{self._names}", self.context)
 
     def named(self, truth: Term) -> Term:
-        """A name for a truth that many others rest on: each of them stays short."""
+        """A name for a truth that many others rest on: each of them stays short. One truth has one name."""
         if isinstance(truth, bool):
             return truth
-        name = self.flag("named")
-        self.facts.append(name == truth)
-        self._sources[name.get_id()] = None, (name, truth)
-        return name
+        if truth.get_id() not in self._named:
+            name = self._named[truth.get_id()] = self.flag("named")
+            self.facts.append(name == truth)
+            self._sources[name.get_id()] = None, (name, truth)
+        return self._named[truth.get_id()]
 
     # Whole numbers
 
@@ -311,6 +319,10 @@ class Terms:
         if not isinstance(value, int):
             terms = tuple(operand.term for operand in operands if not isinstance(operand.term, int))
             self._sources[value.get_id()] = free, (value, *terms)
+
+    def free_values(self) -> list[Free]:
+        """All that are left free, in the order in which they came into being."""
+        return [free for free, _ in self._sources.values() if free is not None]
 
     def free_in(self, formula: Term) -> list[Free]:
         """The free values that a formula rests on."""
@@ -399,10 +411,19 @@ class Terms:
 
     def projection(self, equity: Equity, reading: str, loan: Loan) -> tuple[Whole, Term]:
         """A reading of the equity projection, free within what every projection keeps, and when there is one."""
-        zero, most = constant(0), max(0, loan.amount.high)
-        months = min(LONGEST_TERM, max(0, loan.months.high))
+        most, months = max(0, loan.amount.high), min(LONGEST_TERM, max(0, loan.months.high))
         high = {"break_even": months, "deepest_shortfall": most}.get(reading, most + equity.disposal_cost.numerator)
         found = self.whole(reading, 0, high)
+        valid = self.projects(loan)
+        if found.constant is None:
+            self._leave_free(Projection(equity, reading, loan, found.term), found.term, loan)
+            for fact in self._projection_facts(equity, reading, loan, found):
+                self.hold(self.implies(valid, fact))
+        return found, valid
+
+    def projects(self, loan: Loan) -> Term:
+        """That there is a projection of a loan."""
+        zero = constant(0)
         tests = (
             (">", loan.amount, zero),
             (">", loan.value, zero),
@@ -411,12 +432,7 @@ class Terms:
             ("<=", loan.months, constant(LONGEST_TERM)),
             (">=", loan.after, zero),
         )
-        valid = self.every(self.compare(*test) for test in tests)
-        if found.constant is None:
-            self._leave_free(Projection(equity, reading, loan, found.term), found.term, loan)
-            for fact in self._projection_facts(equity, reading, loan, found):
-                self.hold(self.implies(valid, fact))
-        return found, valid
+        return self.every(self.compare(*test) for test in tests)
 
     def _projection_facts(self, equity: Equity, reading: str, loan: Loan, found: Whole) -> list[Term]:
         """The balance never grows: a level payment is at least the interest of the first month, also in rounded cents."""

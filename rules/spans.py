@@ -229,7 +229,7 @@ class Stretch:
         elif low < 0 < high:
             begins = high if operator in {"<=", "<"} else -low
             guess = self.first + (self.last - self.first) * begins // (high - low)
-            self.crossings |= {guess - GUESS_MARGIN, guess, guess + GUESS_MARGIN}
+            self.crossings |= {guess - GUESS_MARGIN, guess - 1, guess, guess + GUESS_MARGIN}
 
 
 def _sign(operator: str, low: int, high: int) -> int:

@@ -65,6 +65,7 @@ class Sweep:
         self.trace = trace
         self.missed = missed
         self.looks = 0
+        self.strides: dict[str, int] = {}
 
     # Along a number
 
@@ -101,9 +102,12 @@ class Sweep:
         return reached
 
     def _reach_of(self, journey: Journey, rule: str, change: int, held: int, most: int) -> int:
-        """Between `held`, where the proof holds, and where it fails: crossings the proof names are tried before halves."""
-        crossings = set[int]()
-        fails, probe = most + 1, most
+        """Between `held`, where the proof holds, and where it fails: crossings the proof names are tried before halves.
+
+        The first try is as far as the rule's last proof went: where proofs get tighter step by step, the next goes less far.
+        """
+        crossings, fails = set[int](), most + 1
+        probe = min(most, max(held + 1, change + self.strides.get(rule, most)))
         while fails - held > 1:
             leg = self._leg(journey, change, probe)
             if self.ranging.rule(rule)(leg) <= self.aim.bad[rule]:
@@ -112,7 +116,9 @@ class Sweep:
                 fails = probe
                 crossings |= leg.stretch.crossings
             crossings = {crossing for crossing in crossings if held < crossing < fails}
-            probe = min(crossings) if crossings and self.looks < MOST_LOOKS else (held + fails) // 2
+            halfway = most if fails > most else (held + fails) // 2
+            probe = min(crossings) if crossings and self.looks < MOST_LOOKS else halfway
+        self.strides[rule] = held - change
         return held
 
     def _surely_missed(self, journey: Journey, rule: str, first: int, last: int) -> bool:

@@ -61,6 +61,10 @@ class Trace:
         self.policy = policy
         self.facts = facts
         self.reckoning = reckoning
+        self.told: dict[object, Any] = {}
+        """What was put into words already, by whoever did it."""
+        self.standing: dict[object, Any] = {}
+        """What no lever moves, by whoever read it."""
         self._item: Mapping[str, Any] = {}
         self._missing_for_measure: dict[str, list[str]] = {}
         self._item_path = ""

@@ -110,7 +110,8 @@ def tiers_in_order(policy: Policy) -> list[str]:
 
 def expression_scalars(root: Node) -> Iterator[Scalar]:
     """Every expression of a document, where it stands."""
-    nodes: list[Node | None] = [_entry(measure, "formula") for measure in _values(_entry(root, "measures"))]
+    nodes: list[Node | None] = [_entry(root, "applies_to")]
+    nodes += [_entry(measure, "formula") for measure in _values(_entry(root, "measures"))]
     for limit in _values(_entry(root, "limits")):
         nodes.append(_entry(limit, "default"))
         for row in _items(_entry(limit, "rows")):

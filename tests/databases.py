@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from dealgate.adapters.database import open_database, upgrade_database
 from dealgate.migrations.guards import PLAIN, postgresql_function
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE
+from dealgate.migrations.roles import SEALER_SEQUENCES, SEQUENCES
 from dealgate.models import Base
 
 TABLES = tuple(Base.metadata.tables)
@@ -33,8 +34,10 @@ NOT_BY_SUBMITTING = {
     "dealgate_ledger_anchor",
     "dealgate_notice",
     "dealgate_legal_hold",
+    "dealgate_policy_step",
+    "dealgate_shadow_decision",
 }
-"""What only sealing, erasing, notices and holds write."""
+"""What only sealing, erasing, notices, holds, and the lives of policy versions write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""
@@ -108,6 +111,7 @@ EMPTYING = ";\n".join(
         *map(_yielding, REFUSING),
         *[f"DELETE FROM {table}" for table in TABLES],
         *map(postgresql_function, REFUSING),
+        *[f"ALTER SEQUENCE {sequence} RESTART" for sequence in (*SEQUENCES, *SEALER_SEQUENCES)],
         f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'",
     )
 )

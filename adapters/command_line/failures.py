@@ -1,4 +1,8 @@
-"""Exit codes: 1 for a policy that fails its tests; 2 for bad input or a bad policy, 3 for a failure inside, each problem named."""
+"""Exit codes.
+
+1 for a policy that fails its tests, or policies that differ; 2 for bad input or a bad policy, 3 for a failure inside, each problem
+named; 4 for what could be neither proved nor shown.
+"""
 
 import os
 import sys
@@ -12,8 +16,10 @@ from dealgate.rules.deal import DealError
 from dealgate.rules.document import PolicyError
 
 FAILED_EXAMPLES = 1
+DIFFERENT = 1
 BAD_INPUT = 2
 INTERNAL_FAILURE = 3
+UNDECIDED = 4
 
 
 def refuse(problems: Iterable[object]) -> NoReturn:

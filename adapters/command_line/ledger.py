@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,6 +195,21 @@ def check(
             print(f"{newer.origin} grew from {older.size} to {newer.size} entries: holds")
 
 
+@app.command()
+def receipt(
+    entry_id: Annotated[str, typer.Argument(metavar="ENTRY", help="As the receipt says; a decision's has its id.")],
+    leaf_hash: Annotated[str, typer.Argument(metavar="LEAF_HASH", help="As the receipt says, in hexadecimal.")],
+    db: DatabaseOption = DEFAULT,
+) -> None:
+    """Check that the ledger still has the very entry of a receipt, sealed or not."""
+    from dealgate.adapters.database import stored  # noqa: PLC0415
+    from dealgate.adapters.sealed_entries import check_receipt  # noqa: PLC0415
+
+    with ledger_exit_codes(), stored(db) as connection:
+        index = check_receipt(connection, entry_id, _hash(leaf_hash))
+        print(f"entry {entry_id}: holds, {'waits to be sealed' if index is None else f'sealed as leaf {index}'}")
+
+
 @app.command("rotate-key")
 def rotate_key(
     new: Annotated[Path, typer.Option("--new-key", metavar="FILE", help="The private key that takes over.")],
@@ -246,6 +262,12 @@ def _notes(files: list[Path] | None) -> list[bytes]:
     from dealgate.adapters.anchors.append_only_file import FileAnchor  # noqa: PLC0415
 
     return [note for file in files or () for note in FileAnchor(file).notes()]
+
+
+def _hash(text: str) -> bytes:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        refuse([f"a leaf hash has 64 hexadecimal digits, got {text!r}"])
+    return bytes.fromhex(text)
 
 
 def _read(path: Path) -> bytes:

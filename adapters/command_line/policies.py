@@ -2,14 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dealgate.adapters.command_line import policy_tests, policy_texts
+from dealgate.adapters.command_line import (
+    policy_comparison,
+    policy_programs,
+    policy_tests,
+    policy_texts,
+    policy_versions,
+)
 from dealgate.adapters.command_line.failures import BAD_INPUT, exit_codes
+from dealgate.adapters.command_line.witnesses import write_witnesses
 
 if TYPE_CHECKING:
     from dealgate.rules.document import Problem
@@ -17,9 +24,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Policy documents.", no_args_is_help=True)
 app.command("test")(policy_tests.run_tests)
+app.command()(policy_comparison.diff)
+app.command()(policy_programs.programs)
 app.command()(policy_texts.explain)
 app.command()(policy_texts.new)
 app.command()(policy_texts.schema)
+app.command()(policy_versions.add)
+app.command()(policy_versions.approve)
+app.command()(policy_versions.retire)
+app.command("list")(policy_versions.list_)
+app.command()(policy_versions.show)
+app.command("in-force")(policy_versions.in_force_)
+app.add_typer(policy_versions.shadow, name="shadow")
 
 
 @app.command()
@@ -41,7 +57,7 @@ def check(
         except PolicyError as error:
             found = Review(None, error.problems)
         if witnesses:
-            _write(witnesses, [*found.errors, *found.warnings])
+            write_witnesses(witnesses, _witnesses([*found.errors, *found.warnings]))
         if as_json:
             print(json.dumps(_document(file, found), ensure_ascii=False, indent=2))
         else:
@@ -77,16 +93,9 @@ def _document(file: str, found: "Review") -> dict[str, object]:
     }
 
 
-def _write(folder: Path, problems: "Iterable[Problem]") -> None:
-    """Each deal under the line of the document that it is about; several of one line are numbered."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seen: dict[str, int] = {}
-    for problem in problems:
-        if problem.witness:
-            name = str(problem.witness["deal_id"])
-            seen[name] = seen.get(name, 0) + 1
-            file = folder / (f"{name}.json" if seen[name] == 1 else f"{name}-{seen[name]}.json")
-            file.write_text(json.dumps(problem.witness, indent=2) + "\n", encoding="utf-8")
+def _witnesses(problems: "Iterable[Problem]") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each deal under the line of the document that it is about."""
+    return ((str(problem.witness["deal_id"]), problem.witness) for problem in problems if problem.witness)
 
 
 def _counted(number: int, word: str) -> str:

@@ -16,7 +16,7 @@ from alembic import op
 from dealgate.migrations import guards, partitions
 from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
 from dealgate.models.ledger import append_all, private_values
-from dealgate.models.projections import finding_columns
+from dealgate.models.projections import decision_columns, finding_columns
 from dealgate.rules.document import PolicyError
 from dealgate.rules.policy import Policy
 from dealgate.rules.privacy import PersonalParts, personal_parts
@@ -56,6 +56,18 @@ REMOVED: dict[str, dict[str, Any]] = {
 }
 ADDED = ("measured_value", "limit_value", "margin_value")
 
+COLUMNS_OVER_TIME = (
+    "break_even_month",
+    "peak_shortfall_cents",
+    "deficiency_at_12_months_cents",
+    "deficiency_at_24_months_cents",
+    "projected_deficiency_cents",
+)
+OVER_TIME = sa.text(
+    f"UPDATE dealgate_decision SET {', '.join(f'{name} = :{name}' for name in COLUMNS_OVER_TIME)} WHERE id = :id"
+)
+"""A database that was taken down below 0002 has lost these columns; the documents still tell them."""
+
 RECORDED = sa.text("""
 SELECT d.id, d.decision_id, d.deal_id, d.policy_sha256, d.decided_at, d.document AS decision, s.document AS deal,
   s.actor, s.idempotency_key
@@ -77,7 +89,7 @@ def upgrade() -> None:
     for table, columns in REMOVED.items():
         for name in columns:
             op.drop_column(table, name)
-    guards.install(connection)
+    guards.install(connection, revision)
 
 
 def downgrade() -> None:
@@ -86,7 +98,7 @@ def downgrade() -> None:
         raise RuntimeError(
             "the ledger is sealed: a sealed ledger is not undone. Keep this revision, or restore a backup"
         )
-    guards.remove(connection)
+    guards.remove(connection, revision)
     for table, columns in REMOVED.items():
         for name, kind in columns.items():
             default = "" if name in {"document", "document_sha256", "explanation"} else None
@@ -133,6 +145,8 @@ def _carry(connection: sa.Connection, row: Any, personal: PersonalParts, places:
         sa.text("UPDATE dealgate_deal SET entries = :entries WHERE deal_id = :deal"),
         {"entries": place.deal_seq, "deal": row.deal_id},
     )
+    told = decision_columns(content["decision"])
+    connection.execute(OVER_TIME, {"id": row.id, **{name: told.get(name) for name in COLUMNS_OVER_TIME}})
     for finding in content["decision"]["findings"]:
         columns = finding_columns(finding)
         connection.execute(

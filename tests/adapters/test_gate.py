@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.orm import Session
 
 from dealgate import Deal, DealError, Gate, Outcome, Policy, PolicyError
 from dealgate.adapters import gate as gate_module
 from dealgate.adapters.database import stored
 from dealgate.adapters.policies import PolicyDocument, load_policy
-from dealgate.models import IdempotencyConflictError, PolicyConflictError, find_decision, find_submission
+from dealgate.models import IdempotencyConflictError, LedgerBody, PolicyConflictError, find_decision, find_submission
+from dealgate.models.merkle import leaf_hash
 from tests.databases import NOTHING, count_rows
 from tests.models.samples import CLEAN, POLICY, a_deal, a_policy
 
@@ -41,6 +42,20 @@ def test_a_verdict_says_what_was_stored(database: Engine, policy: Policy) -> Non
     assert verdict.decision["decision_id"] == verdict.decision_id
     assert verdict.decision["policy"] == {"name": "sample", "version": "1", "sha256": policy.sha256}
     assert verdict.replayed is False
+
+
+def test_a_receipt_names_the_entry_that_the_ledger_has(database: Engine, policy: Policy) -> None:
+    gate = Gate(database, policy)
+    first, second = gate.submit(a_deal()), gate.submit(a_deal())
+    with database.connect() as connection:
+        batch = list(gate.submit_all([Deal.read(a_deal())] * 2, session=connection))
+        for place, verdict in enumerate([first, second, *batch], 1):
+            receipt = verdict.receipt
+            assert (receipt.entry_id, receipt.deal_seq) == (verdict.decision_id, place)
+            found = connection.execute(
+                select(LedgerBody.envelope).where(LedgerBody.entry == receipt.entry)
+            ).scalar_one()
+            assert leaf_hash(found) == receipt.leaf_hash
 
 
 def test_a_deal_is_given_as_a_document_or_as_a_deal(database: Engine, policy: Policy) -> None:

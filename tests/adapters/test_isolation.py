@@ -102,6 +102,47 @@ def test_a_crash_in_mid_evaluation_and_an_endless_loop_refer_and_record_their_de
     assert findings == 2
 
 
+FAULTY = """\
+import durable_rules_engine, os, signal
+
+def crash(handle, fact):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def spin(handle, fact):
+    while True:
+        pass
+
+durable_rules_engine.assert_fact = {fault}
+"""
+
+
+def test_a_worker_that_takes_a_sigsegv_and_one_that_spins_for_ever_refer_and_record_their_deals(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is planted in the workers' own start, so that it strikes between a fact and its answer, and burns the processor."""
+    start = tmp_path / "sitecustomize.py"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for fault, words in (("crash", "signal 11"), ("spin", "no answer from the engine's process within 250 ms")):
+        start.write_text(FAULTY.format(fault=fault))
+        workers(gate).close()
+        gate.compiled.engine = IsolatedEngine(gate.compiled.policy)
+        start.unlink()  # the workers that replace these are sound
+        failed = gate.submit(CLEAN | {"deal_id": f"D-{fault}"})
+        assert (failed.outcome, failed.decision["findings"][-1]["rule"]) == (Outcome.REFER, "ENGINE-FAILURE")
+        assert words in failed.decision["findings"][-1]["explanation"]
+        until_it_passes(gate)
+        assert gate.submit(CLEAN | {"deal_id": f"D-after-{fault}"}).outcome == Outcome.PASS
+
+    with gate.database.connect() as connection:  # type: ignore[union-attr]
+        stored = connection.execute(select(tables.Decision.deal_id, tables.Decision.outcome)).all()
+    assert [tuple(row) for row in stored] == [
+        ("D-crash", "refer"),
+        ("D-after-crash", "pass"),
+        ("D-spin", "refer"),
+        ("D-after-spin", "pass"),
+    ]
+
+
 def test_a_worker_that_died_while_idle_costs_no_deal(gate: Gate) -> None:
     victim = pids(gate)[0]
     os.kill(victim, signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 
 from dealgate import Policy
 from dealgate.adapters.command_line.policy_texts import starter
-from dealgate.adapters.explanation_pages import as_html, as_markdown
+from dealgate.adapters.explanation_pages import write_explanation
 from dealgate.adapters.policies import SHIPPED, check_policy, load_policy
 from dealgate.rules.coverage import coverage_of, try_examples
 from dealgate.rules.explaining import Grid, Heading, Points, explain, limit_grid
@@ -122,7 +122,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_beside_it(shipped: Policy) -> None:
-    page = Page(as_html(shipped))
+    page = Page(write_explanation(shipped, ".html"))
     assert page.open == []
     assert set(page.names) == {
         "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "h4", "p", "ul", "li", "table", "thead",
@@ -134,8 +134,8 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(shipped: Policy) -> None:
 
 
 def test_both_forms_hold_every_rule_limit_measure_and_example(shipped: Policy) -> None:
-    page = Page(as_html(shipped)).text
-    markdown = re.sub(r"\\(.)", r"\1", as_markdown(shipped))
+    page = Page(write_explanation(shipped, ".html")).text
+    markdown = re.sub(r"\\(.)", r"\1", write_explanation(shipped, ".md"))
     for text in (page, markdown):
         assert shipped.sha256 in text
         for rule in shipped.rules:
@@ -162,7 +162,7 @@ def test_a_rule_is_told_in_sentences() -> None:
 
 def test_what_is_not_both_is_told_in_brackets() -> None:
     """Without them the sentence would read as: A is not violated, and B is."""
-    text = as_markdown(load_policy("prime-auto").policy)
+    text = write_explanation(load_policy("prime-auto").policy, ".md")
     assert "it is not the case that (LTV-TOTAL is violated and NE-ROLLED is violated)" in text
 
 
@@ -217,11 +217,11 @@ def test_what_a_policy_says_is_never_markup() -> None:
     measure = {"unit": "count", "formula": "1", "title": HOSTILE, "meaning": HOSTILE, "source": HOSTILE}
     example = {"name": HOSTILE, "deal": {}, "expect": {}}
     policy = small(title=HOSTILE, rules=[rule], measures={"m": measure}, examples=[example])
-    page = Page(as_html(policy))
+    page = Page(write_explanation(policy, ".html"))
     assert "script" not in page.names
     assert page.open == []
     assert page.text.count(HOSTILE) == 8
-    markdown = as_markdown(policy)
+    markdown = write_explanation(policy, ".md")
     assert "<script>" not in markdown
     assert re.sub(r"\\(.)", r"\1", markdown).replace("&amp;", "&").count(HOSTILE) == 7
     columns = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("|")}
@@ -229,8 +229,8 @@ def test_what_a_policy_says_is_never_markup() -> None:
 
 
 def test_consumer_reports_are_named_rule_by_rule() -> None:
-    assert "No rule rests on a consumer report." in as_markdown(small())
-    text = as_markdown(load_policy("recreational").policy)
+    assert "No rule rests on a consumer report." in write_explanation(small(), ".md")
+    text = write_explanation(load_policy("recreational").policy, ".md")
     assert re.search(r"on a consumer report \(15 USC 1681m\(a\)\): LTV-TOTAL, NE-ROLLED, LAYERED\.", text)
 
 

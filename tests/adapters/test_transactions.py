@@ -92,7 +92,7 @@ def test_what_does_not_pass_is_not_tried_again(database: Engine) -> None:
 @pytest.mark.parametrize("key", [None, "K-1"])
 def test_a_commit_whose_answer_was_lost_is_not_done_again(database: Engine, key: str | None) -> None:
     """The transaction is committed, the connection breaks before the answer: the retry finds what the first attempt stored."""
-    lost = []
+    lost: list[object] = []
 
     @event.listens_for(database, "commit")
     def lose_the_answer(connection: Connection) -> None:
@@ -114,7 +114,7 @@ def test_a_server_that_throws_the_connection_out_costs_an_attempt_only(postgresq
     database = open_database(url)
     gate = Gate(database, a_policy())
     gate.submit(a_deal())
-    ended = []
+    ended: list[object] = []
 
     @event.listens_for(database, "begin")
     def end_it(connection: Connection) -> None:
@@ -153,7 +153,7 @@ def numbers(engine: Engine) -> list[int]:
 
 
 def test_waiting_writers_are_committed_together(file: Engine) -> None:
-    commits = []
+    commits: list[object] = []
     event.listen(file, "commit", commits.append)
     queue = queue_of(file)
     assert queue is not None

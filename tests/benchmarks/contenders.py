@@ -34,16 +34,20 @@ DEALGATE = "dealgate"
 UNREAD = "dealgate, evidence not read"
 TO_JSON = "dealgate, to the JSON decision"
 REFERENCE = "dealgate, reference alone"
+REFERENCE_ON_FACTS = "dealgate, reference on laid-out facts"
 BY_HAND = "Python by hand"
 BY_HAND_WITH_MEASURES = "Python by hand, measures too"
+MEASURES_BY_HAND = "Python by hand, measures alone"
 
 WHAT = {
     DEALGATE: "`CompiledPolicy.evaluate` and every finding's evidence: engine and reference, agreement, measures, sentences",
     UNREAD: "`CompiledPolicy.evaluate` alone: engine, reference, agreement, outcome; words are drawn from exact values when read",
     TO_JSON: "`evaluate`, `.document()` and `json.dumps`: what is printed and stored",
     REFERENCE: "`facts_of` and the compiled reference: measures, limits and every rule's result, no engine, no evidence",
+    REFERENCE_ON_FACTS: "the compiled reference on facts that are laid out already, as a search for cures asks it time and again",
     BY_HAND: "a function of plain `if`s on the finished facts: the floor",
     BY_HAND_WITH_MEASURES: "the same after computing the measures and looking up the limits from the deal",
+    MEASURES_BY_HAND: "the eleven measures from the deal and no rule at all",
 }
 
 
@@ -72,6 +76,7 @@ def dealgate_contenders(deals: Deals, workload: Workload) -> list[Contender]:
         Contender(UNREAD, compiled.evaluate, rotating, violated_findings),
         Contender(TO_JSON, to_json, rotating, _violated_in_json),
         Contender(REFERENCE, reference, rotating, _violated_results),
+        Contender(REFERENCE_ON_FACTS, compiled.reference, list(map(facts_of, rotating)), _violated_results),
     ]
 
 
@@ -96,9 +101,13 @@ def by_hand_contenders(deals: Deals, workload: Workload) -> list[Contender]:
     def from_the_deal(deal: Deal) -> list[str]:
         return check(workload.facts(measures_by_hand(deal)))
 
+    def judged(measured: PlainFacts) -> frozenset[str]:
+        return frozenset(check(workload.facts(measured)))
+
     return [
         Contender(BY_HAND, check, rotation(deals, workload), frozenset),
         Contender(BY_HAND_WITH_MEASURES, from_the_deal, deals.deals, frozenset),
+        Contender(MEASURES_BY_HAND, measures_by_hand, deals.deals, judged),
     ]
 
 

@@ -108,6 +108,9 @@ def _bars(small: Rounds) -> str:
             2.0,
         ),
         *_bar("reference alone: a fifth of untraced Zen", small, contenders.REFERENCE, untraced, 0.2),
+        *_bar(
+            "reference on laid-out facts: a fifth of untraced Zen", small, contenders.REFERENCE_ON_FACTS, untraced, 0.2
+        ),
     ]
     note = (
         f"At {SIZES[0]} rules. The design asks for an evaluation with all its evidence and does not say in which form, so both are held "
@@ -126,7 +129,10 @@ def _how_far(small: Rounds) -> str:
         f"{_shown(ratio(small, peers.DURABLE_MODULE, peers.ZEN_CELLS_TRACED))} times the traced table of one column. Plain "
         f"Python that computes the measures itself takes {_shown(ratio(small, contenders.BY_HAND_WITH_MEASURES, peers.ZEN))} "
         f"times the untraced Zen table, {_shown(ratio(small, contenders.BY_HAND_WITH_MEASURES, peers.ZEN_CELLS))} times the "
-        "untraced table of one column. What the traces tell differs: Zen's of the rows that matched (a table) or of every rule's "
+        "untraced table of one column; the measures alone, without one rule, take "
+        f"{_shown(ratio(small, contenders.MEASURES_BY_HAND, peers.ZEN))} and "
+        f"{_shown(ratio(small, contenders.MEASURES_BY_HAND, peers.ZEN_CELLS))}. Zen is given them. What the traces tell "
+        "differs: Zen's of the rows that matched (a table) or of every rule's "
         "truth (expressions), none of them of a margin, a reason or an unknown value."
     )
 

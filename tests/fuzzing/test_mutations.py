@@ -9,7 +9,8 @@ import pytest
 from dealgate import CompiledPolicy, Deal, Policy
 from dealgate.rules import conjunctions, engine
 from dealgate.rules.conjunctions import OPERATORS, Alternatives, Atoms, Conjunction, Literal, RuleConjunctions
-from dealgate.rules.reference import Result
+from dealgate.rules.fields import Facts
+from dealgate.rules.reference import Reckoning, Result
 from tests.fuzzing.random_policies import Author
 
 POLICIES, DEALS = 12, 25
@@ -45,6 +46,31 @@ def swap_two_margins(patch: pytest.MonkeyPatch) -> None:
         return lambda facts, reckoning: (*reversed(margins(facts, reckoning)[:2]), *margins(facts, reckoning)[2:])
 
     patch.setattr(engine, "compile_margins", swapped)
+
+
+def hand_numbers_over_one_place_off(patch: pytest.MonkeyPatch) -> None:
+    _with_numbers(patch, lambda numbers: (*numbers[1:], *numbers[:1]))
+
+
+def keep_the_numbers_of_an_earlier_deal(patch: pytest.MonkeyPatch) -> None:
+    kept: dict[int, tuple[Any, ...]] = {}
+    _with_numbers(patch, lambda numbers: kept.setdefault(len(numbers), numbers))
+
+
+def _with_numbers(patch: pytest.MonkeyPatch, change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
+    """The engine gets other numbers of the measures and limits than the reference judged by."""
+    compile_margins = conjunctions.compile_margins
+
+    def changed(policy: Policy, atoms: Atoms) -> Any:
+        margins = compile_margins(policy, atoms)
+
+        def of(facts: Facts, reckoning: Reckoning) -> tuple[int | None, ...]:
+            numbers = change(reckoning.numbers)
+            return margins(facts, Reckoning(reckoning.names, reckoning.results, numbers, reckoning.rows))
+
+        return of
+
+    patch.setattr(engine, "compile_margins", changed)
 
 
 def drop_the_last_shard(patch: pytest.MonkeyPatch) -> None:
@@ -115,6 +141,8 @@ BREAKS: Mapping[str, Break] = {
     "equal becomes different": operators({"==": ("$neq", "")}),
     "a false comparison lets the boundary in": operators({"<": ("$lt", "$gt")}),
     "two fields are swapped": swap_two_margins,
+    "numbers are handed over one place off": hand_numbers_over_one_place_off,
+    "the numbers of an earlier deal are kept": keep_the_numbers_of_an_earlier_deal,
     "a ruleset is dropped": drop_the_last_shard,
     "an alternative is dropped": drop_the_last_alternative,
     "negation is forgotten": forget_negation,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import open_database
+from dealgate.adapters.shadows import Look, record_looks
 from dealgate.migrations import guards
 from dealgate.migrations.guards import GUARDS, PLAIN, Trigger
 from dealgate.models import (
@@ -25,9 +26,10 @@ from dealgate.models import (
 )
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
+from dealgate.models.versions import add_version
 from tests.databases import Databases, count_rows
 from tests.models.erasing import give_leave, number_of
-from tests.models.samples import NOW, a_deal, submit
+from tests.models.samples import NOW, a_deal, compiled, submit
 
 LEAVE = "/deal/applicant/monthly_income"
 """What of the first decision may be erased."""
@@ -59,6 +61,10 @@ def fill(connection: Connection) -> list[Recorded]:
     connection.execute(insert(Notice), {"entry": notice, "deal_id": deal_id, "kind": "mail", "sent_at": NOW})
     hold = _entry(connection, "legal_hold", deal_id)
     connection.execute(insert(LegalHold), {"entry": hold, "deal_id": deal_id, "deal_seq": 5, "placed": True})
+    version = compiled().policy
+    add_version(connection, version, version.self_contained, NOW, actor="author")
+    look = Look(version.sha256, "pass", "refer", {})
+    record_looks(connection, made[0].decision_id, [look], NOW)
     return made
 
 

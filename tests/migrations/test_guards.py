@@ -200,9 +200,11 @@ def test_each_trigger_that_does_something_else_is_named(database: Engine) -> Non
 
 def test_guards_that_are_removed_and_installed_again_are_as_before(filled: Engine) -> None:
     with filled.connect() as connection:
-        guards.remove(connection)
+        for revision in ("0004", "0003"):
+            guards.remove(connection, revision)
         assert len(guards.problems(connection)) >= len(expected(connection))
-        guards.install(connection)
+        for revision in ("0003", "0004"):
+            guards.install(connection, revision)
         assert guards.problems(connection) == []
 
 

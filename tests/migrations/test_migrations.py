@@ -12,12 +12,15 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import upgrade_database
+from dealgate.migrations import guards
 from dealgate.migrations.partitions import is_partition
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
 from dealgate.models import Base, find_decision, find_submission
 from tests.databases import TABLES, count_rows
+from tests.migrations.filling import seal
 from tests.models.samples import a_deal, submit
+from tests.models.sound import assert_sound
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()]
 """The newest first."""
@@ -133,6 +136,88 @@ def test_rows_survive_the_way_down_to_every_earlier_revision_and_up_again(empty_
             assert differences(connection) == []
         kept = {table: number for table, number in count_rows(empty_database).items() if table in there}
         assert kept == {table: number for table, number in rows.items() if table in there}
+
+
+GUARDED_SINCE = "0003"
+
+
+def standing_guards(connection: Connection) -> set[str]:
+    """The triggers that stand on tables of ours."""
+    kind = "sqlite_master WHERE type = 'trigger' AND name"
+    if connection.dialect.name == "postgresql":
+        kind = "pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE relnamespace = current_schema()::regnamespace AND tgname"
+    column = "tgname" if connection.dialect.name == "postgresql" else "name"
+    return set(connection.execute(text(f"SELECT {column} FROM {kind} LIKE 'dealgate%'")).scalars())
+
+
+def assert_guarded_as_it_should_be(database: Engine) -> None:
+    """From the revision that brought the guards on they all stand and work; before it none does."""
+    with database.connect() as connection:
+        revision = current_revision(connection)
+        assert revision is not None
+        if revision < GUARDED_SINCE:
+            assert standing_guards(connection) == set()
+            return
+        to_come = {guard.table for guard in guards.GUARDS if guard.since > revision}
+        missing = [
+            problem for problem in guards.problems(connection) if problem.split(" on ")[1].split()[0] not in to_come
+        ]
+        assert missing == []
+        for guard in (guard for guard in guards.GUARDS if guard.since <= revision):
+            if connection.execute(text(f"SELECT count(*) FROM {guard.table}")).scalar():
+                savepoint = connection.begin_nested()
+                with pytest.raises(DBAPIError, match="keeps what was recorded"):
+                    connection.execute(text(f"DELETE FROM {guard.table}"))
+                savepoint.rollback()
+
+
+def test_after_every_revision_up_and_down_with_rows_in_place_the_expected_guards_stand(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    assert_guarded_as_it_should_be(empty_database)
+    for revision in REVISIONS[1:]:
+        with empty_database.begin() as connection:
+            downgrade(connection, revision)
+        assert_guarded_as_it_should_be(empty_database)
+    for revision in REVISIONS[-2::-1]:
+        with empty_database.begin() as connection:
+            upgrade(connection, revision)
+        assert_guarded_as_it_should_be(empty_database)
+    with empty_database.connect() as connection:
+        assert current_revision(connection) == HEAD
+        assert len(documents(connection)) == 3
+
+
+def test_what_was_recorded_before_the_ledger_is_carried_into_it_chained_and_hashed(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    with empty_database.begin() as connection:
+        before = documents(connection)
+        downgrade(connection, "0002")
+    upgrade_database(empty_database)
+    with empty_database.begin() as connection:
+        assert_sound(connection)
+        assert documents(connection) == before
+        kinds = "SELECT kind, count(*) FROM dealgate_ledger_entry GROUP BY kind ORDER BY kind"
+        assert [tuple(row) for row in connection.execute(text(kinds))] == [("decision", 3), ("policy_publication", 1)]
+        waiting = connection.execute(text("SELECT count(*) FROM dealgate_ledger_pending")).scalar_one()
+        assert waiting == 4
+        again = submit(connection, a_deal(deal_id="D-0", applicant__monthly_debt=None), key="K-0")
+        assert again.replayed
+        submit(connection, a_deal(deal_id="D-0"))
+        assert_sound(connection)
+
+
+def test_a_sealed_ledger_is_not_undone(empty_database: Engine) -> None:
+    upgrade_database(empty_database)
+    submit_some(empty_database)
+    with empty_database.begin() as connection:
+        seal(connection, connection.execute(text("SELECT min(id) FROM dealgate_ledger_entry")).scalar_one())
+    with pytest.raises(RuntimeError, match="a sealed ledger is not undone"), empty_database.begin() as connection:
+        downgrade(connection, "0002")
+    with empty_database.connect() as connection:
+        assert current_revision(connection) == HEAD
+    assert_guarded_as_it_should_be(empty_database)
 
 
 def test_an_upgrade_that_fails_half_way_leaves_the_database_as_it_was(empty_database: Engine) -> None:

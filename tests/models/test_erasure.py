@@ -126,12 +126,7 @@ def test_the_clock_of_retention_starts_with_the_last_notice(database: Engine) ->
         assert [one.deal_id for one in due(connection, LATER)] == ["D-OLD"]
         assert due(connection, START + timedelta(days=700)) == []
         assert due(connection, START + timedelta(days=400), months=12) == due(connection, LATER)
-    assert [one.notified_at for one in with_connection_due(database)] == [START]
-
-
-def with_connection_due(database: Engine) -> list[object]:
-    with database.connect() as connection:
-        return list(due(connection, LATER))
+        assert [one.notified_at for one in due(connection, LATER)] == [START]
 
 
 def test_a_purge_takes_out_everything_but_the_hashes_and_every_proof_stays_valid(database: Engine) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from dealgate import CompiledPolicy
-from dealgate.models import IdempotencyConflictError, find_by_key, find_decision
+from dealgate.models import IdempotencyConflictError, find_by_key, find_decision, find_submission
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
 from dealgate.rules.deal import Deal
@@ -95,6 +95,18 @@ def test_the_same_deal_written_in_another_order_of_fields_is_the_same_deal(datab
         again = submit(session, dict(reversed(a_deal().items())), key="K-1")
 
     assert again.decision_id == first.decision_id
+
+
+@pytest.mark.parametrize("number", [1.0, -0.0, 1e17, 3.623034659995294e16, 1e300, 0.1, 2**53 - 1, 10**17])
+def test_a_number_in_metadata_is_the_same_number_when_it_comes_again(database: Engine, number: float) -> None:
+    with Session(database) as session:
+        first = submit(session, a_deal(metadata={"n": number}), key="K-1")
+        assert submit(session, a_deal(metadata={"n": number}), key="K-1").receipt == first.receipt
+        found = find_submission(session, first.decision_id)
+        assert found is not None
+        assert submit(session, dict(found), key="K-1").receipt == first.receipt
+        with pytest.raises(IdempotencyConflictError):
+            submit(session, a_deal(metadata={"n": True}), key="K-1")
 
 
 def test_submissions_without_a_key_are_each_their_own(database: Engine) -> None:

@@ -250,7 +250,7 @@ GOOD = [
     ("term_months", 600),
     ("metadata", {}),
     ("metadata", {"any": ["thing", 1, None, True, {"deep": "er"}]}),
-    ("metadata", {"any": [2**53 - 1, -(2**53) + 1]}),
+    ("metadata", {"any": [2**53 - 1, -(2**53) + 1, 2**53, -(10**17), 1e300]}),
 ]
 
 BAD = [
@@ -316,8 +316,8 @@ BAD = [
     ("metadata", {"x": [float("inf")]}, "JSON cannot carry"),
     ("metadata", {"x": Decimal("1e400")}, "JSON cannot carry"),
     ("metadata", {"x": 10**5000}, "JSON cannot carry"),
-    ("metadata", {"x": [2**53]}, "JSON cannot carry"),
-    ("metadata", {"x": -(2**53)}, "JSON cannot carry"),
+    ("metadata", {"x": [2**53 + 1]}, "JSON cannot carry"),
+    ("metadata", {"x": -(2**53) - 1}, "JSON cannot carry"),
     ("metadata", {"x": "\ud800"}, "JSON cannot carry"),
     ("metadata", {"\udfff": 1}, "JSON cannot carry"),
 ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dealgate import Deal, DealError, Policy, Result
 from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.any_deal import COUNTS, ITEMS, AnyDeal, Item, Variable
-from dealgate.rules.encoding import Encoder, words_of
+from dealgate.rules.encoding import Encoder
 from dealgate.rules.expressions import LimitName, MeasureName
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
 from dealgate.rules.limit_encoding import TableEncoder
@@ -23,6 +23,7 @@ from dealgate.rules.quantities import Case, Logic, Quantity, single
 from dealgate.rules.reading import read_policy, shipped_measures
 from dealgate.rules.reference import Value, compile_reference
 from dealgate.rules.smt import Term, Terms, Whole, constant
+from dealgate.rules.vocabulary import words_of
 from tests.fuzzing.random_policies import Author
 from tests.rules import random_deals
 from tests.rules.test_agreement import BASES, HEAD, rules, tables

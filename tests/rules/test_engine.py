@@ -64,6 +64,17 @@ def test_three_hundred_rules_fire_exactly_where_they_are_broken(write_policy: Wr
     assert [rule for rule, result in results.items() if result == "violated"] == [f"R{n}" for n in range(150, 300)]
 
 
+@pytest.mark.parametrize("when", ['tier == "A"', "term_months > 3"])
+def test_rules_rest_on_hundreds_of_limits(when: str, write_policy: Write, small_deal: Build) -> None:
+    limits = {
+        f"limit_{n}": {"unit": "money", "rows": [{"when": when, "limit": f"${n}"}, {"limit": f"${n}.01"}]}
+        for n in range(9_850, 10_150)
+    }
+    text = write_policy(*(f"cash_price > {name}" for name in limits), limits=limits)
+    results = judged(text, small_deal(applicant={"tier": "B"}))
+    assert [rule for rule, result in results.items() if result == "violated"] == [f"R{n}" for n in range(150, 300)]
+
+
 def test_more_than_64_first_conditions_true_at_once_are_no_error_although_no_rule_fires(
     write_policy: Write, small_deal: Build
 ) -> None:

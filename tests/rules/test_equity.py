@@ -269,6 +269,14 @@ def test_a_deficiency_after_a_strange_month_is_zero_or_unknown(month: str) -> No
 # Real loans
 
 
+def test_a_vehicle_of_which_nothing_is_left_is_worth_nothing() -> None:
+    """Under a steep curve a very long loan outlives the last billionth of the value."""
+    steep = 'equity: {curve: {title: Steep, source: a test, retained: ["60%", "30%"]}}'
+    evaluation = evaluated(a_deal(term_months=600), steep)
+    assert evaluation.measures["break_even_month"]["value"] == 600
+    assert monthly_shares((Number(Unit.PERCENT, 3, 5), Number(Unit.PERCENT, 3, 10)), 50)[-1] == 0
+
+
 def test_level_payments_of_real_loans_lie_where_odd_first_periods_put_them() -> None:
     """7,572 loans of an SEC filing: the scheduled payment against the level payment, as docs/explanation states it."""
     with shared_file("data", "world_omni_2020.csv").open(encoding="utf-8") as file:

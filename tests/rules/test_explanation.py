@@ -163,6 +163,15 @@ def test_room_is_rounded_down_so_that_nobody_uses_a_cent_there_is_not(explain: E
     assert "$1,000.05 to spare" in finding["explanation"]
 
 
+@pytest.mark.parametrize(
+    ("require", "points"),
+    [("total_ltv == 125%", "-25.00"), ("total_ltv <= 75%", "-25.00"), ("total_ltv >= 75%", "25.00")],
+)
+def test_room_in_points_has_the_sign_of_the_room_in_money(require: str, points: str, explain: Explain) -> None:
+    finding = explain(require)
+    assert (finding["margin"].startswith("-"), finding["margin_points"]) == (points.startswith("-"), points)
+
+
 def test_half_a_hundredth_of_a_percent_shows_as_a_whole_one(explain: Explain) -> None:
     values = [{"basis": "kbb_trade_in", "amount": "20000.00"}]
     vehicle = {"condition": "used", "values": values}

@@ -15,7 +15,7 @@ from openpyxl import Workbook
 from dealgate import CompiledPolicy, Deal, Policy
 from dealgate.rules.cells import CellError, cell_condition
 from dealgate.rules.document import PolicyError
-from dealgate.rules.fields import Unit
+from dealgate.rules.fields import Unit, facts_of
 from dealgate.rules.table_files import MOST_ROWS, TableError
 from tests.rules.dmn_models import data, decision, document, output, table
 
@@ -122,6 +122,38 @@ def test_where_no_row_holds_the_default_stands_or_the_limit_is_unknown(stated: D
     assert limit_of(stated | rows | {"default": "$9"}, credit_score=300)[0] == "9.00"
     assert limit_of(stated | rows | {"default": "$9", "on_no_hit": "default"}, credit_score=300)[0] == "9.00"
     assert limit_of(stated | rows | {"on_no_hit": "unknown"}, credit_score=300) == (None, None, ["cap (no row holds)"])
+
+
+def test_a_table_that_goes_by_words_gives_every_deal_its_own_row_however_often_it_was_asked(
+    small_deal: Callable[..., Deal],
+) -> None:
+    """Its answers are remembered by all the words it reads; there are more combinations here than are kept."""
+    rows = [
+        {"when": 'tier == "A" and condition == "new"', "limit": "$10"},
+        {"when": "first_time_buyer", "limit": "$20"},
+        {"when": 'dealer_id in ["D-7", "D-8"] or tier != "A"', "limit": "$30"},
+    ]
+    compiled = CompiledPolicy(policy({"by_words": {"unit": "money", "rows": rows, "on_no_hit": "unknown"}}))
+    pick = Random(7)
+    for _ in range(4_000):
+        tier, first = pick.choice(["A", "B", "Z", None]), pick.choice([True, False, None])
+        dealer, condition = f"D-{pick.randrange(500)}", pick.choice(["new", "used"])
+        applicant = {"tier": tier, "first_time_buyer": first}
+        deal = small_deal(dealer_id=dealer, vehicle={"condition": condition}, applicant=applicant)
+        found = compiled.reference(facts_of(deal)).limits["by_words"]
+        assert found == _by_words(tier, first, dealer, condition), (tier, first, dealer, condition)
+
+
+def _by_words(tier: str | None, first: bool | None, dealer: str, condition: str) -> tuple[int | None, int, int]:
+    if condition == "new" and tier == "A":
+        return 1_000, 1, 0
+    if (condition == "new" and tier is None) or first is None:
+        return None, 1, -1
+    if first:
+        return 2_000, 1, 1
+    if dealer in {"D-7", "D-8"} or (tier is not None and tier != "A"):
+        return 3_000, 1, 2
+    return None, 1, -1
 
 
 def test_any_wants_the_same_limit_from_every_row_that_holds() -> None:

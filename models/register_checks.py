@@ -1,0 +1,223 @@
+"""The rows that are about many entries: heads of deals, erasures, notices, holds, policy versions; and rows of no entry at all."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, ForeignKey, Select, and_, case, func, select
+
+from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
+from dealgate.models.recording import DECISION, SUBMISSION
+from dealgate.models.recording import VERSION as POLICY_VERSION
+from dealgate.models.tables import Base
+from dealgate.models.verification import Report, compare
+from dealgate.models.versions import STEP
+from dealgate.rules.decision import moment
+
+
+def check_registers(connection: Connection, report: Report) -> None:
+    checks: tuple[tuple[str, Callable[[Connection, Report], None]], ...] = (
+        ("chain", _check_heads),
+        ("stray", _check_strays),
+        ("erasure", _check_erasures),
+        ("notice", _check_notices),
+        ("legal hold", _check_holds),
+        ("policy", _check_policies),
+        ("policy step", _check_steps),
+    )
+    for what, check in checks:
+        with report.reading(what, what):
+            check(connection, report)
+
+
+def _check_heads(connection: Connection, report: Report) -> None:
+    """The head of each deal against the end of its chain: an entry cut off the end would leave it without a next."""
+    last, latest = ENTRY.alias("last"), ENTRY.alias("latest")
+    counted = (
+        select(
+            ENTRY.c.deal_id,
+            func.count().label("entries"),
+            func.count(case((ENTRY.c.kind == "decision", 1))).label("submissions"),
+            func.max(case((ENTRY.c.kind == "decision", ENTRY.c.deal_seq))).label("decided"),
+        )
+        .group_by(ENTRY.c.deal_id)
+        .subquery()
+    )
+    statement = (
+        select(
+            DEAL,
+            last.c.leaf_hash,
+            counted.c.entries.label("counted"),
+            counted.c.submissions.label("decisions"),
+            latest.c.entry_id.label("latest"),
+            DECISION.c.outcome.label("latest_outcome"),
+        )
+        .outerjoin(last, and_(last.c.deal_id == DEAL.c.deal_id, last.c.deal_seq == DEAL.c.entries))
+        .outerjoin(counted, counted.c.deal_id == DEAL.c.deal_id)
+        .outerjoin(latest, and_(latest.c.deal_id == DEAL.c.deal_id, latest.c.deal_seq == counted.c.decided))
+        .outerjoin(DECISION, DECISION.c.decision_id == latest.c.entry_id)
+    )
+    for row in connection.execute(statement):
+        _check_head(report, row)
+
+
+def _check_head(report: Report, row: Any) -> None:
+    where = f"deal {row.deal_id}"
+    if row.leaf_hash is None or row.leaf_hash != row.head:
+        got = row.leaf_hash.hex() if row.leaf_hash else "none"
+        report.flaw("chain", f"entry {row.entries} of {where}, its last", (row.head or b"").hex(), got)
+    compare(report, "chain", f"entries of {where}", row.entries, row.counted)
+    compare(report, "chain", f"submissions of {where}", row.decisions, row.submissions)
+    compare(report, "chain", f"last decision of {where}", row.latest, row.decision_id)
+    if row.latest_outcome is not None:  # of a purged deal, no envelope is left that tells it
+        compare(report, "chain", f"outcome of {where}", row.latest_outcome, row.outcome)
+
+
+def _check_strays(connection: Connection, report: Report) -> None:
+    """Rows that refer to something that is not there."""
+    undecided = select(SUBMISSION.c.id).outerjoin(DECISION, DECISION.c.submission_id == SUBMISSION.c.id)
+    for number in connection.execute(undecided.where(DECISION.c.id.is_(None))).scalars():
+        report.flaw("projection", f"submission {number}", "a decision about it", "none")
+    orphans = select(DECISION.c.decision_id).outerjoin(ENTRY, ENTRY.c.entry_id == DECISION.c.decision_id)
+    for decision_id in connection.execute(orphans.where(ENTRY.c.id.is_(None))).scalars():
+        report.flaw("projection", f"decision {decision_id}", "an entry of the ledger", "none")
+    for (source, column, target), missing in UNANSWERED.items():
+        for value in connection.execute(missing).scalars():
+            report.flaw("stray", f"{column} {value} of {source}", f"a row of {target}", "none")
+
+
+def _unanswered(key: ForeignKey) -> Select[Any]:
+    """The values of a reference that nothing answers to."""
+    there = key.column.table.alias("there")
+    answer = there.c[key.column.name]
+    joined = select(key.parent).outerjoin(there, answer == key.parent)
+    return joined.where(key.parent.is_not(None), answer.is_(None)).distinct()
+
+
+UNANSWERED = {
+    (source.name, key.parent.name, key.column.table.name): _unanswered(key)
+    for source in Base.metadata.sorted_tables
+    for key in source.foreign_keys
+}
+"""By table, column and the table that it refers to."""
+
+
+def _told(connection: Connection, kind: str, part: str = "") -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """The entries of a kind whose envelopes are still there, with what they tell in the part that is named for it."""
+    statement = select(ENTRY, BODY.c.envelope).join(BODY, BODY_OF_ENTRY)
+    rows = connection.execute(statement.where(ENTRY.c.kind == kind).order_by(ENTRY.c.id))
+    return ((row, json.loads(row.envelope)[part or kind]) for row in rows)
+
+
+def _purged(connection: Connection) -> frozenset[int]:
+    return frozenset(connection.execute(select(ERASURE.c.erased).where(ERASURE.c.path == ALL_OF_IT)).scalars())
+
+
+def _check_erasures(connection: Connection, report: Report) -> None:
+    """Each leave to erase is what the entry that it names says of itself."""
+    statement = select(ENTRY.c.entry_id, ERASURE.c.path, ERASURE.c.entry).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
+    given = defaultdict[int, list[tuple[str, str]]](list)
+    for row in connection.execute(statement):
+        given[row.entry].append((row.entry_id, row.path))
+    for entry, told in _told(connection, "redaction"):
+        expected = sorted((told["entry_id"], path) for path in told["paths"])
+        compare(report, "erasure", f"entry {entry.entry_id}", expected, sorted(given.pop(entry.id, [])))
+    for entry, told in _told(connection, "retention_purge"):
+        taken = given.pop(entry.id, [])
+        compare(report, "erasure", f"paths of entry {entry.entry_id}", {ALL_OF_IT}, {path for _, path in taken})
+        hashed = entries_hash([entry_id for entry_id, _ in taken])
+        compare(report, "erasure", f"entry {entry.entry_id}", told["entries_sha256"], hashed)
+    for number in given.keys() - _purged(connection):
+        report.flaw("erasure", f"entry number {number}", "an entry that gives leave to erase", "another, or none")
+
+
+def _check_notices(connection: Connection, report: Report) -> None:
+    expected = {entry.id: (entry.deal_id, told["kind"], told["sent_at"]) for entry, told in _told(connection, "notice")}
+    there = {row.entry: (row.deal_id, row.kind, moment(row.sent_at)) for row in connection.execute(select(NOTICE))}
+    _compare_register(connection, report, "notice", expected, there)
+
+
+def _check_holds(connection: Connection, report: Report) -> None:
+    expected = {
+        entry.id: (entry.deal_id, entry.deal_seq, told["placed"]) for entry, told in _told(connection, "legal_hold")
+    }
+    there = {row.entry: (row.deal_id, row.deal_seq, row.placed) for row in connection.execute(select(HOLD))}
+    _compare_register(connection, report, "legal hold", expected, there)
+
+
+def _check_steps(connection: Connection, report: Report) -> None:
+    """What became of policy versions, and who said so."""
+    expected = {
+        entry.id: (
+            *(told[name] for name in ("sha256", "step", "starts_at", "ends_at", "share")),
+            entry.actor,
+            moment(entry.recorded_at),
+        )
+        for entry, told in _told(connection, "policy_step", "policy")
+    }
+    there = {
+        row.entry: (
+            *(row.sha256, row.step, _moment(row.starts_at), _moment(row.ends_at), row.share),
+            row.actor,
+            moment(row.recorded_at),
+        )
+        for row in connection.execute(select(STEP))
+    }
+    _compare_register(connection, report, "policy step", expected, there)
+
+
+def _moment(at: datetime | None) -> str | None:
+    return moment(at) if at else None
+
+
+def _compare_register(
+    connection: Connection, report: Report, what: str, expected: Mapping[int, Any], there: Mapping[int, Any]
+) -> None:
+    purged = _purged(connection)
+    for number in sorted((expected.keys() | there.keys()) - (purged - expected.keys())):
+        compare(report, what, f"{what} of entry number {number}", expected.get(number), there.get(number))
+
+
+def _check_policies(connection: Connection, report: Report) -> None:
+    """The text of every policy version against the entry of its publication."""
+    told = {one["sha256"]: (row, one) for row, one in _told(connection, "policy_publication", "policy")}
+    for version in connection.execute(select(POLICY_VERSION)).all():
+        where = f"policy {version.name} {version.version}"
+        compare(report, "policy", f"content of {where}", version.sha256, _sha256(version.content))
+        row, entry = told.pop(version.sha256, (None, None))
+        if row is None or entry is None:
+            report.flaw("policy", where, "an entry of its publication", "none")
+            continue
+        content = json.loads(version.content)
+        expected = {
+            "name": entry["name"],
+            "version": entry["version"],
+            "title": content["title"],
+            "effective_from": content["effective_from"],
+            "effective_to": content.get("effective_to"),
+            "recorded_at": moment(row.recorded_at),
+            "document": entry["document_sha256"],
+        }
+        compare(report, "policy", where, expected, _shown_version(version))
+    for _, entry in told.values():
+        report.flaw("policy", f"policy {entry['name']} {entry['version']}", f"its text, {entry['sha256']}", "none")
+
+
+def _shown_version(version: Any) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "title": version.title,
+        "effective_from": version.effective_from.isoformat(),
+        "effective_to": version.effective_to.isoformat() if version.effective_to else None,
+        "recorded_at": moment(version.recorded_at),
+        "document": _sha256(version.document),
+    }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""A ledger in which everything has happened that can: decisions, notices, holds, erasures, a new key, a restore, anchors."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Engine, insert
+
+from dealgate.adapters.sealer import ANCHOR
+from dealgate.models.erasure import hold, purge, record_notice, redact
+from dealgate.models.policy_tables import ShadowDecision
+from dealgate.models.sealing import rotate
+from dealgate.models.signing import Ed25519Signer
+from dealgate.models.versions import add_version, approve_version
+from tests.models.ledgers import START, a_signer, seal_all, submit_deals
+from tests.models.samples import a_deal, a_policy, submit
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Eventful(NamedTuple):
+    """The key that signs now, the notes that were kept outside, and the decisions by what became of them."""
+
+    signer: Ed25519Signer
+    notes: list[bytes]
+    sealed: list[str]
+    redacted: str
+    purged: list[str]
+    waiting: list[str]
+
+
+def eventful(database: Engine) -> Eventful:
+    first, signer = a_signer(), a_signer()
+    with database.begin() as connection:
+        purged = [submit(connection, a_deal(deal_id="D-OLD"), now=LONG_AGO, key="K-OLD").decision_id]
+        record_notice(connection, "D-OLD", "approval", LONG_AGO, LONG_AGO, actor="los")
+        sealed = [
+            submit(connection, a_deal(deal_id=f"D-{number % 2}", applicant__monthly_debt=None), actor="los").decision_id
+            for number in range(4)
+        ]
+        add_version(connection, a_policy(), a_policy().self_contained, START, actor="ann")
+        approve_version(connection, a_policy(), START, actor="ben")
+        shadow = {"decision_id": sealed[0], "sha256": a_policy().sha256, "recorded_at": START, "live_outcome": "refer"}
+        connection.execute(insert(ShadowDecision), shadow | {"outcome": "flag", "flips": "{}"})
+    notes = [_note(database, first)]
+    with database.begin() as connection:
+        record_notice(connection, "D-0", "adverse_action", START, START + timedelta(hours=1), actor="los")
+        hold(connection, "D-1", "a lawsuit", START, actor="counsel")
+        redact(connection, sealed[0], ["/deal/vehicle/vin"], "asked by the applicant", START, actor="privacy")
+        assert purge(connection, START, actor="records") is not None
+    with database.begin() as connection:
+        notes.append(rotate(connection, first, signer, START).note)
+        size = int(notes[-1].split(b"\n")[1])
+        row = {"size": size, "sink": "file:/anchors", "receipt": b"offset 0\n", "anchored_at": START}
+        connection.execute(insert(ANCHOR), row)
+    waiting = submit_deals(database, 1, first=2)
+    notes.append(_note(database, signer))
+    waiting = submit_deals(database, 2, first=3, deals=4)
+    return Eventful(signer, notes, sealed, sealed[0], purged, waiting)
+
+
+def _note(database: Engine, signer: Ed25519Signer) -> bytes:
+    sealed = seal_all(database, signer)
+    assert sealed is not None
+    return sealed.note

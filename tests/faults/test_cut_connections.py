@@ -1,0 +1,90 @@
+"""T5: the connection to PostgreSQL is cut after any byte of a submission, either way, and the deal is decided once."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from dealgate import Gate
+from dealgate.adapters import transactions
+from dealgate.adapters.database import open_database
+from tests.databases import PostgreSQL
+from tests.faults.efforts import efforts
+from tests.faults.proxies import Way, Wire, wire
+from tests.models.ledgers import a_signer, seal_all, verified
+from tests.models.samples import MINIMAL, a_policy
+
+DECISIONS = text(
+    "SELECT count(*), count(DISTINCT idempotency_key) FROM dealgate_ledger_entry WHERE idempotency_key IS NOT NULL"
+)
+
+
+@pytest.fixture
+def database_url(postgresql: PostgreSQL) -> Iterator[str]:
+    url = postgresql.ready()
+    yield url
+    postgresql.give_back(url)
+
+
+@pytest.fixture
+def cable(database_url: str) -> Iterator[Wire]:
+    folder = make_url(database_url).query["host"]
+    with wire(f"{folder}/.s.PGSQL.5432") as made:
+        yield made
+
+
+@pytest.fixture
+def far(database_url: str, cable: Wire) -> Iterator[Engine]:
+    """The database, at the other end of the wire."""
+    there = make_url(database_url).difference_update_query(["host"]).set(host="127.0.0.1", port=cable.port)
+    engine = open_database(
+        there.update_query_dict({"sslmode": "disable", "gssencmode": "disable"}).render_as_string(hide_password=False)
+    )
+    yield engine
+    engine.dispose()
+
+
+def length(cable: Wire, gate: Gate, number: int) -> dict[str, int]:
+    """Bytes of one submission each way, on a connection that stood idle."""
+    cable.count()
+    gate.submit(MINIMAL | {"deal_id": "D-1"}, idempotency_key=f"COUNTED-{number}")
+    return dict(cable.passed)
+
+
+def cuts(lengths: dict[str, int], effort: int | None, chance: Random) -> list[tuple[Way, int]]:
+    every: list[tuple[Way, int]] = [("up", at) for at in range(lengths["up"])]
+    every += [("down", at) for at in range(lengths["down"])]
+    return every if effort is None else chance.sample(every, effort)
+
+
+@efforts(15, None)
+def test_a_connection_cut_at_any_byte_of_a_submission_leaves_one_decision(
+    database_url: str,
+    cable: Wire,
+    far: Engine,
+    effort: int | None,
+    chance: Random,
+    figures: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transactions, "FIRST_PAUSE", 0.002)
+    gate, near = Gate(far, a_policy()), open_database(database_url)
+    lengths = [length(cable, gate, number) for number in range(3)]
+    tried = cuts(lengths[-1], effort, chance)
+    unknown = cut = 0
+    for number, (way, after) in enumerate(tried):
+        cable.cut(way, after)
+        verdict = gate.submit(MINIMAL | {"deal_id": f"D-{number % 3}"}, idempotency_key=f"K-{number}")
+        cut += cable.was_cut
+        unknown += verdict.replayed
+    with near.connect() as connection:
+        assert tuple(connection.execute(DECISIONS).one()) == (len(tried) + len(lengths),) * 2
+    assert cut >= 0.9 * len(tried)
+    signer = a_signer()
+    seal_all(near, signer)
+    assert verified(near, signer.key).flaws == []
+    near.dispose()
+    figures(
+        f"{lengths[-1]} bytes; {cut} cuts, each left one decision; {unknown} had been committed before the caller knew"
+    )

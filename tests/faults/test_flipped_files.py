@@ -1,0 +1,143 @@
+"""T1b, T1c: bits of the database's own files are flipped. Nothing is read otherwise than it was written without being told."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from dealgate.adapters.database import open_database
+from dealgate.models.signing import VerifierKey
+from dealgate.models.verification import Flaw
+from tests.databases import TABLES, SqliteFiles
+from tests.faults.clusters import AMCHECK, Cluster
+from tests.faults.efforts import efforts
+from tests.faults.eventful import eventful
+from tests.models.ledgers import a_signer, seal_all, submit_deals, verified
+
+
+def content(path: Path) -> list[object] | None:
+    """All that can be read of a database; None where not all of it can."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+            rows = [
+                connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid").fetchall() for table in TABLES
+            ]
+            return [schema, rows]
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+def kinds(flaws: list[Flaw]) -> str:
+    """Which of the two saw it: the ledger's own checks or the database's."""
+    own = any(flaw.what != "database" for flaw in flaws)
+    database = any(flaw.what == "database" for flaw in flaws)
+    return {(True, True): "both", (True, False): "the ledger's checks", (False, True): "integrity_check"}[own, database]
+
+
+@efforts(25, 4_000)
+def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
+    tmp_path: Path, effort: int, chance: Random, figures: Callable[[str], None]
+) -> None:
+    path = Path(SqliteFiles(tmp_path).ready().removeprefix("sqlite:///"))
+    database = open_database(f"sqlite:///{path}")
+    ledger = eventful(database)
+    database.dispose()
+    whole, before = path.read_bytes(), content(path)
+    assert before is not None
+    counts, silent = Counter[str](), []
+    for _ in range(effort):
+        place, bit = chance.randrange(len(whole)), chance.randrange(8)
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << bit
+        path.write_bytes(damaged)
+        found = found_in(path, ledger.signer.key, ledger.notes)
+        if found:
+            counts[kinds(found)] += 1
+        elif content(path) == before:
+            counts["nothing changed"] += 1
+        else:
+            silent.append((place, bit))
+    assert silent == []
+    figures(f"{effort} bits of {len(whole)} bytes flipped, silent 0; seen by {dict(counts)}")
+
+
+def found_in(path: Path, key: VerifierKey, notes: list[bytes]) -> list[Flaw]:
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+    database = open_database(f"sqlite:///{path}")
+    try:
+        return verified(database, key, anchored=notes).flaws
+    except DBAPIError as error:  # it cannot even be opened
+        return [Flaw("database", str(path), "", "a database", str(error))]
+    finally:
+        database.dispose()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    if AMCHECK is None:
+        pytest.skip("no PostgreSQL server with the extension amcheck in /usr/lib/postgresql: apt install postgresql")
+    with Cluster.started(AMCHECK) as made:
+        yield made
+
+
+INDEXES = text("""
+SELECT pg_relation_filepath(i.indexrelid) FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid
+WHERE t.relname IN ('dealgate_ledger_entry', 'dealgate_ledger_leaf', 'dealgate_deal') AND t.relnamespace = 'public'::regnamespace
+ORDER BY 1
+""")
+PAGE, ITEMS = 8192, 24
+
+
+@pytest.mark.faults
+def test_a_damaged_index_of_postgresql_is_told_by_amcheck(
+    cluster: Cluster, chance: Random, figures: Callable[[str], None]
+) -> None:
+    """An index that lost an entry finds no key any more: nothing in the tables is wrong, and yet a key would be used twice."""
+    signer = a_signer()
+    database = open_database(cluster.new_database())
+    submit_deals(database, 30, deals=10)
+    seal_all(database, signer)
+    with database.connect() as connection:
+        connection.exec_driver_sql("CREATE EXTENSION amcheck")
+        connection.commit()
+        files = [cluster.folder / name for name in connection.execute(INDEXES).scalars()]
+    assert verified(database, signer.key).flaws == []
+    seen = Counter[bool]()
+    for _ in range(12):
+        file = chance.choice(files)
+        database.dispose()
+        cluster.stop()
+        whole = file.read_bytes()
+        file.write_bytes(damaged_index(whole, chance))
+        cluster.start()
+        found = verified(database, signer.key).flaws
+        assert {flaw.what for flaw in found} == {"database"}, file
+        seen[bool(found)] += 1
+        database.dispose()
+        cluster.stop()
+        file.write_bytes(whole)
+        cluster.start()
+    database.dispose()
+    figures(f"{sum(seen.values())} indexes damaged, {seen[True]} told")
+
+
+def damaged_index(whole: bytes, chance: Random) -> bytes:
+    """One line pointer of the first leaf page less, as a lost write would leave it."""
+    damaged = bytearray(whole)
+    page = PAGE  # page 0 is the meta page
+    lower = int.from_bytes(damaged[page + 12 : page + 14], "little")
+    lines = (lower - ITEMS) // 4
+    assert lines > 2
+    gone = page + ITEMS + 4 * chance.randrange(1, lines)
+    end = page + lower
+    damaged[gone : end - 4] = damaged[gone + 4 : end]
+    damaged[page + 12 : page + 14] = (lower - 4).to_bytes(2, "little")
+    return bytes(damaged)
