@@ -62,7 +62,8 @@ def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> No
     change(database, "dealgate_decision", "UPDATE dealgate_decision SET outcome = 'pass'")
     flaws = [flaw for flaw in verified(database, SIGNER.key).flaws if flaw.what != "guard"]
     assert [(flaw.what, flaw.where, flaw.expected, flaw.got) for flaw in flaws] == [
-        ("projection", f"outcome of the decision of entry {decision}", "refer", "pass")
+        ("projection", f"outcome of the decision of entry {decision}", "refer", "pass"),
+        ("chain", "outcome of deal D-0", "pass", "refer"),
     ]
 
 
@@ -91,7 +92,7 @@ def test_a_policy_text_altered_afterwards_is_seen(database: Engine) -> None:
     seal_all(database, SIGNER)
     change(database, "dealgate_policy_version", "UPDATE dealgate_policy_version SET document = document || ' '")
     assert [flaw.where for flaw in verified(database, SIGNER.key).flaws if flaw.what == "policy"] == [
-        "text of policy sample 1"
+        "document of policy sample 1"
     ]
 
 
