@@ -259,6 +259,8 @@ def _check_leaves(
     frontier = tree.frontier
     wanted = {one.size: one for one in anchors}
     tiles = 0
+    # Before the leaves, as a sealer may be at work: every tile there is now lies over leaves that are read below.
+    stored_tiles = connection.execute(select(func.count()).select_from(TILE)).scalar_one()
     for index, entry, stored in _rows(
         connection, f"SELECT leaf_index, entry, leaf_hash FROM {LEAF.name} ORDER BY leaf_index"
     ):
@@ -282,12 +284,14 @@ def _check_leaves(
         if progress and size % FETCH == 0:
             progress(size, total)
     report.sealed = frontier.size
-    stored_tiles = connection.execute(select(func.count()).select_from(TILE)).scalar_one()
     if stored_tiles > tiles:
         report.flaw("tile", "tiles", f"{tiles} over {frontier.size} leaves", stored_tiles)
     for size in sorted({*sealings, *wanted}):
         if size > frontier.size:
             report.flaw("leaf", f"checkpoint at {size} entries", f"{size} leaves", f"{frontier.size} leaves")
+    signed = connection.execute(select(func.max(CHECKPOINT.c.size))).scalar() or 0  # asked now: a sealer may be at work
+    if frontier.size > signed:
+        report.flaw("leaf", f"leaf {signed} and those after it", "a checkpoint that signs them", "none")
     if progress:
         progress(total, total)
 

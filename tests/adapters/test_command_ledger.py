@@ -64,6 +64,7 @@ def test_from_seal_to_verification(ledger: Ledger) -> None:
     status = ledger.run("status").stdout
     assert "5 entries, 0 wait to be sealed" in status
     assert f"anchor  file:{ledger.anchors}" in status
+    assert ledger.anchors.read_text().strip() in status
 
 
 def test_a_flaw_ends_with_exit_code_1_and_stands_in_the_json(ledger: Ledger, database: Engine) -> None:

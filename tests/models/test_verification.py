@@ -66,6 +66,19 @@ def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> No
     ]
 
 
+def test_a_leaf_that_no_checkpoint_signs_is_a_flaw(database: Engine) -> None:
+    seal_all(database, SIGNER)
+    submit_deals(database, 1)
+    assert verified(database, SIGNER.key, level="tree").intact
+    change(
+        database,
+        "dealgate_ledger_leaf",
+        "INSERT INTO dealgate_ledger_leaf SELECT 1, id, leaf_hash FROM dealgate_ledger_entry WHERE kind = 'decision'",
+    )
+    (flaw,) = verified(database, SIGNER.key, level="tree").flaws
+    assert (flaw.where, flaw.expected) == ("leaf 1 and those after it", "a checkpoint that signs them")
+
+
 def test_a_missing_guard_is_a_flaw(database: Engine) -> None:
     seal_all(database, SIGNER)
     with database.begin() as connection:
