@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import count
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -10,8 +11,10 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Table, insert
 
 from dealgate import Deal, Gate
+from dealgate.adapters.programs import Answer, OnePolicy
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Base
+from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import Evaluation
 from tests.benchmarks.deals import ROTATION, deal_documents
 
@@ -33,14 +36,22 @@ numbers = count(1_000_000)
 """For everything that must be new: deals, keys, rows."""
 
 
-class ReadyGate(Gate):
-    """A gate whose evaluations were made before."""
+class ReadyAnswers(OnePolicy):
+    """Evaluations that were made before, by what the metadata say a deal is a copy of."""
 
     ready: Mapping[str, Evaluation] = {}
 
-    def evaluate(self, deal: Deal | Mapping[str, Any]) -> Evaluation:
-        assert isinstance(deal, Deal)
-        return self.ready[deal.metadata["of"]]
+    def answer(self, session: object, deal: Deal, now: datetime) -> Answer:
+        return Answer(self.ready[str(deal.metadata["of"])], self.document)
+
+
+class ReadyGate(Gate):
+    """A gate whose evaluations were made before."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.answers = ReadyAnswers(None, RulesEngine)
+        self._policies = self.answers
 
 
 class Rows(NamedTuple):
@@ -215,7 +226,7 @@ def measure_writing(engine: Engine, writers: int, rounds: int, seconds: float) -
         evaluation = gate.evaluate(Deal.read(document))
         evaluation.document()
         evaluations[document["deal_id"]] = evaluation
-    ready.ready = evaluations
+    ready.answers.ready = evaluations
     bare = BareWriter(engine, gate, documents)
     places = count()
 
@@ -247,8 +258,8 @@ def measure_queue(engine: Engine, writers: int, rounds: int, seconds: float) -> 
     documents = deals()
     ready = ReadyGate(engine)
     gate = Gate(engine)
-    ready.ready = {document["deal_id"]: gate.evaluate(Deal.read(document)) for document in documents}
-    for evaluation in ready.ready.values():
+    ready.answers.ready = {document["deal_id"]: gate.evaluate(Deal.read(document)) for document in documents}
+    for evaluation in ready.answers.ready.values():
         evaluation.document()
     places = count()
 
