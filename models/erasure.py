@@ -33,6 +33,15 @@ ERASURE, HOLD, NOTICE, PENDING = map(table, (LedgerErasure, LegalHold, Notice, L
 SUBMISSION, DECISION, FINDING, SHADOW = map(table, (tables.Submission, tables.Decision, tables.Finding, ShadowDecision))
 PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
 LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
+ENTRIES_LEFT = (
+    select(ENTRY.c.id, ENTRY.c.entry_id)
+    .where(
+        ENTRY.c.deal_id.in_(bindparam("deals", expanding=True)),
+        ~exists().where(ERASURE.c.erased == ENTRY.c.id, ERASURE.c.path == ALL_OF_IT),
+    )
+    .order_by(ENTRY.c.id)
+)
+"""Of some deals, those that no purge has taken out yet."""
 
 
 class NoticeError(ValueError):
@@ -91,6 +100,9 @@ def redact(
     if entry.deal_id and is_held(session, entry.deal_id):
         raise ErasureError(f"the deal {entry.deal_id!r} is under a legal hold: nothing of it is erased")
     _check_paths(json.loads(entry.envelope), paths)
+    gone = select(ERASURE.c.path).where(ERASURE.c.erased == entry.id, ERASURE.c.path.in_(paths))
+    if erased := session.execute(gone).scalars().all():
+        raise ErasureError(f"{', '.join(sorted(erased))} of entry {entry_id!r} was erased before")
     content = {"redaction": {"entry_id": entry_id, "paths": sorted(paths), "reason": _given(reason)}}
     receipt = append(session, Draft(str(uuid4()), "redaction", content, deal_id=entry.deal_id, actor=actor), now)
     leave = [{"erased": entry.id, "path": path, "entry": receipt.entry} for path in sorted(paths)]
@@ -150,9 +162,7 @@ def purge(
         return None
     names = [one.deal_id for one in deals]
     session.execute(select(DEAL.c.deal_id).where(DEAL.c.deal_id.in_(names)).order_by(DEAL.c.deal_id).with_for_update())
-    entries = session.execute(
-        select(ENTRY.c.id, ENTRY.c.entry_id).where(ENTRY.c.deal_id.in_(names)).order_by(ENTRY.c.id)
-    ).all()
+    entries = session.execute(ENTRIES_LEFT, {"deals": names}).all()
     content = {
         "retention_purge": {
             "months": months,
@@ -164,13 +174,9 @@ def purge(
     }
     receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
     numbers = [row.id for row in entries]
-    known = set(
-        session.execute(
-            select(ERASURE.c.erased).where(ERASURE.c.erased.in_(numbers), ERASURE.c.path == ALL_OF_IT)
-        ).scalars()
+    session.execute(
+        insert(ERASURE), [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers]
     )
-    leave = [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers if number not in known]
-    session.execute(insert(ERASURE), leave)
     _take_out(session, names, numbers)
     return receipt, deals
 

@@ -18,6 +18,7 @@ from dealgate.models.commitments import PrivateValue, disclose
 from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
 from dealgate.models.ledger import (
     DEAL,
+    ENTRY,
     ENTRY_BY_ID,
     ENTRY_BY_KEY,
     Receipt,
@@ -70,6 +71,7 @@ INSERT_FINDING = insert(FINDING)
 INSERT_PART: Mapping[type[tables.Base], Any] = {
     part: insert(table(part)) for part in (tables.TradeIn, tables.Product, tables.BookValue)
 }
+PURGED_BY_KEY = select(ENTRY.c.id).where(ENTRY.c.idempotency_key == bindparam("key"))
 VERSION_BY_HASH = select(VERSION.c.sha256).where(VERSION.c.sha256 == bindparam("sha256"))
 VERSION_BY_NAME = select(VERSION.c.sha256).where(
     VERSION.c.name == bindparam("name"), VERSION.c.version == bindparam("version")
@@ -234,6 +236,10 @@ def record_submission(
         # Another deal's submission took the key between our look and our insert.
         if found := find_by_key(session, idempotency_key, deal):
             return found
+        if session.execute(PURGED_BY_KEY, {"key": idempotency_key}).first():
+            raise IdempotencyConflictError(
+                f"the idempotency key {idempotency_key!r} was used for a decision that was purged since; use a new key"
+            ) from None
         raise
 
 

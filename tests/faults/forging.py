@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from dealgate.models.canonical import canonical
-from dealgate.models.ledger import BODY, DEAL, ENTRY, PRIVATE
+from dealgate.models.ledger import BODY, DEAL, ENTRY, PRIVATE, table
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.recording import DECISION, FINDING, INSERT_PART, SUBMISSION
@@ -17,7 +17,8 @@ from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, LEAF, TILE, GrowingTr
 
 
 def number_of(connection: Connection, entry_id: str) -> int:
-    return connection.execute(select(ENTRY.c.id).where(ENTRY.c.entry_id == entry_id)).scalar_one()
+    number: int = connection.execute(select(ENTRY.c.id).where(ENTRY.c.entry_id == entry_id)).scalar_one()
+    return number
 
 
 def envelope_of(connection: Connection, number: int) -> dict[str, Any]:
@@ -97,8 +98,8 @@ def remove(connection: Connection, entry_id: str) -> None:
     decision = connection.execute(select(DECISION).where(DECISION.c.decision_id == entry_id)).one()
     connection.execute(delete(FINDING).where(FINDING.c.decision == decision.id))
     connection.execute(delete(DECISION).where(DECISION.c.id == decision.id))
-    for part in INSERT_PART:
-        connection.execute(delete(part).where(part.submission_id == decision.submission_id))
+    for part in map(table, INSERT_PART):
+        connection.execute(delete(part).where(part.c.submission_id == decision.submission_id))
     connection.execute(delete(SUBMISSION).where(SUBMISSION.c.id == decision.submission_id))
     connection.execute(delete(ENTRY).where(ENTRY.c.id == number))
 

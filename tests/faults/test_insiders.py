@@ -12,7 +12,7 @@ from dealgate.adapters.sealed_entries import check_receipt
 from dealgate.models.erasure import redact
 from dealgate.models.ledger import BODY, ENTRY, PRIVATE, Receipt
 from dealgate.models.merkle import ProofError
-from dealgate.models.sealing import CHECKPOINT, seal
+from dealgate.models.sealing import CHECKPOINT, PENDING, seal
 from dealgate.models.signing import Ed25519Signer
 from dealgate.models.tree import LEAF
 from tests.faults import forging
@@ -100,7 +100,7 @@ def insert_into_the_tree(connection: Connection, ledger: Ledger) -> None:
     for index in range(size, -1, -1):
         connection.execute(update(LEAF).where(LEAF.c.leaf_index == index).values(leaf_index=index + 1))
     connection.execute(LEAF.insert(), leaf)
-    connection.execute(delete(forging.PENDING).where(forging.PENDING.c.entry == forged.receipt.entry))
+    connection.execute(delete(PENDING).where(PENDING.c.entry == forged.receipt.entry))
 
 
 def cut_leaves(connection: Connection, ledger: Ledger) -> None:
@@ -141,7 +141,7 @@ def take_envelope_out_without_leave(connection: Connection, ledger: Ledger) -> N
 def erase_with_leave(connection: Connection, ledger: Ledger) -> None:
     redaction = redact(connection, ledger.id(0), [VIN], "asked by the applicant", START, actor="privacy")
     # The trigger that does this is lifted with the guards.
-    connection.execute(forging.PENDING.insert(), {"entry": redaction.entry})
+    connection.execute(PENDING.insert(), {"entry": redaction.entry})
 
 
 class Seen(NamedTuple):

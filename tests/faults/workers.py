@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -20,7 +21,7 @@ from dealgate.models.sealing import SealError
 from dealgate.models.signing import Ed25519Signer
 from tests.models.samples import a_deal, a_policy
 
-Tell = Callable[[str], object]
+Tell = Callable[[str], None]
 
 
 def write(url: str, tell: Tell, gate: Gate) -> None:
@@ -53,6 +54,10 @@ def seal(url: str, tell: Tell, key: str) -> None:
         time.sleep(0.005)
 
 
+def _append(file: int, line: str) -> None:
+    os.write(file, f"{line}\n".encode())
+
+
 def main() -> None:
     url, folder, key, *roles = sys.argv[1:]
     gate = Gate(None, a_policy())
@@ -60,7 +65,7 @@ def main() -> None:
     for role in roles:
         if os.fork() == 0:
             file = os.open(Path(folder) / f"{role}-{os.getpid()}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            tell: Tell = lambda line, file=file: os.write(file, f"{line}\n".encode())
+            tell = partial(_append, file)
             write(url, tell, gate) if role == "writer" else seal(url, tell, key)
     for _ in roles:
         os.wait()
