@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
+from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.replay import replay_decisions
+from dealgate.adapters.sealer import ANCHOR
 from dealgate.migrations import guards, roles
 from dealgate.models.entry_checks import check_entries
+from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
 from dealgate.models.stored_forms import check_stored_forms
 from dealgate.models.verification import LEVELS, Progress, Report, verify_tree
@@ -33,12 +36,18 @@ def verify_ledger(
     *,
     keys: Sequence[VerifierKey] = (),
     anchored: Sequence[bytes] = (),
+    anchors: Sequence[Anchor] = (),
     level: str = "full",
     progress: Progress | None = None,
 ) -> Report:
-    """Verify everything that the level asks; the report has every flaw. `anchored` are notes that were kept elsewhere."""
+    """Verify everything that the level asks; the report has every flaw.
+
+    `anchored` are notes that were kept elsewhere. `anchors` are asked whether the receipts that are stored of them hold.
+    """
     report = Report(level)
     verify_tree(connection, report, keys, anchored, progress)
+    with report.reading("receipt", "receipts of anchors"):
+        _check_receipts(connection, report, anchors)
     if level in {"full", "replay"}:
         check_entries(connection, report, progress)
         with report.reading("database", "guards and indexes"):
@@ -47,6 +56,21 @@ def verify_ledger(
         with report.reading("replay", "decisions"):
             replay_decisions(connection, report, progress)
     return report
+
+
+def _check_receipts(connection: Connection, report: Report, anchors: Sequence[Anchor]) -> None:
+    """Each stored receipt of an anchor against the note that it is for."""
+    for anchor in anchors:
+        receipts = select(ANCHOR.c.size, ANCHOR.c.receipt, CHECKPOINT.c.note).join(
+            CHECKPOINT, CHECKPOINT.c.size == ANCHOR.c.size
+        )
+        for row in connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)):
+            try:
+                anchor.check(row.receipt, row.note.encode())
+                report.receipts += 1
+            except AnchorError as error:
+                where = f"receipt of {anchor.name} for {row.size} entries"
+                report.flaw("receipt", where, "one that holds for the checkpoint", error)
 
 
 def check_database(connection: Connection) -> list[str]:

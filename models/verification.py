@@ -12,7 +12,7 @@ from dealgate.models.keys import acceptable_keys, recorded_keys
 from dealgate.models.ledger import ENTRY, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerLeaf, LedgerTile
 from dealgate.models.merkle import Frontier, leaf_hash
-from dealgate.models.notes import Checkpoint, read_checkpoint
+from dealgate.models.notes import Checkpoint, Note, read_checkpoint
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import NoteError, VerifierKey
 from dealgate.models.tree import GrowingTree
@@ -53,6 +53,7 @@ class Report:
     sealed: int = 0
     checkpoints: int = 0
     anchored: int = 0
+    receipts: int = 0
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -130,6 +131,7 @@ class Sealing(NamedTuple):
     root: bytes
     origin: str
     sealed_at: str
+    signed_by: tuple[VerifierKey, ...]
 
 
 def verify_tree(
@@ -176,6 +178,7 @@ def _check_notes(connection: Connection, report: Report, keys: Sequence[Verifier
         report.checkpoints = len(sizes)
         for first in range(0, len(sizes), FETCH):
             in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
+        _check_succession(connection, report, found)
     return found
 
 
@@ -194,7 +197,22 @@ def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey]) -> Sealin
             f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
             f"{row.size} entries, root {frontier.root().hex()} in its columns",
         )
-    return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at))
+    signed_by = tuple(Note.parse(row.note.encode()).verified_by(keys))
+    return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at), signed_by)
+
+
+def _check_succession(connection: Connection, report: Report, sealings: Sequence[Sealing]) -> None:
+    """A key that has handed over signs no more: only the checkpoint of the handover bears both."""
+    ranks = {key: rank for rank, key in enumerate(recorded_keys(connection))}
+    newest = -1
+    for sealing in sealings:
+        rank = max((ranks.get(key, -1) for key in sealing.signed_by), default=-1)
+        if rank < newest:
+            where = f"checkpoint at {sealing.size} entries"
+            report.flaw(
+                "checkpoint", where, "the key that took over", f"{sealing.signed_by[0].text}, which had handed over"
+            )
+        newest = max(newest, rank)
 
 
 def _check_anchors(

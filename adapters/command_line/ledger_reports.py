@@ -30,6 +30,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "entries": report.entries,
         "checkpoints": report.checkpoints,
         "anchored": report.anchored,
+        "receipts": report.receipts,
         "flaws": [flaw._asdict() for flaw in report.flaws],
         "remarks": report.remarks,
     }
@@ -37,6 +38,8 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def show_report(console: Console, report: Report) -> None:
     looked_at = [f"{report.checkpoints} checkpoints", f"{report.anchored} anchored notes"]
+    if report.receipts:
+        looked_at.append(f"{report.receipts} receipts")
     if report.level != "notes":
         looked_at.append(f"{report.sealed} sealed entries")
     if report.entries:
