@@ -85,6 +85,11 @@ def check_database(connection: Connection) -> list[str]:
     return problems
 
 
+def rights_beyond(connection: Connection) -> list[str]:
+    """What the user of this connection could do that an application should not; one sentence each."""
+    return roles.rights_beyond(connection) if connection.dialect.name == "postgresql" else []
+
+
 def _check_database(connection: Connection, report: Report) -> None:
     """The guards, and the database's own check of its files and indexes."""
     for problem in guards.problems(connection):
