@@ -28,6 +28,12 @@ run: $(READY)
 	@echo
 	@$(BIN)/dealgate submit examples/real_loans/loans.jsonl --policy examples/real_loans/policy.yaml --db $(DATABASE)
 	@echo
+	@echo "The ledger of what was decided, sealed with a key and anchored in a file (docs/how-to/keep-the-ledger.md):"
+	@echo
+	@test -f dealgate.key || $(BIN)/dealgate ledger new-key lender.example/ledger -o dealgate.key > dealgate.pub
+	@$(BIN)/dealgate ledger seal --key dealgate.key --anchor file:$(CURDIR)/dealgate.anchors --db $(DATABASE)
+	@$(BIN)/dealgate ledger verify --key dealgate.pub --anchor dealgate.anchors --db $(DATABASE)
+	@echo
 	@echo "Stored in dealgate.db. Next: $(BIN)/dealgate decision list, $(BIN)/dealgate evaluate DEAL.json"
 
 test: $(READY)
@@ -78,4 +84,4 @@ lock:
 	  --no-annotate --no-header --upgrade -o requirements-bench.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info dealgate.db dealgate.db-wal dealgate.db-shm
+	rm -rf $(VENV) build dist *.egg-info dealgate.db dealgate.db-wal dealgate.db-shm dealgate.key dealgate.pub dealgate.anchors

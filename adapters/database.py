@@ -57,12 +57,19 @@ def stored(url: str) -> Iterator[Connection]:
     if engine.dialect.name == "sqlite" and engine.url.database and not Path(engine.url.database).exists():
         raise DatabaseError(f"there is no database at {engine.url.database}")
     try:
-        with engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+        with engine.connect().execution_options(**_of_one_moment(engine)) as connection:
             if current_revision(connection) != HEAD:
                 raise _wrong_revision(engine, current_revision(connection))
             yield connection
     finally:
         engine.dispose()
+
+
+def _of_one_moment(engine: Engine) -> dict[str, Any]:
+    """Options under which everything that is read stands as of one moment, whoever writes meanwhile."""
+    if engine.dialect.name == "postgresql":
+        return {READS_ONLY: True, "isolation_level": "REPEATABLE READ"}
+    return {READS_ONLY: True}
 
 
 def upgrade_database(engine: Engine) -> str:

@@ -2,21 +2,28 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
+from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.replay import replay_decisions
+from dealgate.adapters.sealer import ANCHOR
 from dealgate.migrations import guards, roles
 from dealgate.models.entry_checks import check_entries
+from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
 from dealgate.models.stored_forms import check_stored_forms
-from dealgate.models.verification import LEVELS, Progress, Report, verify_tree
+from dealgate.models.tree_checks import verify_tree
+from dealgate.models.verification import LEVELS, Progress, Report
 
 ALL_LEVELS = (*LEVELS, "replay")
 """`replay` makes every decision again, too."""
 
 SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
 """Of a SQLite connection that stores decisions; `synchronous` 2 is FULL."""
+
+NOT_PERMITTED = "42501"
+"""PostgreSQL's insufficient_privilege."""
 
 _INDEXES = text("""
 SELECT bt_index_check(c.oid, true), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -30,12 +37,18 @@ def verify_ledger(
     *,
     keys: Sequence[VerifierKey] = (),
     anchored: Sequence[bytes] = (),
+    anchors: Sequence[Anchor] = (),
     level: str = "full",
     progress: Progress | None = None,
 ) -> Report:
-    """Verify everything that the level asks; the report has every flaw. `anchored` are notes that were kept elsewhere."""
+    """Verify everything that the level asks; the report has every flaw.
+
+    `anchored` are notes that were kept elsewhere. `anchors` are asked whether the receipts that are stored of them hold.
+    """
     report = Report(level)
     verify_tree(connection, report, keys, anchored, progress)
+    with report.reading("receipt", "receipts of anchors"):
+        _check_receipts(connection, report, anchors)
     if level in {"full", "replay"}:
         check_entries(connection, report, progress)
         with report.reading("database", "guards and indexes"):
@@ -44,6 +57,21 @@ def verify_ledger(
         with report.reading("replay", "decisions"):
             replay_decisions(connection, report, progress)
     return report
+
+
+def _check_receipts(connection: Connection, report: Report, anchors: Sequence[Anchor]) -> None:
+    """Each stored receipt of an anchor against the note that it is for."""
+    for anchor in anchors:
+        receipts = select(ANCHOR.c.size, ANCHOR.c.receipt, CHECKPOINT.c.note).join(
+            CHECKPOINT, CHECKPOINT.c.size == ANCHOR.c.size
+        )
+        for row in connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)):
+            try:
+                anchor.check(row.receipt, row.note.encode())
+                report.receipts += 1
+            except AnchorError as error:
+                where = f"receipt of {anchor.name} for {row.size} entries"
+                report.flaw("receipt", where, "one that holds for the checkpoint", error)
 
 
 def check_database(connection: Connection) -> list[str]:
@@ -56,6 +84,11 @@ def check_database(connection: Connection) -> list[str]:
         if got != expected:
             problems.append(f"PRAGMA {name} is {got}, expected {expected}: open the database with open_database")
     return problems
+
+
+def rights_beyond(connection: Connection) -> list[str]:
+    """What the user of this connection could do that an application should not; one sentence each."""
+    return roles.rights_beyond(connection) if connection.dialect.name == "postgresql" else []
 
 
 def _check_database(connection: Connection, report: Report) -> None:
@@ -75,4 +108,9 @@ def _check_database(connection: Connection, report: Report) -> None:
         with connection.begin_nested():
             connection.execute(_INDEXES).all()
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == NOT_PERMITTED:
+            report.remarks.append(
+                "indexes were not checked: GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) lets this user do it"
+            )
+            return
         report.flaw("database", "indexes (amcheck)", "every row of each table in its indexes", error.orig)

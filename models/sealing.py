@@ -14,7 +14,7 @@ from dealgate.models.ledger_tables import LedgerCheckpoint, LedgerPending
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint, read_checkpoint, sign_checkpoint
 from dealgate.models.signing import NoteError, Signer
-from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, GrowingTree
+from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, LEAF, GrowingTree
 
 SEALER_LOCK = 0x6465616C67617465
 """The advisory lock of the one sealer on PostgreSQL; on SQLite the write lock does."""
@@ -26,6 +26,7 @@ AT_ONCE = 10_000
 
 CHECKPOINT, PENDING = map(table, (LedgerCheckpoint, LedgerPending))
 LAST = select(CHECKPOINT).order_by(CHECKPOINT.c.size.desc()).limit(1)
+LAST_LEAF = select(func.max(LEAF.c.leaf_index))
 WAITING = (
     select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.leaf_hash, BODY.c.envelope)
     .select_from(PENDING)
@@ -136,6 +137,8 @@ def _extend(
     now: datetime,
 ) -> Sealed:
     first = frontier.size
+    if (beyond := connection.execute(LAST_LEAF).scalar()) is not None and beyond >= first:
+        raise SealError(f"leaf {beyond} lies beyond the last checkpoint, which has {first} entries: it was slipped in")
     tree = GrowingTree(connection, frontier)
     for row in waiting:
         tree.append(_checked(row))

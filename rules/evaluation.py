@@ -164,6 +164,10 @@ class Evaluation:
         return Trace(self._compiled.policy, self._facts, self._judged)
 
     @cached_property
+    def _whole_trace(self) -> Trace:
+        return Trace(self._compiled.policy, self._facts, self._reckoning)
+
+    @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """One for each rule, in the policy's order; one more where the engine gave cause for doubt."""
         explainers, trace = self._compiled.explainers, self._trace
@@ -198,8 +202,7 @@ class Evaluation:
         unit = self._compiled.policy.measures[name].unit
         document: dict[str, Any] = {"unit": str(unit), "value": None}
         if value.numerator is None:
-            trace = Trace(self._compiled.policy, self._facts, self._reckoning)
-            return document | {"missing": trace.missing(MeasureName(name, unit))}
+            return document | {"missing": self._whole_trace.missing(MeasureName(name, unit))}
         if unit == Unit.MONEY:
             return document | {"value": hundredths(value.numerator)}
         if unit == Unit.COUNT:

@@ -27,7 +27,24 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 DECISION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+KEY = re.compile(r"\+[0-9a-f]{8}\b(?:\+[A-Za-z0-9+/]{44})?")
+SIGNATURE = re.compile(r"[A-Za-z0-9+/]{91}=")
+ROOT_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
+COMPARED_HASH = re.compile(r"\b(expected|got)(\s+)[0-9a-f]{64}\b")
 FRAME = re.compile(r"[│╭╮╰╯─]")
+
+VARYING = (
+    (DECISION_ID, "ID"),
+    (MOMENT, "TIME"),
+    (KEY, "+KEY"),
+    (SIGNATURE, "SIGNATURE"),
+    (ROOT_HASH, "ROOT"),
+    (COMPARED_HASH, r"\1\2HASH"),
+    (FRAME, " "),
+)
+
+FOLDER = "/srv/lender"
+"""Where the pages say that a reader stands."""
 
 
 class Block(NamedTuple):
@@ -98,7 +115,8 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        output, self.output, self.code = ended.stdout, ended.stdout, ended.returncode
+        output = self.output = ended.stdout.replace(str(self.folder), FOLDER)
+        self.code = ended.returncode
         assert ended.returncode == code, f"{where}\n{output}"
         self.ids.update(zip(DECISION_ID.findall("\n".join(shown)), DECISION_ID.findall(output), strict=False))
         position, printed = 0, plain(output)
@@ -127,8 +145,9 @@ def pieces(shown: list[str]) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Without what differs from run to run and from terminal to terminal: ids, times, frames, line breaks."""
-    text = FRAME.sub(" ", MOMENT.sub("TIME", DECISION_ID.sub("ID", text)))
+    """Without what differs from run to run and from terminal to terminal: ids, times, keys, hashes, frames, line breaks."""
+    for pattern, stands_for in VARYING:
+        text = pattern.sub(stands_for, text)
     return " ".join(text.split())
 
 

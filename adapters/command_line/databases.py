@@ -1,5 +1,7 @@
 """`dealgate db ...`."""
 
+import sys
+
 import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
@@ -27,12 +29,14 @@ def upgrade(db: DatabaseOption = "sqlite:///dealgate.db") -> None:
 def check(db: DatabaseOption = "sqlite:///dealgate.db") -> None:
     """Say what keeps the database from refusing changes to what was recorded. Exit code 1 where something does."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
-    from dealgate.adapters.ledger_verification import check_database  # noqa: PLC0415
+    from dealgate.adapters.ledger_verification import check_database, rights_beyond  # noqa: PLC0415
 
     with exit_codes(), stored(db) as connection:
         problems = check_database(connection)
         for problem in problems:
             print(problem)
+        for advice in rights_beyond(connection):
+            print(f"note: {advice}", file=sys.stderr)
         if problems:
             raise typer.Exit(UNGUARDED)
         print("Every guard stands.")

@@ -21,6 +21,7 @@ from dealgate.adapters.command_line.terminal import standard_output
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from dealgate.adapters.anchors.anchor import Anchor
     from dealgate.adapters.sealer import Sealer
     from dealgate.models.signing import Signer, VerifierKey
 
@@ -99,8 +100,12 @@ def verify(
     db: DatabaseOption = DEFAULT,
     key: KeysOption = None,
     anchor: Annotated[
-        list[Path] | None,
-        typer.Option("--anchor", metavar="FILE", help="Notes that were kept elsewhere; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            "--anchor",
+            metavar="ANCHOR",
+            help="A file of notes that were kept elsewhere; or an anchor, as `seal` takes it, to hold its receipts against.",
+        ),
     ] = None,
     level: Annotated[str, typer.Option(help="notes, tree, bodies, full or replay.")] = "full",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -114,7 +119,10 @@ def verify(
         if level not in ALL_LEVELS:
             refuse([f"no level is called {level!r}: use {', '.join(ALL_LEVELS)}"])
         with progress_of(as_json) as progress:
-            report = verify_ledger(connection, keys=_keys(key), anchored=_notes(anchor), level=level, progress=progress)
+            anchors, notes = _kept_elsewhere(anchor or [])
+            report = verify_ledger(
+                connection, keys=_keys(key), anchored=notes, anchors=anchors, level=level, progress=progress
+            )
         if as_json:
             print(json.dumps(report_document(report)))
         else:
@@ -256,6 +264,15 @@ def _keys(given: list[str] | None) -> "list[VerifierKey]":
 
     texts = [_read(Path(one)).decode() if "+" not in one or Path(one).is_file() else one for one in given or ()]
     return [VerifierKey.parse(line.strip()) for one in texts for line in one.splitlines() if line.strip()]
+
+
+def _kept_elsewhere(given: list[str]) -> "tuple[list[Anchor], list[bytes]]":
+    """Anchors to ask about their receipts, and notes; a file is both."""
+    from dealgate.adapters.anchors.addresses import parse_anchor  # noqa: PLC0415
+
+    named = [one for one in given if one.startswith(("file:", "tsa:", "witness:"))]
+    files = [Path(one.removeprefix("file:")) for one in given if one not in named or one.startswith("file:")]
+    return [parse_anchor(one) for one in named], _notes(files)
 
 
 def _notes(files: list[Path] | None) -> list[bytes]:

@@ -30,6 +30,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "entries": report.entries,
         "checkpoints": report.checkpoints,
         "anchored": report.anchored,
+        "receipts": report.receipts,
         "flaws": [flaw._asdict() for flaw in report.flaws],
         "remarks": report.remarks,
     }
@@ -37,6 +38,8 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def show_report(console: Console, report: Report) -> None:
     looked_at = [f"{report.checkpoints} checkpoints", f"{report.anchored} anchored notes"]
+    if report.receipts:
+        looked_at.append(f"{report.receipts} receipts")
     if report.level != "notes":
         looked_at.append(f"{report.sealed} sealed entries")
     if report.entries:
@@ -59,11 +62,12 @@ def show_report(console: Console, report: Report) -> None:
 
 @contextmanager
 def progress_of(quiet: bool) -> Iterator[Progress | None]:
-    """A bar on standard error while entries are looked at."""
+    """A bar on standard error, where that is a terminal, while entries are looked at."""
     if quiet:
         yield None
         return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Entries", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -83,7 +87,7 @@ def show_status(console: Console, connection: Connection) -> None:
         console.print("Nothing is sealed yet.")
         return
     console.print(f"Last sealed at {moment(newest.sealed_at)}, {newest.size} entries:")
-    console.print(Text(newest.note.rstrip("\n")))
+    console.print(Text(newest.note.rstrip("\n")), soft_wrap=True)  # a note that was broken is none
     for key in recorded_keys(connection):
         console.print(Text(f"key     {key.text}"))
     anchors = select(ANCHOR.c.sink, func.max(ANCHOR.c.size), func.max(ANCHOR.c.anchored_at)).group_by(ANCHOR.c.sink)

@@ -64,6 +64,19 @@ def test_from_seal_to_verification(ledger: Ledger) -> None:
     status = ledger.run("status").stdout
     assert "5 entries, 0 wait to be sealed" in status
     assert f"anchor  file:{ledger.anchors}" in status
+    assert ledger.anchors.read_text().strip() in status
+
+
+def test_receipts_are_held_against_their_anchor(ledger: Ledger, database: Engine) -> None:
+    ledger.seal()
+    anchor = f"file:{ledger.anchors}"
+    shown = ledger.run("verify", "--key", ledger.public, "--anchor", anchor).stdout
+    assert "1 anchored notes, 1 receipts" in shown
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_anchor")
+        connection.execute(text("UPDATE dealgate_ledger_anchor SET receipt = :receipt"), {"receipt": b"offset 7\n"})
+    report = ledger.run("verify", "--key", ledger.public, "--anchor", anchor, "--json", exit_code=1)
+    assert "receipt" in {flaw["what"] for flaw in json.loads(report.stdout)["flaws"]}
 
 
 def test_a_flaw_ends_with_exit_code_1_and_stands_in_the_json(ledger: Ledger, database: Engine) -> None:

@@ -177,6 +177,31 @@ def test_waiting_writers_are_committed_together(file: Engine) -> None:
     assert len(commits) == 2
 
 
+def test_one_that_fails_half_way_leaves_nothing_and_takes_nobody_with_it(file: Engine) -> None:
+    queue = queue_of(file)
+    assert queue is not None
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        held.set()
+        let_go.wait(10)
+
+    def fail(connection: Connection) -> None:
+        writing(50)(connection)
+        raise RuntimeError("half way")
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(queue.run, hold)
+        held.wait(10)
+        works = [pool.submit(queue.run, work) for work in (writing(1), fail, writing(2))]
+        while len(queue._waiting) < 3:
+            pass
+        let_go.set()
+        first.result()
+        assert [type(each.exception()) for each in works] == [type(None), RuntimeError, type(None)]
+    assert numbers(file) == [1, 2]
+
+
 def test_one_that_fails_takes_nobody_with_it(file: Engine) -> None:
     queue = queue_of(file)
     assert queue is not None

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from dealgate.models.keys import acceptable_keys, recorded_keys
 from dealgate.models.merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
-from dealgate.models.notes import Note, read_checkpoint
+from dealgate.models.notes import Checkpoint, Note, read_checkpoint, sign_checkpoint
 from dealgate.models.sealing import SealError, next_origin, reopen, rotate, seal
 from dealgate.models.tree import WIDTH, StoredTree
 from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
@@ -133,6 +133,41 @@ def test_a_rotation_is_signed_by_both_keys_and_only_the_new_one_goes_on(database
         assert acceptable_keys(connection, SIGNER.key) == [SIGNER.key]
     assert verified(database, successor.key).intact
     assert not verified(database, SIGNER.key).intact
+
+
+def test_a_key_that_has_handed_over_signs_no_more(database: Engine) -> None:
+    """Whoever kept the old key could go on with it: a verification by the new key's holder sees that."""
+    successor = a_signer()
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        rotate(connection, SIGNER, successor, START)
+    submit_deals(database, 1)
+    seal_all(database, successor)
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_checkpoint")
+        newest = Checkpoint.parse(Note.parse(str(newest_note(connection)).encode()).text)
+        forged = sign_checkpoint(newest, SIGNER).decode()
+        connection.execute(
+            text("UPDATE dealgate_ledger_checkpoint SET note = :note WHERE size = :size"),
+            {"note": forged, "size": newest.size},
+        )
+    flaws = verified(database, successor.key, level="notes").flaws
+    assert [(flaw.what, flaw.expected) for flaw in flaws] == [("checkpoint", "the key that took over")]
+
+
+def newest_note(connection: Connection) -> object:
+    return scalar(connection, "SELECT note FROM dealgate_ledger_checkpoint ORDER BY size DESC LIMIT 1")
+
+
+def test_a_leaf_slipped_in_stops_the_sealer_by_name(database: Engine) -> None:
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    submit_deals(database, 1, first=5)
+    with database.begin() as connection:
+        forged = "INSERT INTO dealgate_ledger_leaf (leaf_index, entry, leaf_hash) SELECT 3, max(id), :hash FROM dealgate_ledger_entry"
+        connection.execute(text(forged), {"hash": bytes(32)})
+    with pytest.raises(SealError, match="leaf 3 lies beyond the last checkpoint, which has 3 entries"):
+        seal_all(database, SIGNER)
 
 
 def test_after_a_restore_the_ledger_goes_on_under_the_next_origin(database: Engine) -> None:

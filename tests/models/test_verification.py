@@ -62,8 +62,22 @@ def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> No
     change(database, "dealgate_decision", "UPDATE dealgate_decision SET outcome = 'pass'")
     flaws = [flaw for flaw in verified(database, SIGNER.key).flaws if flaw.what != "guard"]
     assert [(flaw.what, flaw.where, flaw.expected, flaw.got) for flaw in flaws] == [
-        ("projection", f"outcome of the decision of entry {decision}", "refer", "pass")
+        ("projection", f"outcome of the decision of entry {decision}", "refer", "pass"),
+        ("chain", "outcome of deal D-0", "pass", "refer"),
     ]
+
+
+def test_a_leaf_that_no_checkpoint_signs_is_a_flaw(database: Engine) -> None:
+    seal_all(database, SIGNER)
+    submit_deals(database, 1)
+    assert verified(database, SIGNER.key, level="tree").intact
+    change(
+        database,
+        "dealgate_ledger_leaf",
+        "INSERT INTO dealgate_ledger_leaf SELECT 1, id, leaf_hash FROM dealgate_ledger_entry WHERE kind = 'decision'",
+    )
+    (flaw,) = verified(database, SIGNER.key, level="tree").flaws
+    assert (flaw.where, flaw.expected) == ("leaf 1 and those after it", "a checkpoint that signs them")
 
 
 def test_a_missing_guard_is_a_flaw(database: Engine) -> None:
@@ -78,7 +92,7 @@ def test_a_policy_text_altered_afterwards_is_seen(database: Engine) -> None:
     seal_all(database, SIGNER)
     change(database, "dealgate_policy_version", "UPDATE dealgate_policy_version SET document = document || ' '")
     assert [flaw.where for flaw in verified(database, SIGNER.key).flaws if flaw.what == "policy"] == [
-        "text of policy sample 1"
+        "document of policy sample 1"
     ]
 
 
