@@ -1,8 +1,8 @@
 """The tree held against its leaves, the leaves against the envelopes, and both against the checkpoints and anchors over them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -66,12 +66,14 @@ class LeafChecks:
     def run(self) -> None:
         frontier, leaves = self.tree.frontier, LEAF.name
         total = self.connection.exec_driver_sql(f"SELECT count(*) FROM {leaves}").scalar_one()
-        rows = _rows(self.connection, f"SELECT leaf_index, entry, leaf_hash FROM {leaves} ORDER BY leaf_index")
-        while part := list(islice(rows, WIDTH - frontier.size % WIDTH)):
+        rows = Rows(self.connection, f"SELECT leaf_index, entry, leaf_hash FROM {leaves} ORDER BY leaf_index")
+        while part := rows.take(WIDTH - frontier.size % WIDTH):
             if not (self._together(part) or self._one_by_one(part)):
                 break
             if self.progress and frontier.size % FETCH == 0:
                 self.progress(frontier.size, total)
+        for one in (rows, self.tiles.lowest, *([self.bodies.stream] if self.bodies else [])):
+            one.close()
         self.report.sealed = frontier.size
         self._check_ends()
         if self.progress:
@@ -162,16 +164,19 @@ class StoredTiles:
         self.expected = 0
         # Before the leaves, as a sealer may be at work: every tile there is now lies over leaves that are read below.
         self.stored = connection.execute(select(func.count()).select_from(TILE)).scalar_one()
-        self._lowest = _rows(connection, f"SELECT n, hashes, root FROM {TILE.name} WHERE level = 0 ORDER BY n")
-        self._next: Any = next(self._lowest, None)
+        self.lowest = Rows(connection, f"SELECT n, hashes, root FROM {TILE.name} WHERE level = 0 ORDER BY n")
+        self._next = self._following()
 
     def at(self, level: int, n: int) -> tuple[bytes, bytes] | None:
         while level == 0 and self._next and self._next[0] < n:
-            self._next = next(self._lowest, None)
+            self._next = self._following()
         if level == 0 and self._next and self._next[0] == n:
             return self._next[1], self._next[2]
         row = self.connection.execute(select(TILE).where(TILE.c.level == level, TILE.c.n == n)).first()
         return (row.hashes, row.root) if row else None
+
+    def _following(self) -> Any:
+        return next(iter(self.lowest.take(1)), None)
 
 
 class Bodies:
@@ -182,7 +187,7 @@ class Bodies:
         whole = select(ERASURE.c.erased).where(ERASURE.c.path == "")
         self.erased = frozenset(connection.execute(whole).scalars())
         order = "rowid" if connection.dialect.name == "sqlite" else "entry"
-        self._stream = _rows(connection, f"SELECT entry, envelope FROM dealgate_ledger_body ORDER BY {order}")
+        self.stream = Rows(connection, f"SELECT entry, envelope FROM dealgate_ledger_body ORDER BY {order}")
         self._ahead: dict[int, bytes] = {}
         self._reached = 0
 
@@ -193,8 +198,8 @@ class Bodies:
         if self.erased:
             left = [pair for pair in zip(entries, hashes, strict=True) if pair[0] not in self.erased]
             entries, hashes = [entry for entry, _ in left], [hashed for _, hashed in left]
-        rows = list(islice(self._stream, len(entries)))
-        found = [_leaf_of(row[1]) for row in rows]
+        rows = self.stream.take(len(entries)) if entries else []
+        found = _leaves_of(rows)
         numbers = [row[0] for row in rows]
         self._reached = max(self._reached, *numbers) if numbers else self._reached
         if numbers == entries and found == hashes:
@@ -204,11 +209,11 @@ class Bodies:
 
     def leaf_of(self, entry: int) -> bytes | None:
         while entry not in self._ahead and self._reached < entry:
-            row = next(self._stream, None)
-            if row is None:
+            rows = self.stream.take(1)
+            if not rows:
                 break
-            self._reached = row[0]
-            self._ahead[row[0]] = _leaf_of(row[1])
+            self._reached = rows[0][0]
+            self._ahead[self._reached] = _leaf_of(rows[0][1])
         found = self._ahead.pop(entry, None)
         return found if found is not None or entry in self.erased else self._looked_up(entry)
 
@@ -223,22 +228,33 @@ class Bodies:
         return f"entry {self.connection.execute(select(ENTRY.c.entry_id).where(ENTRY.c.id == entry)).scalar()}"
 
 
+def _leaves_of(rows: Sequence[Any]) -> list[bytes]:
+    try:
+        return [sha256(b"\0" + row[1]).digest() for row in rows]
+    except TypeError:
+        return [_leaf_of(row[1]) for row in rows]
+
+
 def _leaf_of(envelope: object) -> bytes:
     """SQLite keeps whatever it is given; what is not bytes is no envelope."""
     return leaf_hash(envelope) if type(envelope) is bytes else b""
 
 
-def _rows(connection: Connection, statement: str) -> Iterator[Any]:
-    """Rows straight from the driver, a few thousand at a time: a million of them pass through here."""
-    if connection.dialect.name == "postgresql":
-        options = {"stream_results": True, "yield_per": FETCH}
-        with connection.exec_driver_sql(statement, execution_options=options) as result:
-            yield from result
-        return
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement)
-        while rows := cursor.fetchmany(FETCH):
-            yield from rows
-    finally:
-        cursor.close()
+class Rows:
+    """Rows straight from the driver, as many at a time as are asked for: a million of them pass through here."""
+
+    def __init__(self, connection: Connection, statement: str) -> None:
+        self._cursor: Any
+        if connection.dialect.name == "postgresql":
+            options = {"stream_results": True, "yield_per": FETCH}
+            self._cursor = connection.exec_driver_sql(statement, execution_options=options)
+        else:
+            self._cursor = connection.connection.cursor()
+            self._cursor.execute(statement)
+
+    def take(self, count: int) -> Sequence[Any]:
+        rows: Sequence[Any] = self._cursor.fetchmany(count)
+        return rows
+
+    def close(self) -> None:
+        self._cursor.close()
