@@ -25,7 +25,7 @@ BARE, DRIVER, STORED, WHOLE = (
 WHAT = {
     BARE: "one transaction of INSERTs of the very rows that a submission leaves, numbers and hashes given, nothing read",
     DRIVER: "the same statements on the driver's own cursor",
-    STORED: "`Gate.submit` of a deal whose evaluation is ready: key looked up, deal's row held, entry hashed and chained",
+    STORED: "`Gate.submit` of a deal that was read and evaluated before: key looked up, deal's row held, entry hashed and chained",
     WHOLE: "`Gate.submit`: both evaluators, every sentence, and all of that",
 }
 WRITERS = (1, 4, 16)
@@ -61,6 +61,11 @@ def deals() -> list[dict[str, Any]]:
 
 def renamed(document: Mapping[str, Any]) -> Deal:
     return Deal.read({**document, "deal_id": f"D-{next(numbers)}"})
+
+
+def again(deal: Deal) -> Deal:
+    """A deal that was read before, under another id."""
+    return deal.model_copy(update={"deal_id": f"D-{next(numbers)}"})
 
 
 def store(gate: Gate, deal: Deal) -> None:
@@ -217,10 +222,10 @@ def measure_writing(engine: Engine, writers: int, rounds: int, seconds: float) -
     documents = deals()
     gate, ready = Gate(engine), ReadyGate(engine, documents)
     bare = BareWriter(engine, gate, documents)
-    places = count()
+    read, places = [Deal.read(document) for document in documents], count()
 
     def stored(_writer: int) -> None:
-        store(ready, renamed(documents[next(places) % ROTATION]))
+        store(ready, again(read[next(places) % ROTATION]))
 
     contenders: dict[str, Callable[[int], None]] = {
         BARE: lambda _: bare.insert(next(places)),
@@ -246,13 +251,13 @@ def measure_queue(engine: Engine, writers: int, rounds: int, seconds: float) -> 
     """The same submissions on SQLite, queued in the process and left to SQLite's own lock."""
     documents = deals()
     ready = ReadyGate(engine, documents)
-    places = count()
+    read, places = [Deal.read(document) for document in documents], count()
 
     def queued(_writer: int) -> None:
-        store(ready, renamed(documents[next(places) % ROTATION]))
+        store(ready, again(read[next(places) % ROTATION]))
 
     def alone(_writer: int) -> None:
-        deal = renamed(documents[next(places) % ROTATION])
+        deal = again(read[next(places) % ROTATION])
         with engine.begin() as connection:
             ready.submit(deal, session=connection, actor="los", idempotency_key=f"K-{deal.deal_id}")
 
