@@ -148,10 +148,11 @@ def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierK
 
     def check(report: Report, sizes: Sequence[int]) -> None:
         span = select(CHECKPOINT).where(CHECKPOINT.c.size.between(sizes[0], sizes[-1])).order_by(CHECKPOINT.c.size)
-        read = [_check_note(report, row, keys) for row in connection.execute(span)]
+        read = [_check_note(report, row, keys, named) for row in connection.execute(span)]
         found.extend(one for one in read if one)
 
     with report.reading("checkpoint", "checkpoints"):
+        named = [*keys, *recorded_keys(connection)]
         sizes = connection.execute(select(CHECKPOINT.c.size).order_by(CHECKPOINT.c.size)).scalars().all()
         report.checkpoints = len(sizes)
         for first in range(0, len(sizes), FETCH):
@@ -160,10 +161,13 @@ def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierK
     return found
 
 
-def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey]) -> Sealing | None:
+def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey], named: Sequence[VerifierKey]) -> Sealing | None:
+    """A note here bears signatures of the ledger's own keys and no others: what a witness signs is kept apart."""
     where = f"checkpoint at {row.size} entries"
     try:
         checkpoint = read_checkpoint(row.note.encode(), keys)
+        note = Note.parse(row.note.encode())
+        signed_by = tuple(note.verified_by(named))
         frontier = Frontier.from_bytes(row.frontier)
     except ValueError as error:
         report.flaw("checkpoint", where, "a note signed by the ledger's key", error)
@@ -175,7 +179,14 @@ def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey]) -> Sealin
             f"{checkpoint.size} entries, root {checkpoint.root.hex()}",
             f"{row.size} entries, root {frontier.root().hex()} in its columns",
         )
-    signed_by = tuple(Note.parse(row.note.encode()).verified_by(keys))
+    if len(signed_by) != len(note.signatures):
+        known = ", ".join(key.text for key in signed_by)
+        report.flaw(
+            "checkpoint",
+            where,
+            f"signatures by keys that the ledger names: {known}",
+            f"{len(note.signatures)} signatures",
+        )
     return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at), signed_by)
 
 
