@@ -124,6 +124,8 @@ def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -
         "recorded_at": now,
     }
     stored = session.execute(VERSION_BY_NAME, {"name": policy.name, "version": policy.version}).scalar()
+    if stored == policy.sha256:  # somebody recorded it between the two looks
+        return
     if stored is not None:
         raise _conflict(policy, stored)
     _begin(session)

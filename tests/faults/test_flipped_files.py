@@ -74,7 +74,7 @@ def found_in(path: Path, key: VerifierKey, notes: list[bytes]) -> list[Flaw]:
     database = open_database(f"sqlite:///{path}")
     try:
         return verified(database, key, anchored=notes).flaws
-    except DBAPIError as error:  # it cannot even be opened
+    except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:  # it cannot even be opened
         return [Flaw("database", str(path), "", "a database", str(error))]
     finally:
         database.dispose()
