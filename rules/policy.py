@@ -189,18 +189,20 @@ class Policy:
             layers[depth[rule.id]].append(rule)
         return tuple(map(tuple, layers))
 
+    def severities(self, rule: Rule) -> Mapping[str, Outcome]:
+        """What each result of a rule means for the submission."""
+        mitigated = rule.mitigated_by.to if rule.mitigated_by else Outcome.PASS
+        return {
+            "pass": Outcome.PASS,
+            "violated": rule.otherwise,
+            "mitigated": mitigated,
+            "not_applicable": Outcome.PASS,
+            "not_evaluable": self.on_unknown,
+        }
+
     def outcome(self, results: Mapping[str, str]) -> Outcome:
         """What follows for the submission from the results of its rules."""
-        found = []
-        for rule in self.rules:
-            match results[rule.id]:
-                case "violated":
-                    found.append(rule.otherwise)
-                case "mitigated" if rule.mitigated_by:
-                    found.append(rule.mitigated_by.to)
-                case "not_evaluable":
-                    found.append(self.on_unknown)
-        return Outcome.most_severe(found)
+        return Outcome.most_severe(self.severities(rule)[results[rule.id]] for rule in self.rules)
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -247,11 +249,14 @@ class Policy:
 
 def definition_reads(definition: Measure | Limit) -> list[str]:
     """The measures and limits a definition names."""
+    return [name for expression in written(definition) for name in _names(expression)]
+
+
+def written(definition: Measure | Limit) -> list[Expression | None]:
+    """The expressions of a definition; a row that always matches has None for its condition."""
     if isinstance(definition, Measure):
-        expressions: list[Expression | None] = [definition.formula]
-    else:
-        expressions = [part for row in definition.all_rows for part in (row.when, row.limit)]
-    return [name for expression in expressions for name in _names(expression)]
+        return [definition.formula]
+    return [part for row in definition.all_rows for part in (row.when, row.limit)]
 
 
 def _names(expression: Expression | None) -> list[str]:
