@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dealgate.adapters.command_line import databases, deals, decisions, pictures, policies, tables
+from dealgate.adapters.command_line import databases, deals, decisions, pictures, policies, portfolio, tables
 
 app = typer.Typer(
     help="The gate a vehicle loan passes at deal submission.",
@@ -19,6 +19,7 @@ app.command()(pictures.picture)
 app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
+app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(databases.app, name="db")
 
 

@@ -9,7 +9,7 @@ import duckdb
 import narwhals as nw
 import pyarrow as pa
 
-from dealgate.adapters.portfolio.engines import Part
+from dealgate.adapters.portfolio.engines import Part, Work
 from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel, spelled
 from dealgate.rules.columns import Kernel
 
@@ -26,12 +26,12 @@ class DuckDBEngine:
         self._connection.execute("SET memory_limit = '2GB'")
         self._names = count()
 
-    def scan(self, parts: Sequence[Part]) -> nw.LazyFrame[Any]:
-        scanned = [self._scan(part) for part in parts]
-        found = scanned[0]
-        for other in scanned[1:]:
-            found = found.union(other)
-        return nw.from_native(found)
+    def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
+        book, *others = map(self._scan, parts)
+        for other in others:
+            book = book.union(other)
+        native: duckdb.DuckDBPyRelation = work.result(self, nw.from_native(book)).to_native()
+        native.write_parquet(str(path), compression="zstd")
 
     def _scan(self, part: Part) -> duckdb.DuckDBPyRelation:
         rows = self._connection.read_parquet([str(part.path)], file_row_number=True)
@@ -51,7 +51,9 @@ class DuckDBEngine:
     def with_reasons(self, frame: nw.LazyFrame[Any], reasons: Reasons) -> nw.LazyFrame[Any]:
         if not reasons.rules:
             return frame.with_columns(**{REASONS: nw.lit(None, dtype=nw.List(nw.String))})
-        name = self._function(lambda columns: reasons(_parts(columns)), dict.fromkeys(reasons.rules, TINYINT), "VARCHAR[]")
+        name = self._function(
+            lambda columns: reasons(_parts(columns)), dict.fromkeys(reasons.rules, TINYINT), "VARCHAR[]"
+        )
         return self._projected(frame, name, reasons.rules, f"made AS {REASONS}")
 
     def _function(self, run: Callable[..., Any], inputs: dict[str, Any], made: Any) -> str:
@@ -61,9 +63,7 @@ class DuckDBEngine:
         self._connection.create_function(name, run, record, made, type="arrow", null_handling="special")
         return name
 
-    def _projected(
-        self, frame: nw.LazyFrame[Any], name: str, inputs: Sequence[str], parts: str
-    ) -> nw.LazyFrame[Any]:
+    def _projected(self, frame: nw.LazyFrame[Any], name: str, inputs: Sequence[str], parts: str) -> nw.LazyFrame[Any]:
         native: duckdb.DuckDBPyRelation = frame.to_native()
         record = ", ".join(f"'{column}': {column}" for column in inputs)
         made = native.project(f"*, {name}({{{record}}}) AS made")
@@ -71,14 +71,6 @@ class DuckDBEngine:
 
     def spell(self, frame: nw.LazyFrame[Any], columns: Sequence[OutputColumn]) -> nw.LazyFrame[Any]:
         return frame.select(*map(spelled, columns))
-
-    def write(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        native: duckdb.DuckDBPyRelation = frame.to_native()
-        native.write_parquet(str(path), compression="zstd")
-
-    def collect(self, frame: nw.LazyFrame[Any]) -> pa.Table:
-        native: duckdb.DuckDBPyRelation = frame.to_native()
-        return native.to_arrow_table()
 
     def close(self) -> None:
         self._connection.close()

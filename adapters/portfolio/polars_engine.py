@@ -6,9 +6,8 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
-import pyarrow as pa
 
-from dealgate.adapters.portfolio.engines import Part
+from dealgate.adapters.portfolio.engines import Part, Work
 from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel
 from dealgate.rules.columns import Kernel
 
@@ -18,9 +17,11 @@ ROW_GROUP = 250_000
 class PolarsEngine:
     divides = True
 
-    def scan(self, parts: Sequence[Part]) -> nw.LazyFrame[Any]:
+    def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         frames = [pl.scan_parquet(part.path, glob=False).slice(part.first, part.rows) for part in parts]
-        return nw.from_native(pl.concat(frames) if len(frames) > 1 else frames[0])
+        book = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
+        native: pl.LazyFrame = work.result(self, nw.from_native(book)).to_native()
+        native.sink_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
 
     def with_kernel(self, frame: nw.LazyFrame[Any], kernel: Kernel) -> nw.LazyFrame[Any]:
         def run(columns: Sequence[pl.Series]) -> pl.Series:
@@ -45,18 +46,8 @@ class PolarsEngine:
 
     def spell(self, frame: nw.LazyFrame[Any], columns: Sequence[OutputColumn]) -> nw.LazyFrame[Any]:
         native: pl.LazyFrame = frame.select(**{column.name: column.source for column in columns}).to_native()
-        words = [
-            pl.col(column.name).cast(pl.UInt8).cat.to(pl.Enum(column.words)) for column in columns if column.words
-        ]
+        words = [pl.col(column.name).cast(pl.UInt8).cat.to(pl.Enum(column.words)) for column in columns if column.words]
         return nw.from_native(native.with_columns(words))
-
-    def write(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        native: pl.LazyFrame = frame.to_native()
-        native.sink_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
-
-    def collect(self, frame: nw.LazyFrame[Any]) -> pa.Table:
-        native: pl.LazyFrame = frame.to_native()
-        return native.collect(engine="streaming").to_arrow()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,26 +1,31 @@
-"""PySpark: a session on this machine, or a cluster when the book outgrows it."""
+"""PySpark: a session on this machine, or a cluster when the book outgrows it.
+
+Spark divides the book, moves it, and repeats what a lost worker leaves undone. What is computed in a task is the plan on Polars:
+as expressions of Spark SQL a policy of twenty rules with projections takes the planner most of a minute and outgrows the
+method size of the virtual machine; docs/explanation/portfolio.md has the measurement.
+"""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as sf
-from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
-from dealgate.adapters.portfolio.engines import Part
-from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel, spelled
-from dealgate.rules.columns import Kernel
+from dealgate.adapters.portfolio.engines import Part, Work
+from dealgate.adapters.portfolio.polars_engine import PolarsEngine
 
 SETTINGS = {
     "spark.ui.enabled": "false",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "250000",
+    "spark.sql.files.maxPartitionBytes": "64m",
+    "spark.sql.parquet.mergeSchema": "true",
 }
 LOCAL = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 
@@ -34,50 +39,43 @@ class SparkEngine:
     @classmethod
     def start(cls, master: str | None = None) -> "SparkEngine":
         """A session on the cluster of `master`, or on all cores of this machine."""
-        builder = SparkSession.builder.appName("dealgate portfolio").master(master or "local[*]")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers on this machine run what this process runs
-        settings = SETTINGS | (LOCAL if _is_here(master) else {})
-        for name, value in settings.items():
+        builder = SparkSession.builder.appName("dealgate portfolio").master(master or "local[*]")
+        for name, value in (SETTINGS | (LOCAL if _is_here(master) else {})).items():
             builder = builder.config(name, value)
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
         return cls(session)
 
-    def scan(self, parts: Sequence[Part]) -> nw.LazyFrame[Any]:
+    def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         if any(part.rows is not None for part in parts):
             raise ValueError("Spark divides a book by itself: hand it whole files")
-        return nw.from_native(self._session.read.parquet(*(str(part.path) for part in parts)))
+        book = self._session.read.parquet(*(str(part.path) for part in parts))
 
-    def with_kernel(self, frame: nw.LazyFrame[Any], kernel: Kernel) -> nw.LazyFrame[Any]:
-        def run(*columns: pa.Array) -> pa.Array:
-            return pa.StructArray.from_arrays(run_kernel(kernel, columns), list(kernel.outputs))
+        def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                yield from _plain(work, pa.Table.from_batches([batch])).to_batches()
 
-        made = StructType([StructField(name, LongType()) for name in kernel.outputs])
-        native: DataFrame = frame.to_native()
-        found = native.withColumn("made", sf.arrow_udf(run, made)(*kernel.inputs))
-        return nw.from_native(found.withColumns({name: sf.col(f"made.{name}") for name in kernel.outputs}).drop("made"))
-
-    def with_reasons(self, frame: nw.LazyFrame[Any], reasons: Reasons) -> nw.LazyFrame[Any]:
-        def run(*columns: pa.Array) -> pa.Array:
-            return reasons(columns)
-
-        native: DataFrame = frame.to_native()
-        made = sf.arrow_udf(run, ArrayType(StringType()))(*reasons.rules)
-        return nw.from_native(native.withColumn(REASONS, made))
-
-    def spell(self, frame: nw.LazyFrame[Any], columns: Sequence[OutputColumn]) -> nw.LazyFrame[Any]:
-        return frame.select(*map(spelled, columns))
-
-    def write(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        native: DataFrame = frame.to_native()
-        native.write.parquet(str(path), mode="overwrite", compression="zstd")
-
-    def collect(self, frame: nw.LazyFrame[Any]) -> pa.Table:
-        native: DataFrame = frame.to_native()
-        return native.toArrow()
+        empty = pa.Table.from_batches([], book.limit(0).toArrow().schema)
+        schema = from_arrow_schema(_plain(work, empty).schema)
+        book.mapInArrow(task, schema).write.parquet(str(path), mode="overwrite", compression="zstd")
 
     def close(self) -> None:
         self._session.stop()
+
+
+def _plain(work: Work, book: pa.Table) -> pa.Table:
+    """The work's result in types that Spark knows."""
+    frame = pl.DataFrame(book).lazy()
+    result: Any = work.result(PolarsEngine(), nw.from_native(frame)).to_native()
+    words = pl.selectors.by_dtype(pl.Enum)
+    table: pa.Table = (
+        result.with_columns(words.cast(pl.String)).collect().to_arrow(compat_level=pl.CompatLevel.oldest())
+    )
+    return table.cast(pa.schema([(field.name, _SMALLER.get(field.type, field.type)) for field in table.schema]))
+
+
+_SMALLER = {pa.large_string(): pa.string(), pa.large_list(pa.large_string()): pa.list_(pa.string())}
 
 
 def _is_here(master: str | None) -> bool:
