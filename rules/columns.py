@@ -4,7 +4,7 @@ A plan is a sequence of stages; the columns of a stage read those of the stages 
 integer whose size the compiler has proved from the bounds of the book's columns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple
@@ -115,6 +115,7 @@ class ColumnPlan:
     measures: Mapping[str, ColumnNumber]
     limits: Mapping[str, ColumnNumber]
     rules: Mapping[str, str]
+    outcome_column: str
     largest_amount: int
 
     @property
@@ -167,13 +168,19 @@ class ColumnPlan:
         return reduce(lambda one, other: one | other, large)
 
 
-def compile_columns(policy: Policy, layout: Layout, *, only_what_rules_read: bool = False) -> ColumnPlan:
-    """Compile a policy for books of a layout. Raises `ColumnsError` where the size of a number cannot be proved."""
+def compile_columns(
+    policy: Policy, layout: Layout, *, measures: Collection[str] | None = None, prefix: str = ""
+) -> ColumnPlan:
+    """Compile a policy for books of a layout. Raises `ColumnsError` where the size of a number cannot be proved.
+
+    `measures` are those wanted beside what the rules read; all of them if it is None. The names of all columns that are made begin
+    with `prefix`, so that a frame can carry the plans of several policies.
+    """
     largest = MAX_CENTS
     while True:
-        compiler = Compiler(policy, layout, largest)
+        compiler = Compiler(policy, layout, largest, prefix)
         try:
-            return compiler.plan(only_what_rules_read=only_what_rules_read)
+            return compiler.plan(policy.definitions if measures is None else policy.read_for(measures))
         except UnboundedError:
             if largest // 2 < LEAST_PROVABLE:
                 raise ColumnsError(
@@ -204,10 +211,11 @@ class Readings(NamedTuple):
 class Compiler:
     """Walks the tree of one policy and places every definition in the first stage where all that it reads is there."""
 
-    def __init__(self, policy: Policy, layout: Layout, largest_amount: int) -> None:
+    def __init__(self, policy: Policy, layout: Layout, largest_amount: int, prefix: str) -> None:
         self.policy = policy
         self.layout = layout
         self.largest_amount = largest_amount
+        self.prefix = prefix
         self.at = policy.name
         self.stages: list[Stage] = []
         self.reads: dict[str, None] = {}
@@ -220,23 +228,28 @@ class Compiler:
         self._list = ""
         self._depth = 0
 
-    def plan(self, *, only_what_rules_read: bool) -> ColumnPlan:
+    def plan(self, definitions: Sequence[Measure | Limit]) -> ColumnPlan:
         policy = self.policy
-        wanted = policy.read_by_rules if only_what_rules_read else {*policy.measures, *policy.limits}
-        definitions = [definition for definition in policy.definitions if definition.name in wanted]
         self._readings = _readings(definitions, policy.rules)
         for definition in definitions:
             self.at = definition.name
             self._define(definition)
-        rules = {rule.id: f"r_{index}" for index, rule in enumerate(policy.rules)}
+        rules = {rule.id: f"{self.prefix}r_{index}" for index, rule in enumerate(policy.rules)}
         for layer in policy.layers:
             for rule in layer:
                 self.at = rule.id
                 self._rule(rule, rules[rule.id])
-        measures = {name: self._number_named(name) for name in policy.measures if name in wanted}
-        limits = {name: self._number_named(name) for name in policy.limits if name in wanted}
+        found = {definition.name: self._number_named(definition.name) for definition in definitions}
         return ColumnPlan(
-            policy, self.layout, tuple(self.reads), tuple(self.stages), measures, limits, rules, self.largest_amount
+            policy,
+            self.layout,
+            tuple(self.reads),
+            tuple(self.stages),
+            {name: found[name] for name in policy.measures if name in found},
+            {name: found[name] for name in policy.limits if name in found},
+            rules,
+            f"{self.prefix}outcome",
+            self.largest_amount,
         )
 
     def _number_named(self, name: str) -> ColumnNumber:
@@ -265,10 +278,10 @@ class Compiler:
     def _define(self, definition: Measure | Limit) -> None:
         self._depth = 0
         if isinstance(definition, Measure):
-            value, prefix = narrow(self._whole_cents(self.number(definition.formula), definition.unit)), "m"
+            value, kind = narrow(self._whole_cents(self.number(definition.formula), definition.unit)), "m"
         else:
-            value, prefix = self._limit(definition), "l"
-        self._names[definition.name] = self._keep(f"{prefix}_{definition.name}", value, self._depth)
+            value, kind = self._limit(definition), "l"
+        self._names[definition.name] = self._keep(f"{self.prefix}{kind}_{definition.name}", value, self._depth)
 
     def _whole_cents(self, number: ColumnNumber, unit: Unit) -> ColumnNumber:
         return half_up(number) if unit == Unit.MONEY else number
@@ -428,8 +441,8 @@ class Compiler:
     def _kernel(self, numbers: Sequence[ColumnNumber], outputs: int, function: Function) -> list[str]:
         """Columns that a function makes of whole numbers, once these are columns."""
         stage, self._kernels = self._stage(self._depth), self._kernels + 1
-        inputs = [f"k_{self._kernels}_of_{index}" for index in range(len(numbers))]
-        names = [f"k_{self._kernels}_{index}" for index in range(outputs)]
+        inputs = [f"{self.prefix}k_{self._kernels}_of_{index}" for index in range(len(numbers))]
+        names = [f"{self.prefix}k_{self._kernels}_{index}" for index in range(outputs)]
         stage.columns.update((name, narrow(number).expression) for name, number in zip(inputs, numbers, strict=True))
         stage.kernels.append(Kernel(tuple(inputs), tuple(names), function))
         self._depth += 1

@@ -168,8 +168,16 @@ class Policy:
     @cached_property
     def read_by_rules(self) -> frozenset[str]:
         """The measures and limits that rules rest on, directly or through others."""
+        return self._closure(name for rule in self.rules for part in rule.expressions() for name in _names(part))
+
+    def read_for(self, names: Iterable[str]) -> tuple[Measure | Limit, ...]:
+        """The definitions that rules rest on, and those of the named measures with all that they read."""
+        wanted = self.read_by_rules | self._closure(names)
+        return tuple(definition for definition in self.definitions if definition.name in wanted)
+
+    def _closure(self, names: Iterable[str]) -> frozenset[str]:
         defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}
-        waiting = [name for rule in self.rules for part in rule.expressions() for name in _names(part)]
+        waiting = list(names)
         found: set[str] = set()
         while waiting:
             name = waiting.pop()

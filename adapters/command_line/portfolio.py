@@ -81,7 +81,9 @@ def _show(evaluated: "Evaluated", out: Path) -> None:
     console.print()
     console.print(f"{evaluated.deals:,} deals judged, in {out}", soft_wrap=True, highlight=False)
     if evaluated.rejected:
-        print(f"{evaluated.rejected:,} rows rejected, each with its reason in {evaluated.rejects_file}", file=sys.stderr)
+        print(
+            f"{evaluated.rejected:,} rows rejected, each with its reason in {evaluated.rejects_file}", file=sys.stderr
+        )
 
 
 def named(source: str, table: str | None, query: str | None) -> "Source":
@@ -95,7 +97,7 @@ def named(source: str, table: str | None, query: str | None) -> "Source":
         refuse(["--table and --query: give one of the two"])
     if table:
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
-        query = f"SELECT * FROM {quoted}"  # noqa: S608  the name is quoted
+        query = f"SELECT * FROM {quoted}"
     return found._replace(query=query)
 
 

@@ -21,7 +21,6 @@ TYPES: Mapping[Unit, type[nw.dtypes.DType]] = {
     Unit.BOOLEAN: nw.Boolean,
     Unit.DATE: nw.Date,
 }
-OUTCOME = "o_outcome"
 REASONS = "o_reasons"
 
 
@@ -57,7 +56,7 @@ def output_columns(plan: ColumnPlan) -> list[OutputColumn]:
     """Deal, outcome, reasons, measures, rules. Raises `ColumnsError` where two columns would have one name."""
     found = [
         OutputColumn("deal_id", nw.col("deal_id")),
-        OutputColumn("outcome", nw.col(OUTCOME), tuple(map(str, Outcome))),
+        OutputColumn("outcome", nw.col(plan.outcome_column), tuple(map(str, Outcome))),
         OutputColumn("reasons", nw.col(REASONS)),
         *_measure_columns(plan),
         *(OutputColumn(rule, nw.col(column), tuple(map(str, RESULTS))) for rule, column in plan.rules.items()),

@@ -78,7 +78,12 @@ class Run:
 
 def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
     """What makes a run the same run: the source as it is, the policies, the engine, this version."""
-    parts: dict[str, Any] = {"dealgate": version("dealgate"), "engine": engine, "source": source.name, "query": source.query}
+    parts: dict[str, Any] = {
+        "dealgate": version("dealgate"),
+        "engine": engine,
+        "source": source.name,
+        "query": source.query,
+    }
     parts["policies"] = [policy.sha256 for policy in policies]
     path = Path(source.name)
     if not source.is_database and path.exists():

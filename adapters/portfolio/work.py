@@ -2,35 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import narwhals as nw
 
 from dealgate.adapters.portfolio.engines import Frames
-from dealgate.adapters.portfolio.judging import OUTCOME, Reasons, book_columns, output_columns
+from dealgate.adapters.portfolio.judging import Reasons, book_columns, output_columns
 from dealgate.adapters.portfolio.validity import valid
 from dealgate.rules.column_layout import Layout
 from dealgate.rules.columns import ColumnPlan, compile_columns
 from dealgate.rules.policy import Policy
 
 
-@lru_cache(maxsize=64)
-def plan_of(policy_sha256: str, policy: "Hashed", layout: Layout, only_what_rules_read: bool) -> ColumnPlan:
-    return compile_columns(policy.policy, layout, only_what_rules_read=only_what_rules_read)
+@dataclass(frozen=True)
+class Compiled:
+    """What is compiled of a policy, known by the hash of the policy's content."""
+
+    policy: Policy
+    layout: Layout
+    measures: frozenset[str] | None = None
+    prefix: str = ""
+
+    @property
+    def plan(self) -> ColumnPlan:
+        """Compiled once in a process."""
+        key = self.policy.sha256, self.layout, self.measures, self.prefix
+        if key not in _plans:
+            _plans[key] = compile_columns(self.policy, self.layout, measures=self.measures, prefix=self.prefix)
+        return _plans[key]
 
 
-class Hashed:
-    """A policy known by its content: equal content is compiled once in a process."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-
-    def __hash__(self) -> int:
-        return hash(self.policy.sha256)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hashed) and other.policy.sha256 == self.policy.sha256
+_plans: dict[tuple[object, ...], ColumnPlan] = {}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Evaluation:
 
     @property
     def plan(self) -> ColumnPlan:
-        return plan_of(self.policy.sha256, Hashed(self.policy), self.layout, False)
+        return Compiled(self.policy, self.layout).plan
 
     def result(self, frames: Frames, book: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         plan = self.plan
@@ -70,14 +72,17 @@ def judge(
 ) -> nw.LazyFrame[Any]:
     """Add to the valid rows of a book the columns of a plan and the outcome; `carried` columns of the book stay with them."""
     found = _read(book, plan, carried, clean=clean)
-    if plan.unproved is not None:
-        found = found.filter(~plan.unproved)
+    return with_plan(frames, found if plan.unproved is None else found.filter(~plan.unproved), plan)
+
+
+def with_plan(frames: Frames, found: nw.LazyFrame[Any], plan: ColumnPlan) -> nw.LazyFrame[Any]:
+    """Add the columns of a plan to a frame that has what it reads."""
     for stage in plan.stages:
         if stage.columns:
             found = found.with_columns(**stage.columns)
         for kernel in stage.kernels:
             found = frames.with_kernel(found, kernel)
-    return found.with_columns(**{OUTCOME: plan.outcome})
+    return found.with_columns(**{plan.outcome_column: plan.outcome})
 
 
 def _read(book: nw.LazyFrame[Any], plan: ColumnPlan, carried: Sequence[str], *, clean: bool) -> nw.LazyFrame[Any]:
