@@ -75,6 +75,10 @@ class Run:
             together.rename(self.out)
         shutil.rmtree(self.folder)
 
+    def discard(self) -> None:
+        """The parts have served."""
+        shutil.rmtree(self.folder)
+
 
 def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
     """What makes a run the same run: the source as it is, the policies, the engine, this version."""

@@ -1,6 +1,6 @@
 """What can be made of a book under one policy: the judged deals, and those that only the single-deal path can judge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,14 +64,14 @@ class Unproved:
     def result(self, frames: Frames, book: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         assert self.plan.unproved is not None
         columns = [column.name for column in self.plan.layout.columns]
-        return _read(book, self.plan, columns, clean=self.clean).filter(self.plan.unproved)
+        return read_rows(book, self.plan.layout, columns, clean=self.clean).filter(self.plan.unproved)
 
 
 def judge(
     frames: Frames, book: nw.LazyFrame[Any], plan: ColumnPlan, carried: Sequence[str] = (), *, clean: bool = False
 ) -> nw.LazyFrame[Any]:
     """Add to the valid rows of a book the columns of a plan and the outcome; `carried` columns of the book stay with them."""
-    found = _read(book, plan, carried, clean=clean)
+    found = read_rows(book, plan.layout, (*plan.reads, *carried), clean=clean)
     return with_plan(frames, found if plan.unproved is None else found.filter(~plan.unproved), plan)
 
 
@@ -85,7 +85,10 @@ def with_plan(frames: Frames, found: nw.LazyFrame[Any], plan: ColumnPlan) -> nw.
     return found.with_columns(**{plan.outcome_column: plan.outcome})
 
 
-def _read(book: nw.LazyFrame[Any], plan: ColumnPlan, carried: Sequence[str], *, clean: bool) -> nw.LazyFrame[Any]:
+def read_rows(
+    book: nw.LazyFrame[Any], layout: Layout, columns: Iterable[str], *, clean: bool
+) -> nw.LazyFrame[Any]:
+    """The valid rows of a book, with the id and these columns as a plan reads them."""
     names = book.collect_schema().names()
-    rows = book if clean else book.filter(valid(plan.layout, names))
-    return rows.select(*book_columns(plan.layout, names, (*plan.reads, *carried)))
+    rows = book if clean else book.filter(valid(layout, names))
+    return rows.select(*book_columns(layout, names, columns))
