@@ -9,7 +9,7 @@ import polars as pl
 from dealgate.adapters.portfolio.engines import Engine, Work
 from dealgate.adapters.portfolio.judging import output_columns
 from dealgate.adapters.portfolio.rows import facts_of_row
-from dealgate.adapters.portfolio.running import Run, Tell, fingerprint, judged_parts, read_book
+from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint, judged_parts, read_book
 from dealgate.adapters.portfolio.sources import Source
 from dealgate.adapters.portfolio.work import Evaluation, Unproved
 from dealgate.rules.column_layout import Layout
@@ -80,7 +80,7 @@ def evaluate_book(source: Source, policy: Policy, engine: Engine, name: str, out
 
 
 def _counted(out: Path, policy: Policy) -> tuple[dict[str, int], dict[str, int]]:
-    files = sorted(out.glob("*.parquet")) if out.is_dir() else [out]
+    files = list(files_of([out]))
     rules = [rule.id for rule in policy.rules]
     result = pl.scan_parquet(files).select(pl.col("outcome", *rules).cast(pl.String))
     counts = [pl.col("outcome").eq(str(outcome)).sum().alias(f"outcome {outcome}") for outcome in Outcome]

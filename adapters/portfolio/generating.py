@@ -201,7 +201,8 @@ def _people(draw: Draw, deal: dict[str, Column], underwater: Column) -> dict[str
 
 def _named(draw: Draw, index: int) -> list[pl.Expr]:
     first = index * BLOCK + 1
-    dealers = np.minimum(draw.zipf(1.35, BLOCK), DEALERS)
+    weights = 1 / np.arange(4, DEALERS + 4)  # a few dealers sell much, many sell little
+    dealers = draw.choice(DEALERS, BLOCK, p=weights / weights.sum()) + 1
     days = draw.integers(0, 365, BLOCK)
     return [
         pl.format("SYN-{}", pl.int_range(first, first + BLOCK).cast(pl.String).str.zfill(9)).alias("deal_id"),

@@ -138,7 +138,9 @@ class JudgingOutcomes:
         references = [compile_reference(policy) for policy in self.work.policies]
         found = []
         for row in rows:
-            changed = {name: value for name, value in row.items() if isinstance(value, int) and self.work.shock.percent(name)}
+            changed = {
+                name: value for name, value in row.items() if isinstance(value, int) and self.work.shock.percent(name)
+            }
             shocked = {**row, **{name: self.work.shock.amount(name, value) for name, value in changed.items()}}
             facts = facts_of_row(shocked, self.work.layout)
             settled = {name: row[name] for name in ("deal_id", *BREAKDOWN)}

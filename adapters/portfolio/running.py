@@ -109,13 +109,15 @@ def read_book(run: Run, source: Source, tell: Tell) -> Reading:
         return read_source(source, run.folder / "book", rejects, told)
 
 
-def judged_parts(run: Run, reading: Reading, judging: Judging, engine: Engine, tell: Tell) -> list[Path]:
+def judged_parts(
+    run: Run, reading: Reading, judging: Judging, engine: Engine, tell: Tell, stem: str = "part"
+) -> list[Path]:
     """Every part of the book as Parquet files, those of a stopped run as they are."""
     book = reading.book
     groups = [[part] for part in book.parts()] if engine.divides else [[Part(file) for file in book.files]]
     found, done = [], 0
     for number, parts in enumerate(groups):
-        path = run.folder / f"part-{number:05d}.parquet"
+        path = run.folder / f"{stem}-{number:05d}.parquet"
         if not path.exists():
             _judge(parts, path, judging, engine)
         found.append(path)
@@ -138,8 +140,14 @@ def _judge(parts: list[Part], path: Path, judging: Judging, engine: Engine) -> N
     fresh.rename(path)
 
 
+def files_of(parts: Iterable[Path]) -> Iterator[Path]:
+    """The Parquet files of parts, each of which is a file or a folder of files."""
+    for part in parts:
+        yield from sorted(part.glob("*.parquet")) if part.is_dir() else [part]
+
+
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+    for file in files_of([path]):
         for batch in pq.ParquetFile(file).iter_batches(10_000):
             yield from batch.to_pylist()
 

@@ -10,7 +10,7 @@ import polars as pl
 from dealgate.adapters.portfolio.engines import Engine
 from dealgate.adapters.portfolio.outcomes import JudgingOutcomes, Outcomes, Shock, outcome_column, rule_column
 from dealgate.adapters.portfolio.rows import read_row
-from dealgate.adapters.portfolio.running import Run, Tell, fingerprint, judged_parts, read_book
+from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint, judged_parts, read_book
 from dealgate.adapters.portfolio.sources import Reading, Source
 from dealgate.rules.columns import MITIGATED, VIOLATED
 from dealgate.rules.evaluation import CompiledPolicy
@@ -106,14 +106,9 @@ def simulate(
         reading = read_book(run, source, tell)
         work = Outcomes((current, candidate), reading.book.layout, Shock(), reading.clean)
         parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell)
-        found = _added_up(pl.scan_parquet([*_files(parts)], missing_columns="insert"), current, candidate, reading)
+        found = _added_up(pl.scan_parquet(list(files_of(parts))), current, candidate, reading)
         run.discard()
     return found
-
-
-def _files(parts: Sequence[Path]) -> Iterator[Path]:
-    for part in parts:
-        yield from sorted(part.glob("*.parquet")) if part.is_dir() else [part]
 
 
 def _added_up(table: pl.LazyFrame, current: Policy, candidate: Policy, reading: Reading) -> Simulation:
@@ -135,7 +130,7 @@ def _added_up(table: pl.LazyFrame, current: Policy, candidate: Policy, reading: 
         {measure: _fixed_limits(measure, current, candidate) for measure in ("total_ltv", "rolled_in_negative_equity")},
         _affected(table, current, candidate, reading),
         (_through(table, CURRENT), _through(table, CANDIDATE)),
-        _assumptions(current),
+        assumptions(current),
     )
 
 
@@ -166,7 +161,11 @@ def _rule_flips(table: pl.LazyFrame, current: Policy, candidate: Policy) -> Iter
     for rule in ids:
         now, then, newly, no_longer = (found[f"{rule} {index}"] for index in range(4))
         yield RuleFlips(
-            rule, now if rule in places[CURRENT] else None, then if rule in places[CANDIDATE] else None, newly, no_longer
+            rule,
+            now if rule in places[CURRENT] else None,
+            then if rule in places[CANDIDATE] else None,
+            newly,
+            no_longer,
         )
 
 
@@ -187,7 +186,9 @@ def _group(table: pl.LazyFrame, name: str) -> list[dict[str, Any]]:
         (pl.col("change") < 0).sum().alias("looser"),
     ]
     groups = table.group_by(pl.col(name).alias("group")).agg(*counts, *moved).collect(engine="streaming")
-    ordered = groups.sort([pl.col("stricter") + pl.col("looser"), pl.col("deals"), pl.col("group")], descending=[True, True, False])
+    ordered = groups.sort(
+        [pl.col("stricter") + pl.col("looser"), pl.col("deals"), pl.col("group")], descending=[True, True, False]
+    )
     kept = ordered.head(36 if name == "month" else MOST_GROUPS)
     return (kept.sort("group") if name in ("month", "tier") else kept).to_dicts()
 
@@ -198,7 +199,9 @@ def held_against(policy: Policy, measure: str) -> list[int]:
         at
         for at, rule in enumerate(policy.rules)
         if isinstance(rule.require, Comparison)
-        and any(isinstance(side, MeasureName) and side.name == measure for side in (rule.require.left, rule.require.right))
+        and any(
+            isinstance(side, MeasureName) and side.name == measure for side in (rule.require.left, rule.require.right)
+        )
     ]
 
 
@@ -289,12 +292,12 @@ def _through(table: pl.LazyFrame, policy: int) -> Through:
     return Through(*passed.select(pl.len(), *amounts).collect(engine="streaming").row(0))
 
 
-def _assumptions(policy: Policy) -> str:
+def assumptions(policy: Policy) -> str:
+    """What a projected deficiency rests on, in words."""
     equity = policy.equity
     factor = 100 * equity.wholesale_factor.numerator / equity.wholesale_factor.denominator
     return (
-        f"Projected deficiency as the current policy defines it: {equity.curve.title}; a lender's sale brings {factor:g} % of the "
+        f"Projected deficiency as {policy.name} {policy.version} defines it: {equity.curve.title}; a lender's sale brings {factor:g} % of the "
         f"value, less ${equity.disposal_cost.numerator / 100:,.2f}. An assumption, no forecast: it says what would be owed if "
         "every deal failed, not how many will."
     )
-

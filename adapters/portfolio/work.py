@@ -85,9 +85,7 @@ def with_plan(frames: Frames, found: nw.LazyFrame[Any], plan: ColumnPlan) -> nw.
     return found.with_columns(**{plan.outcome_column: plan.outcome})
 
 
-def read_rows(
-    book: nw.LazyFrame[Any], layout: Layout, columns: Iterable[str], *, clean: bool
-) -> nw.LazyFrame[Any]:
+def read_rows(book: nw.LazyFrame[Any], layout: Layout, columns: Iterable[str], *, clean: bool) -> nw.LazyFrame[Any]:
     """The valid rows of a book, with the id and these columns as a plan reads them."""
     names = book.collect_schema().names()
     rows = book if clean else book.filter(valid(layout, names))
