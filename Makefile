@@ -63,7 +63,7 @@ $(VENV)/.bench: $(READY) requirements-bench.lock
 
 # Needs uv; writes the exact versions that development and CI use.
 lock:
-	uv pip compile pyproject.toml --extra pictures --extra postgresql --extra proof --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra pictures --extra portfolio --extra postgresql --extra proof --extra spark --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements.lock
 	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements-bench.lock

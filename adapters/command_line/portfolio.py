@@ -174,7 +174,7 @@ def sweep(
         if limit not in found.limits:
             refuse([f"--limit: {found.name} has no limit called {limit!r}; it has {', '.join(found.limits) or 'none'}"])
         unit = found.limits[limit].unit
-        over = Range(*(amount(text, unit) for text in (first, last, step)), shift)
+        over = Range(amount(first, unit), amount(last, unit), amount(step, unit), shift)
         folder = working_folder("sweep", report)
         with opened(engine, master) as started, progress() as tell:
             steps = run(named(source, table, query), found, limit, over, started, engine, folder, tell)

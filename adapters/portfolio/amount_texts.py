@@ -1,15 +1,16 @@
 """Numbers as a policy writes them, on a command line: 125%, $2,500, 72."""
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
 from dealgate.rules.expressions import Number
 from dealgate.rules.fields import Unit
 
-FORMS = {
-    Unit.MONEY: (re.compile(r"(-?)\$(\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d+(?:\.\d{1,2})?)"), 100),
+FORMS: Mapping[Unit, tuple[re.Pattern[str], Fraction]] = {
+    Unit.MONEY: (re.compile(r"(-?)\$(\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d+(?:\.\d{1,2})?)"), Fraction(100)),
     Unit.PERCENT: (re.compile(r"(-?)(\d{1,6}(?:\.\d{1,6})?) ?%"), Fraction(1, 100)),
-    Unit.COUNT: (re.compile(r"(-?)(\d{1,9})"), 1),
+    Unit.COUNT: (re.compile(r"(-?)(\d{1,9})"), Fraction(1)),
 }
 
 

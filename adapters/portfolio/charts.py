@@ -20,8 +20,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 def distribution(rows: Rows, step: float, axis: str, limits: Mapping[str, Sequence[float]]) -> Chart:
     """Bars of deals by whose limits they keep, and every fixed limit as a line."""
-    data = alt.Data(
-        values=[{**row, "to": row["from"] + step, "order": list(KEEPS).index(row["keeps"])} for row in rows]
+    data = _data(
+        [{**row, "to": row["from"] + step, "order": list(KEEPS).index(row["keeps"])} for row in rows]
     )
     bars = (
         alt.Chart(data)
@@ -41,16 +41,13 @@ def distribution(rows: Rows, step: float, axis: str, limits: Mapping[str, Sequen
         )
     )
     lines = [{"at": at, "limit": f"{name} limit"} for name, values in limits.items() for at in values]
+    dashes = alt.Scale(domain=["current limit", "candidate limit"], range=[[5, 4], [1, 0]])
     rules = (
-        alt.Chart(alt.Data(values=lines))
+        alt.Chart(_data(lines))
         .mark_rule(strokeWidth=1.6)
         .encode(
             x="at:Q",
-            strokeDash=alt.StrokeDash(
-                "limit:N",
-                scale=alt.Scale(domain=["current limit", "candidate limit"], range=[[5, 4], [1, 0]]),
-                title=None,
-            ),
+            strokeDash=alt.StrokeDash("limit:N", scale=dashes, title=None),
             tooltip=["limit:N", "at:Q"],
         )
     )
@@ -69,7 +66,7 @@ def flips(rows: Rows) -> Chart:
         for name, words in (("newly", "newly violated"), ("no_longer", "no longer violated"))
     ]
     chart = (
-        alt.Chart(alt.Data(values=values))
+        alt.Chart(_data(values))
         .mark_bar()
         .encode(
             y=alt.Y("rule:N", title=None, sort=[row["rule"] for row in rows]),
@@ -90,7 +87,7 @@ def shares(rows: Rows, title: str) -> Chart:
         for name, what in (("stricter", "stricter outcome"), ("looser", "looser outcome"))
     ]
     chart = (
-        alt.Chart(alt.Data(values=values))
+        alt.Chart(_data(values))
         .mark_bar()
         .encode(
             x=alt.X(
@@ -110,7 +107,7 @@ def shares(rows: Rows, title: str) -> Chart:
 
 def trade_off(rows: Rows, axis: str) -> Chart:
     """The curve of a sweep: the share of deals that are stopped or flagged, and the dollars in them, at each limit."""
-    data = alt.Data(values=list(rows))
+    data = _data(rows)
     base = alt.Chart(data).encode(x=alt.X("limit:Q", title=axis, scale=alt.Scale(zero=False)))
     tips = [
         alt.Tooltip("limit:Q", title=axis),
@@ -131,7 +128,7 @@ def trade_off(rows: Rows, axis: str) -> Chart:
 def scenarios(rows: Rows, measure: str, title: str, form: str) -> Chart:
     """One bar a scenario."""
     chart = (
-        alt.Chart(alt.Data(values=list(rows)))
+        alt.Chart(_data(rows))
         .mark_bar(color=NAVY)
         .encode(
             x=alt.X(f"{measure}:Q", title=title, axis=alt.Axis(format=form)),
@@ -140,6 +137,10 @@ def scenarios(rows: Rows, measure: str, title: str, form: str) -> Chart:
         )
     )
     return _finished(chart, 34 * len(rows))
+
+
+def _data(values: Sequence[Mapping[str, Any]]) -> Any:
+    return alt.Data(values=list(values))  # type: ignore[no-untyped-call]
 
 
 def _two(field: str, words: tuple[str, str]) -> Any:

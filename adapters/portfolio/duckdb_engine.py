@@ -1,6 +1,6 @@
 """DuckDB: embedded, on disk where memory does not suffice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dealgate.adapters.portfolio.engines import Part, Work
 from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel, spelled
-from dealgate.rules.columns import Kernel
+from dealgate.rules.column_plan import Kernel
 
 BIGINT = duckdb.sqltype("BIGINT")
 TINYINT = duckdb.sqltype("TINYINT")
@@ -56,11 +56,13 @@ class DuckDBEngine:
         )
         return self._projected(frame, name, reasons.rules, f"made AS {REASONS}")
 
-    def _function(self, run: Callable[..., Any], inputs: dict[str, Any], made: Any) -> str:
+    def _function(self, run: Any, inputs: dict[str, Any], made: Any) -> str:
         """Register a function of one record of columns."""
         name = f"kernel_{next(self._names)}"
         record = [duckdb.struct_type(inputs)]
-        self._connection.create_function(name, run, record, made, type="arrow", null_handling="special")
+        self._connection.create_function(  # type: ignore[call-overload]  # the stubs know no Arrow functions
+            name, run, record, made, type="arrow", null_handling="special"
+        )
         return name
 
     def _projected(self, frame: nw.LazyFrame[Any], name: str, inputs: Sequence[str], parts: str) -> nw.LazyFrame[Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import narwhals as nw
 
 from dealgate.adapters.portfolio.judging import OutputColumn, Reasons
-from dealgate.rules.columns import Kernel
+from dealgate.rules.column_plan import Kernel
 
 ENGINES = ("polars", "duckdb", "spark")
 

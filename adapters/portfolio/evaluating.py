@@ -13,7 +13,7 @@ from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint
 from dealgate.adapters.portfolio.sources import Source
 from dealgate.adapters.portfolio.work import Evaluation, Unproved
 from dealgate.rules.column_layout import Layout
-from dealgate.rules.columns import RESULTS, ColumnPlan
+from dealgate.rules.column_plan import RESULTS, ColumnPlan
 from dealgate.rules.fields import Unit
 from dealgate.rules.finding import MOST_REASONS
 from dealgate.rules.policy import Outcome, Policy

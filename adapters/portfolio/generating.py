@@ -92,7 +92,8 @@ def _stated(draw: Draw, deal: dict[str, Column], traded: Column) -> dict[str, Co
 
 
 def _quantile(draw: Draw, table: tuple[Sequence[float], Sequence[float]], size: int) -> Column:
-    return np.interp(draw.random(size), *table)
+    found: Column = np.interp(draw.random(size), *table)
+    return found
 
 
 def _cents(dollars: Column) -> Column:
@@ -206,10 +207,10 @@ def _named(draw: Draw, index: int) -> list[pl.Expr]:
     days = draw.integers(0, 365, BLOCK)
     return [
         pl.format("SYN-{}", pl.int_range(first, first + BLOCK).cast(pl.String).str.zfill(9)).alias("deal_id"),
-        (pl.lit(np.datetime64("2025-01-01")).cast(pl.Date) + pl.duration(days=pl.Series(days)))
+        (pl.lit(np.datetime64("2025-01-01")).cast(pl.Date) + pl.duration(days=pl.lit(pl.Series(days))))
         .cast(pl.Date)
         .alias("submitted_on"),
         pl.format("DLR-{}", pl.Series(dealers).cast(pl.String).str.zfill(4)).alias("dealer_id"),
-        pl.Series(draw.choice(STATES, BLOCK, p=STATE_SHARES)).alias("state"),
+        pl.lit(pl.Series(draw.choice(STATES, BLOCK, p=STATE_SHARES))).alias("state"),
         pl.lit("indirect").alias("channel"),
     ]

@@ -11,21 +11,18 @@ import pyarrow.compute as pc
 from dealgate.rules.column_kernels import Known
 from dealgate.rules.column_layout import BookColumn, Layout, item_column
 from dealgate.rules.column_numbers import whole
-from dealgate.rules.columns import RESULTS, ColumnPlan, ColumnsError, Ground, Kernel
+from dealgate.rules.column_plan import RESULTS, ColumnPlan, Ground, Kernel
+from dealgate.rules.columns import ColumnsError
 from dealgate.rules.fields import Unit
 from dealgate.rules.finding import MOST_REASONS
 from dealgate.rules.policy import Outcome
 
-TYPES: Mapping[Unit, type[nw.dtypes.DType]] = {
-    Unit.TEXT: nw.String,
-    Unit.BOOLEAN: nw.Boolean,
-    Unit.DATE: nw.Date,
-}
+TYPES: Mapping[Unit, nw.dtypes.DType] = {Unit.TEXT: nw.String(), Unit.BOOLEAN: nw.Boolean(), Unit.DATE: nw.Date()}
 REASONS = "o_reasons"
 
 
-def dtype_of(column: BookColumn) -> type[nw.dtypes.DType]:
-    return TYPES.get(column.unit, nw.Int64)
+def dtype_of(column: BookColumn) -> nw.dtypes.DType:
+    return TYPES.get(column.unit, nw.Int64())
 
 
 def book_columns(layout: Layout, names: Iterable[str], wanted: Iterable[str]) -> list[nw.Expr]:

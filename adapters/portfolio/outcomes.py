@@ -15,7 +15,7 @@ from dealgate.rules.amounts import MAX_CENTS, half_up
 from dealgate.rules.column_layout import CENTS, Layout
 from dealgate.rules.column_numbers import ColumnNumber, whole
 from dealgate.rules.column_numbers import half_up as half_up_column
-from dealgate.rules.columns import RESULTS, ColumnPlan
+from dealgate.rules.column_plan import RESULTS, ColumnPlan
 from dealgate.rules.fields import Unit
 from dealgate.rules.policy import Policy
 from dealgate.rules.reference import compile_reference
@@ -103,10 +103,10 @@ class Outcomes:
     def _columns(self) -> dict[str, nw.Expr]:
         found: dict[str, nw.Expr] = {}
         for name in MEASURES:
-            number = self.plans[0].measures[name]
-            found[name] = number.expression
+            measure = self.plans[0].measures[name]
+            found[name] = measure.expression
             if self.policies[0].measures[name].unit == Unit.PERCENT:
-                found[f"{name}_per"] = number.denominator
+                found[f"{name}_per"] = measure.denominator
         for number, plan in enumerate(self.plans):
             found[outcome_column(number)] = nw.col(plan.outcome_column)
             found |= {rule_column(number, at): nw.col(column) for at, column in enumerate(plan.rules.values())}

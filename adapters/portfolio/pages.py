@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import vl_convert
 
 STYLE = """\
-body { font: 15px/1.5 "Liberation Sans", Arial, Helvetica, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; border-bottom: 2px solid #1f3d5c; }
+body { font: 15px/1.5 "Liberation Sans", Arial, Helvetica, sans-serif; color: #1a1a1a; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; border-bottom: 2px solid #1f3d5c; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; } h1, h2, h3 { break-after: avoid; }
 p { max-width: 48rem; margin: .4rem 0; } p.note { color: #595959; font-size: .87rem; }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem 2.4rem; margin: 1rem 0; }
-.figures div { min-width: 9rem; } .figures b { display: block; font-size: 1.45rem; line-height: 1.2; } .figures span { color: #595959; font-size: .85rem; }
+.figures div { min-width: 9rem; } .figures span { color: #595959; font-size: .85rem; }
+.figures b { display: block; font-size: 1.45rem; line-height: 1.2; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .22rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #d9d9d9; }
 th { border-bottom: 1.5px solid #595959; text-align: right; } th.t, td.t { text-align: left; }
@@ -95,5 +98,5 @@ def _cell(cell: str | Cell | Sequence[str], kind: str) -> str:
 @cache
 def _bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script, which vl-convert carries."""
-    script: str = vl_convert.javascript_bundle()
+    script: str = vl_convert.javascript_bundle("")
     return script.replace("</script", "<\\/script")

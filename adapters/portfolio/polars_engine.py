@@ -9,7 +9,7 @@ import polars as pl
 
 from dealgate.adapters.portfolio.engines import Part, Work
 from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel
-from dealgate.rules.columns import Kernel
+from dealgate.rules.column_plan import Kernel
 
 ROW_GROUP = 250_000
 

@@ -160,7 +160,7 @@ def _add(path: Path, rows: pl.DataFrame) -> None:
         return
     both = path.with_name("both-" + path.name)
     stored = pl.scan_parquet(path)
-    pl.concat([stored, rows.lazy().cast(dict(stored.collect_schema()))]).sink_parquet(both, compression="zstd")
+    pl.concat([stored, rows.lazy().cast(stored.collect_schema())]).sink_parquet(both, compression="zstd")
     both.replace(path)
 
 

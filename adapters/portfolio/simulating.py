@@ -12,7 +12,7 @@ from dealgate.adapters.portfolio.outcomes import JudgingOutcomes, Outcomes, Shoc
 from dealgate.adapters.portfolio.rows import read_row
 from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint, judged_parts, read_book
 from dealgate.adapters.portfolio.sources import Reading, Source
-from dealgate.rules.columns import MITIGATED, VIOLATED
+from dealgate.rules.column_plan import MITIGATED, VIOLATED
 from dealgate.rules.evaluation import CompiledPolicy
 from dealgate.rules.expressions import Comparison, MeasureName, Number
 from dealgate.rules.policy import Outcome, Policy
@@ -297,7 +297,7 @@ def assumptions(policy: Policy) -> str:
     equity = policy.equity
     factor = 100 * equity.wholesale_factor.numerator / equity.wholesale_factor.denominator
     return (
-        f"Projected deficiency as {policy.name} {policy.version} defines it: {equity.curve.title}; a lender's sale brings {factor:g} % of the "
-        f"value, less ${equity.disposal_cost.numerator / 100:,.2f}. An assumption, no forecast: it says what would be owed if "
-        "every deal failed, not how many will."
+        f"Projected deficiency as {policy.name} {policy.version} defines it: {equity.curve.title}; a lender's sale brings "
+        f"{factor:g} % of the value, less ${equity.disposal_cost.numerator / 100:,.2f}. An assumption, no forecast: it says what "
+        "would be owed if every deal failed, not how many will."
     )

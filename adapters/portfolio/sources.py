@@ -79,7 +79,7 @@ def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
     first = 0
     for file, schema in zip(files, schemas, strict=True):
         rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
-        bad = rows.filter(~valid(layout, schema.names())).to_native().collect(engine="streaming")
+        bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
         reject_rows(bad, layout, first, rejects)
         first += pl.scan_parquet(file).select(pl.len()).collect().item()
     return Reading(Book.of(files), not rejects.rows, rejects.rows)

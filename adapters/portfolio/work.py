@@ -10,7 +10,8 @@ from dealgate.adapters.portfolio.engines import Frames
 from dealgate.adapters.portfolio.judging import Reasons, book_columns, output_columns
 from dealgate.adapters.portfolio.validity import valid
 from dealgate.rules.column_layout import Layout
-from dealgate.rules.columns import ColumnPlan, compile_columns
+from dealgate.rules.column_plan import ColumnPlan
+from dealgate.rules.columns import compile_columns
 from dealgate.rules.policy import Policy
 
 
