@@ -97,7 +97,8 @@ def _quantile(draw: Draw, table: tuple[Sequence[float], Sequence[float]], size: 
 
 
 def _cents(dollars: Column) -> Column:
-    return np.rint(dollars * 100).astype(np.int64)
+    cents: Column = np.rint(dollars * 100).astype(np.int64)
+    return cents
 
 
 def _trades(draw: Draw, size: int) -> tuple[Column, Column, dict[str, Column]]:
