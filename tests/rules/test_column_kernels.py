@@ -11,7 +11,13 @@ from dealgate.rules.equity import projected
 from dealgate.rules.payment import level_payment
 
 EQUITY = load_policy("prime-auto").policy.equity
-READINGS = (("break_even", 0), ("deepest_shortfall", 0), ("deficiency_after", 0), ("deficiency_after", 12), ("deficiency_after", 24))
+READINGS = (
+    ("break_even", 0),
+    ("deepest_shortfall", 0),
+    ("deficiency_after", 0),
+    ("deficiency_after", 12),
+    ("deficiency_after", 24),
+)
 PER = 1_000_000
 LARGEST = 2 * 10**11
 
@@ -56,7 +62,10 @@ def test_projections_are_those_of_the_single_deal(loans: list[tuple[int, int, in
     amount, rate, term, value = (column([loan[part] for loan in loans]) for part in range(4))
     found = Projections(EQUITY, READINGS)([amount, rate, column([PER] * len(loans)), term, value])
     for (reading, after), of_all in zip(READINGS, found, strict=True):
-        single = [projected(EQUITY, reading, owed, 1, yearly, PER, left, worth, 1, after) for owed, yearly, left, worth in loans]
+        single = [
+            projected(EQUITY, reading, owed, 1, yearly, PER, left, worth, 1, after)
+            for owed, yearly, left, worth in loans
+        ]
         assert plain(of_all) == single, reading
 
 

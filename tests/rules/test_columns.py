@@ -36,7 +36,9 @@ def test_a_policy_whose_numbers_outgrow_a_column_is_refused_by_name(write_policy
         compile_columns(policy, LAYOUT)
 
 
-def test_a_measure_that_only_small_amounts_prove_leaves_the_other_rows_to_the_single_deal(write_policy: WritePolicy) -> None:
+def test_a_measure_that_only_small_amounts_prove_leaves_the_other_rows_to_the_single_deal(
+    write_policy: WritePolicy,
+) -> None:
     square = {"unit": "percent", "formula": "total_ltv * total_ltv"}
     plan = compile_columns(Policy.from_text(write_policy("square <= 200%", measures={"square": square})), LAYOUT)
     assert plan.largest_amount < MAX_CENTS
@@ -109,14 +111,26 @@ def test_every_hit_policy_by_every_combination_of_truths(
 def test_counts_layers_mitigation_and_lists(engine: str, write_policy: WritePolicy, tmp_path: Path) -> None:
     rules = [
         {"id": "COUNT", "require": "hits <= 1", "mitigated_by": {"when": "credit_score >= 700", "to": "flag"}},
-        {"id": "LIST", "require": 'sum(trade_ins, payoff - acv, kind == "loan") <= $500', "applies": "count(trade_ins) > 0"},
+        {
+            "id": "LIST",
+            "require": 'sum(trade_ins, payoff - acv, kind == "loan") <= $500',
+            "applies": "count(trade_ins) > 0",
+        },
         {"id": "RATIO", "require": "max(total_ltv, payment_to_income) <= 120% or missing(total_ltv)"},
         {"id": "LAYER", "require": 'not (violated("COUNT") and violated("LIST"))', "otherwise": "decline"},
         {"id": "TOP", "require": 'not violated("LAYER") or violated("RATIO")', "otherwise": "flag"},
         {"id": "MEMBER", "require": "term_months in [36, 72] and first_time_buyer"},
-        {"id": "LATER", "require": "deficiency_after(term_months - 40, amount_financed, apr_percent, term_months, collateral_value) < $100"},
+        {
+            "id": "LATER",
+            "require": "deficiency_after(term_months - 40, amount_financed, apr_percent, term_months, collateral_value) < $100",
+        },
     ]
-    table = {"unit": "count", "hit_policy": "collect", "aggregate": "count", "rows": [{"when": row["when"], "limit": "1"} for row in ROWS]}
+    table = {
+        "unit": "count",
+        "hit_policy": "collect",
+        "aggregate": "count",
+        "rows": [{"when": row["when"], "limit": "1"} for row in ROWS],
+    }
     policy = Policy.from_text(write_policy(*rules, limits={"hits": table}))
     assert_same(open_engine(engine), policy, [*every_deal(), *random_deals(3, 300)], tmp_path)
 
