@@ -36,7 +36,7 @@ def judged(engine: Engine, policy: Policy, source: Path, out: Path) -> dict[str,
     """The rows of the result by deal."""
     evaluate_book(Source(str(source)), policy, engine, "engine", out, quiet)
     rows = pl.concat([pl.read_parquet(file) for file in files_of([out])], how="vertical_relaxed").to_dicts()
-    found = {row["deal_id"]: row for row in rows}
+    found: dict[str, Row] = {row["deal_id"]: row for row in rows}
     assert len(found) == len(rows), "a deal stands in the result twice"
     return found
 

@@ -44,7 +44,7 @@ class Book:
     def parts(self) -> Iterator[Part]:
         for file in self.files:
             rows = _metadata(file).num_rows
-            for first in range(0, rows, PART_ROWS):
+            for first in range(0, max(rows, 1), PART_ROWS):
                 yield Part(file, first, min(PART_ROWS, rows - first))
 
 

@@ -64,7 +64,11 @@ def main() -> None:
         run(engine, work, [first], Path(folder))
         wall, cpu = time.perf_counter(), time.process_time()
         made = run(engine, work, list(book.parts()), Path(folder))
-        found = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "deals": book.rows}
+        found: dict[str, Any] = {
+            "wall": time.perf_counter() - wall,
+            "cpu": time.process_time() - cpu,
+            "deals": book.rows,
+        }
         if given["mode"] == "evaluate":
             found["counted"] = _total(made)
     print(json.dumps(found))

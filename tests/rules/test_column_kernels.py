@@ -1,5 +1,7 @@
 """Payments and projections of many deals at once are to the cent those of one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ months = st.one_of(st.sampled_from([0, 1, 72, 600, 1200, 1201]), st.integers(1, 
 values = st.one_of(st.integers(-1, 100), st.integers(1, 5_000_000), st.integers(1, LARGEST))
 
 
-def column(numbers: list[int | None]) -> Known:
+def column(numbers: Sequence[int | None]) -> Known:
     known = np.array([number is not None for number in numbers])
     return Known(np.array([number or 0 for number in numbers], np.int64), known)
 
@@ -46,8 +48,8 @@ def test_level_payments_are_those_of_the_single_deal(loans: list[tuple[int, int,
 
 def test_a_payment_at_exactly_half_a_cent_is_rounded_up() -> None:
     """Without interest 5 cents in 2 months are 2.5 a month; an estimate in doubles alone could fall either way."""
-    amount, term = [1, 3, 5, 999_999_999], [2, 2, 2, 2]
-    found = level_payments([column(part) for part in (amount, [1] * 4, [0] * 4, [PER] * 4, term)])
+    parts = [[1, 3, 5, 999_999_999], [1] * 4, [0] * 4, [PER] * 4, [2] * 4]
+    found = level_payments([column(part) for part in parts])
     assert plain(found[0]) == [1, 2, 3, 500_000_000]
 
 
