@@ -24,7 +24,7 @@ SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "250000",
-    "spark.sql.files.maxPartitionBytes": "64m",
+    "spark.sql.files.maxPartitionBytes": "16m",
     "spark.sql.parquet.mergeSchema": "true",
 }
 LOCAL = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
@@ -34,7 +34,7 @@ class SparkEngine:
     divides = False
 
     def __init__(self, session: SparkSession) -> None:
-        self._session = session
+        self.session = session
 
     @classmethod
     def start(cls, master: str | None = None) -> "SparkEngine":
@@ -50,7 +50,7 @@ class SparkEngine:
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         if any(part.rows is not None for part in parts):
             raise ValueError("Spark divides a book by itself: hand it whole files")
-        book = self._session.read.parquet(*(str(part.path) for part in parts))
+        book = self.session.read.parquet(*(str(part.path) for part in parts))
 
         def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
@@ -61,7 +61,7 @@ class SparkEngine:
         book.mapInArrow(task, schema).write.parquet(str(path), mode="overwrite", compression="zstd")
 
     def close(self) -> None:
-        self._session.stop()
+        self.session.stop()
 
 
 def _plain(work: Work, book: pa.Table) -> pa.Table:
