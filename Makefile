@@ -2,6 +2,7 @@
 # make test   every test
 # make test-every-python   the same under each CPython found
 # make bench  dealgate against its peers, into docs/benchmarks.md
+# make bench-portfolio, test-portfolio, test-cluster   a whole book: against a peer's loop, row for row, on a cluster
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python bench bench-memory lint lock clean
+.PHONY: run test test-every-python bench bench-memory bench-portfolio test-portfolio test-cluster lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -56,6 +57,19 @@ bench: $(VENV)/.bench
 # 1,000,000 evaluations in one process, by one thread and by eight; adds its section to docs/benchmarks.md.
 bench-memory: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/run.py --memory
+
+# 1, 10 and 50 million deals on each engine, then 20 GB of Parquet in bounded memory; writes docs/benchmarks-portfolio.md.
+bench-portfolio: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/portfolio.py
+	$(BIN)/python tests/benchmarks/portfolio.py --large 20
+
+# 100,000 generated deals on every engine against the single deal, column by column.
+test-portfolio: $(READY)
+	$(BIN)/python tests/portfolio_equality.py
+
+# A standalone Spark cluster of two workers, one of which is killed half way.
+test-cluster: $(READY)
+	$(BIN)/python tests/spark_cluster.py
 
 $(VENV)/.bench: $(READY) requirements-bench.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
