@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dealgate.adapters.portfolio.simulating import Simulation
     from dealgate.adapters.portfolio.sources import Source
     from dealgate.rules.expressions import Number
+    from dealgate.rules.policy import Policy
 
 app = typer.Typer(help="A whole book of deals against policies.", no_args_is_help=True)
 
@@ -53,13 +54,11 @@ def evaluate(
     query: QueryOption = None,
 ) -> None:
     """Judge every deal of a book: outcome, reasons, measures and the result of every rule, as columns."""
-    from dealgate.adapters.policies import load_policy  # noqa: PLC0415
-
     with portfolio_failures():
         from dealgate.adapters.portfolio.evaluating import evaluate_book  # noqa: PLC0415
 
         refuse_existing(str(out))
-        found = load_policy(policy).policy
+        found = checked(policy)
         with opened(engine, master) as started, progress() as tell:
             evaluated = evaluate_book(named(source, table, query), found, started, engine, out, tell)
         _show(evaluated, out)
@@ -121,13 +120,11 @@ def simulate(
     query: QueryOption = None,
 ) -> None:
     """Judge a book under the current policy and under a candidate, and say what changes."""
-    from dealgate.adapters.policies import load_policy  # noqa: PLC0415
-
     with portfolio_failures():
         from dealgate.adapters.portfolio.simulating import simulate as run  # noqa: PLC0415
         from dealgate.adapters.portfolio.simulation_page import simulation_page  # noqa: PLC0415
 
-        current, new = load_policy(policy).policy, load_policy(candidate).policy
+        current, new = checked(policy), checked(candidate)
         with opened(engine, master) as started, progress() as tell:
             found = run(
                 named(source, table, query), current, new, started, engine, working_folder("simulate", report), tell
@@ -164,13 +161,11 @@ def sweep(
     query: QueryOption = None,
 ) -> None:
     """Move one limit over a range, and say how many deals and dollars would not pass at each value."""
-    from dealgate.adapters.policies import load_policy  # noqa: PLC0415
-
     with portfolio_failures():
         from dealgate.adapters.portfolio.sweeping import Range, sweep_page  # noqa: PLC0415
         from dealgate.adapters.portfolio.sweeping import sweep as run  # noqa: PLC0415
 
-        found = load_policy(policy).policy
+        found = checked(policy)
         if limit not in found.limits:
             refuse([f"--limit: {found.name} has no limit called {limit!r}; it has {', '.join(found.limits) or 'none'}"])
         unit = found.limits[limit].unit
@@ -204,14 +199,12 @@ def stress(
     query: QueryOption = None,
 ) -> None:
     """Shock collateral values and payoffs, and say who is underwater and what deficiencies are projected."""
-    from dealgate.adapters.policies import load_policy  # noqa: PLC0415
-
     with portfolio_failures():
         from dealgate.adapters.portfolio.outcomes import Shock  # noqa: PLC0415
         from dealgate.adapters.portfolio.stressing import stress as run  # noqa: PLC0415
         from dealgate.adapters.portfolio.stressing import stress_page  # noqa: PLC0415
 
-        found = load_policy(policy).policy
+        found = checked(policy)
         if any(not -100 <= percent <= 100 for percent in [*(values or []), *(payoffs or [])]):
             refuse(["--values, --payoffs: give whole percents from -100 to 100"])
         shocks = [
@@ -294,6 +287,13 @@ def amount(text: str, unit: str) -> "Number":
             ]
         )
     return found
+
+
+def checked(policy: str | None) -> "Policy":
+    """The policy, once its examples hold."""
+    from dealgate.adapters.policies import check_policy, load_policy  # noqa: PLC0415
+
+    return check_policy(load_policy(policy)).policy
 
 
 def named(source: str, table: str | None, query: str | None) -> "Source":

@@ -20,9 +20,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def distribution(rows: Rows, step: float, axis: str, limits: Mapping[str, Sequence[float]]) -> Chart:
     """Bars of deals by whose limits they keep, and every fixed limit as a line."""
-    data = _data(
-        [{**row, "to": row["from"] + step, "order": list(KEEPS).index(row["keeps"])} for row in rows]
-    )
+    data = _data([{**row, "to": row["from"] + step, "order": list(KEEPS).index(row["keeps"])} for row in rows])
     bars = (
         alt.Chart(data)
         .mark_bar(stroke="white", strokeWidth=0.5)
