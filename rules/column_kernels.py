@@ -68,7 +68,7 @@ def _payments(operands: Sequence[Integers], known: Truths) -> Integers:
 
 def _shares(rate: NDArray[np.float64], months: Integers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Payment per unit of amount, r + r / ((1+r)^n - 1), and the logarithm of (1+r)^n, on which its relative error depends."""
-    growth = np.log1p(rate) * months
+    growth: NDArray[np.float64] = np.multiply(np.log1p(rate), months)
     with np.errstate(over="ignore"):
         return rate + rate / np.expm1(growth), growth
 

@@ -48,13 +48,19 @@ def test_level_payments_are_those_of_the_single_deal(loans: list[tuple[int, int,
 
 def test_a_payment_at_exactly_half_a_cent_is_rounded_up() -> None:
     """Without interest 5 cents in 2 months are 2.5 a month; an estimate in doubles alone could fall either way."""
-    parts = [[1, 3, 5, 999_999_999], [1] * 4, [0] * 4, [PER] * 4, [2] * 4]
+    parts: list[list[int]] = [[1, 3, 5, 999_999_999], [1] * 4, [0] * 4, [PER] * 4, [2] * 4]
     found = level_payments([column(part) for part in parts])
     assert plain(found[0]) == [1, 2, 3, 500_000_000]
 
 
 def test_what_is_unknown_stays_unknown() -> None:
-    parts = [[None, 100, 100, 100], [1] * 4, [79_000, None, 79_000, 79_000], [PER] * 4, [12, 12, None, 12]]
+    parts: list[list[int | None]] = [
+        [None, 100, 100, 100],
+        [1] * 4,
+        [79_000, None, 79_000, 79_000],
+        [PER] * 4,
+        [12, 12, None, 12],
+    ]
     assert plain(level_payments([column(part) for part in parts])[0])[:3] == [None, None, None]
 
 

@@ -1,5 +1,6 @@
 """`dealgate portfolio` from the command line: output, refusals, and a run that was stopped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -117,7 +118,7 @@ class StopsAfter:
     def __init__(self, engine: Engine, parts: int) -> None:
         self.engine, self.left, self.judged = engine, parts, 0
 
-    def run(self, work: Work, parts: list[Part], path: Path) -> None:
+    def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         if not self.left:
             path.write_bytes(b"half a file")
             raise Stopped
