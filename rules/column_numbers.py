@@ -16,9 +16,6 @@ LARGEST = 2**62
 WIDE = nw.Decimal(38, 0)
 WIDEST = 10**37
 
-LARGEST_QUOTIENT = 2**50
-"""An engine may divide through doubles: a quotient below this is then at most one off, which is put right."""
-
 Top: TypeAlias = nw.Expr | int
 
 
@@ -194,14 +191,9 @@ def half_up(number: ColumnNumber) -> ColumnNumber:
     low, high = min(number.low, 0) - 1, max(number.high, 0) + 1
     if isinstance(number.bottom, int):
         low, high = low // number.bottom - 1, high // number.bottom + 1
-    narrow(number._replace(low=2 * number.low - 4 * number.most_bottom, high=2 * number.high + 4 * number.most_bottom))
-    if max(-low, high) > LARGEST_QUOTIENT:
-        raise UnboundedError
-    doubled, divisor = 2 * number.top + number.bottom, 2 * number.denominator
-    quotient = (doubled // divisor).cast(nw.Int64)
-    rest = doubled - quotient * divisor
-    off = nw.when(rest < 0).then(whole(-1)).when(rest >= divisor).then(whole(1)).otherwise(whole(0))
-    return ColumnNumber(quotient + off, low, high, nullable=number.nullable)
+    narrow(number._replace(low=2 * number.low - number.most_bottom, high=2 * number.high + number.most_bottom))
+    rounded = (2 * number.top + number.bottom) // (2 * number.denominator)
+    return ColumnNumber(rounded.cast(nw.Int64), low, high, nullable=number.nullable)
 
 
 def over(number: ColumnNumber, bottom: int) -> ColumnNumber:
