@@ -56,7 +56,7 @@ def test_a_payment_at_exactly_half_a_cent_is_rounded_up() -> None:
 def test_a_tie_at_a_rate_is_rounded_up_although_the_estimate_may_fall_short() -> None:
     """One month at a rate: amounts for which the exact payment is half a cent above a whole number of cents."""
     halves = [2 * cents + 1 for cents in range(1, 40_000, 7)]
-    rate = 79_000
+    rate = 99_500  # at this rate the doubles of half of these payments fall short of the tie
     amount, per = [half * 12 * PER for half in halves], [2 * (12 * PER + rate)] * len(halves)
     parts = [amount, per, [rate] * len(halves), [PER] * len(halves), [1] * len(halves)]
     found = plain(level_payments([column(part) for part in parts])[0])
