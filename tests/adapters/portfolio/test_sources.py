@@ -131,7 +131,7 @@ def test_a_query_of_a_database_and_the_deals_stored_there(polars: Engine, databa
     with database.begin() as connection:
         for document in (*documents, worked):
             gate.submit(Deal.read(document), session=connection)
-        connection.execute(text("CREATE TABLE book AS SELECT deal_id, document FROM dealgate_submission WHERE 1 = 0"))
+        connection.execute(text("CREATE TABLE book AS SELECT deal_id, state FROM dealgate_submission WHERE 1 = 0"))
     url = database.url.render_as_string(hide_password=False)
     found, rows = evaluated(polars, Source(url), tmp_path)
     assert found.deals == 12, "a deal is judged as it was last submitted"
