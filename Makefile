@@ -65,6 +65,10 @@ $(READY): requirements.lock pyproject.toml
 bench: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/run.py
 
+# The ledger: submissions against bare INSERTs, verification, sealing, storage; writes docs/benchmarks-ledger.md.
+bench-ledger: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/ledger.py
+
 # 1,000,000 evaluations in one process, by one thread and by eight; adds its section to docs/benchmarks.md.
 bench-memory: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/run.py --memory

@@ -10,6 +10,7 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Transaction
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.database import READS_ONLY
@@ -24,10 +25,13 @@ from dealgate.models import (
     Recorded,
     find_by_key,
     find_recorded,
+    record_new,
     record_policy,
     record_submission,
     record_submissions,
+    recorded_meanwhile,
 )
+from dealgate.models.recording import plain_json
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import CompiledPolicy, Evaluation
@@ -45,16 +49,20 @@ log = logging.getLogger("dealgate")
 class Verdict(NamedTuple):
     """What the gate says to its host.
 
-    `decision` is the stored document, `text` its JSON; `replayed` tells of an earlier, equal submission. Who keeps the `receipt`
+    `decision` is the stored document; `replayed` tells of an earlier, equal submission. Who keeps the `receipt`
     can show later that the ledger still has this very entry.
     """
 
     decision_id: str
     outcome: Outcome
     decision: Mapping[str, Any]
-    text: str
     replayed: bool
     receipt: Receipt
+
+    @property
+    def text(self) -> str:
+        """The decision as JSON; written when somebody asks."""
+        return plain_json(self.decision)
 
 
 class Gate:
@@ -82,6 +90,8 @@ class Gate:
         else:
             self._policies = OnePolicy(policy, engine)
         self._recorded: WeakKeyDictionary[Transaction | SessionTransaction, set[str]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Engine, set[str]] = WeakKeyDictionary()
+        """The policy versions that this gate has committed itself."""
 
     @property
     def policy(self) -> Policy:
@@ -169,9 +179,36 @@ class Gate:
                 return found
             if key is not None and (found := find_by_key(connection, key, deal)):
                 return found
-            return self._record(connection, deal, concluded, entry_id, actor, key)
+            return self._record_alone(connection, deal, concluded, entry_id, actor, key)
 
-        return _verdict(in_transaction(engine, submit))
+        try:
+            recorded = in_transaction(engine, submit)
+        except IntegrityError:
+            self._kept.pop(engine, None)
+            # Another submission may have taken the key between our look and our insert.
+            found = key is not None and in_transaction(engine, lambda one, again: recorded_meanwhile(one, key, deal))
+            if not found:
+                raise
+            recorded = found
+        self._kept.setdefault(engine, set()).add(concluded.answer.document.policy.sha256)
+        return _verdict(recorded)
+
+    def _record_alone(
+        self,
+        connection: Connection,
+        deal: Deal,
+        concluded: "Concluded",
+        entry_id: str,
+        actor: str | None,
+        key: str | None,
+    ) -> Recorded:
+        """In a transaction that holds nothing else and is rolled back whole: it needs no savepoint."""
+        if concluded.answer.document.policy.sha256 not in self._kept.get(connection.engine, ()):
+            self._record_policy(connection, concluded)
+        entry = Entry(deal, concluded.answer.evaluation, entry_id)
+        recorded = record_new(connection, entry, now=concluded.at, actor=actor, idempotency_key=key)
+        record_looks(connection, recorded.decision_id, concluded.looks, concluded.at)
+        return recorded
 
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
@@ -243,7 +280,6 @@ def _verdict(recorded: Recorded) -> Verdict:
         recorded.decision_id,
         Outcome(recorded.decision["outcome"]),
         recorded.decision,
-        recorded.text,
         recorded.replayed,
         recorded.receipt,
     )

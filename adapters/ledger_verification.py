@@ -13,7 +13,8 @@ from dealgate.models.entry_checks import check_entries
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
 from dealgate.models.stored_forms import check_stored_forms
-from dealgate.models.verification import LEVELS, Progress, Report, verify_tree
+from dealgate.models.tree_checks import verify_tree
+from dealgate.models.verification import LEVELS, Progress, Report
 
 ALL_LEVELS = (*LEVELS, "replay")
 """`replay` makes every decision again, too."""

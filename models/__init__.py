@@ -23,9 +23,11 @@ from dealgate.models.recording import (
     Recorded,
     find_by_key,
     find_recorded,
+    record_new,
     record_policy,
     record_submission,
     record_submissions,
+    recorded_meanwhile,
 )
 from dealgate.models.tables import (
     Base,
@@ -74,7 +76,9 @@ __all__ = [
     "find_recorded",
     "find_submission",
     "list_decisions",
+    "record_new",
     "record_policy",
     "record_submission",
     "record_submissions",
+    "recorded_meanwhile",
 ]

@@ -7,6 +7,8 @@ integers, at a fifth of the time. What lies beyond (only a host's `metadata` can
 import json
 import math
 from reprlib import repr
+from types import NoneType
+from typing import Any
 
 import rfc8785
 
@@ -37,9 +39,10 @@ def canonical(document: object) -> bytes:
 def _plainly(document: object) -> bytes | None:
     """As the standard library writes it; None where that may differ from the canonical bytes."""
     try:
-        return _encode(document).encode() if _is_plain(document) else None
-    except UnicodeEncodeError:  # `_check` says where
+        data = _encode(document).encode()
+    except (TypeError, ValueError, RecursionError):  # `_check` says where
         return None
+    return data if _is_plain(document) else None
 
 
 def _exactly(document: object) -> bytes:
@@ -47,20 +50,33 @@ def _exactly(document: object) -> bytes:
     return rfc8785.dumps(document)  # type: ignore[arg-type]
 
 
-def _is_plain(value: object) -> bool:
-    """Whether the standard library writes the canonical bytes."""
-    if isinstance(value, str) or value is None:
-        return True
-    if isinstance(value, int):
-        return -GREATEST <= value <= GREATEST
-    if isinstance(value, dict):
-        return all(map(_is_plain_name, value)) and all(map(_is_plain, value.values()))
-    return isinstance(value, list | tuple) and all(map(_is_plain, value))
+def _is_plain(document: object) -> bool:
+    """Whether what the standard library wrote is canonical. Names are ordered by UTF-16 units, as ASCII characters are.
+
+    That it was written at all says that the document ends somewhere.
+    """
+    waiting: list[Any] = [(document,)]
+    while waiting:
+        values = waiting.pop()
+        if type(values) is dict:
+            for name in values:
+                if type(name) is not str or not name.isascii():
+                    return False
+            values = values.values()
+        for value in values:
+            kind = type(value)
+            if kind in CONTAINERS:
+                waiting.append(value)
+            elif kind is int:
+                if not -GREATEST <= value <= GREATEST:
+                    return False
+            elif kind not in PLAIN:
+                return False
+    return True
 
 
-def _is_plain_name(name: object) -> bool:
-    """Names are ordered by UTF-16 units, which is the order of their characters up to U+FFFF only."""
-    return isinstance(name, str) and (name.isascii() or max(name) <= "\uffff")
+CONTAINERS = frozenset((dict, list, tuple))
+PLAIN = frozenset((str, bool, NoneType))
 
 
 def _check(value: object, pointer: str) -> None:

@@ -39,12 +39,16 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Take one more leaf hash."""
-        count = self.size
+        self.append_subtree(0, leaf)
+
+    def append_subtree(self, height: int, root: bytes) -> None:
+        """Take 2**height leaves at once, by the root over them; the size so far is a multiple of that."""
+        count = self.size >> height
         while count & 1:
-            leaf = sha256(b"\1" + self.hashes.pop() + leaf).digest()
+            root = sha256(b"\1" + self.hashes.pop() + root).digest()
             count >>= 1
-        self.hashes.append(leaf)
-        self.size += 1
+        self.hashes.append(root)
+        self.size += 1 << height
 
     def root(self) -> bytes:
         return _folded(self.hashes)

@@ -87,16 +87,20 @@ class PolicyConflictError(ValueError):
 
 
 class Recorded(NamedTuple):
-    """A stored decision, as values and as text, and the receipt of its ledger entry.
+    """A stored decision, and the receipt of its ledger entry.
 
     `replayed` tells that an earlier submission with the same key had already made it.
     """
 
     decision_id: str
     decision: Mapping[str, Any]
-    text: str
     receipt: Receipt
     replayed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The decision as JSON; written when somebody asks."""
+        return plain_json(self.decision)
 
 
 def plain_json(document: Any) -> str:
@@ -178,7 +182,7 @@ def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
 def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
     decision = read_decision(document, values)
     receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
-    return Recorded(found.entry_id, decision, plain_json(decision), receipt, replayed=True)
+    return Recorded(found.entry_id, decision, receipt, replayed=True)
 
 
 def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
@@ -225,27 +229,35 @@ def record_submission(
     """
     entry = Entry(deal, evaluation, decision_id)
     if idempotency_key is None:
-        return _record(session, [entry], now, actor, None)[0]
+        return record_new(session, entry, now=now, actor=actor, idempotency_key=None)
     _begin(session)
     try:
         with session.begin_nested():
-            return _record(session, [entry], now, actor, idempotency_key)[0]
-    except _AlreadyRecordedError as already:
-        return already.recorded
+            return record_new(session, entry, now=now, actor=actor, idempotency_key=idempotency_key)
     except IntegrityError:
-        # Another deal's submission took the key between our look and our insert.
-        if found := find_by_key(session, idempotency_key, deal):
+        if found := recorded_meanwhile(session, idempotency_key, deal):
             return found
-        if session.execute(PURGED_BY_KEY, {"key": idempotency_key}).first():
-            raise IdempotencyConflictError(
-                f"the idempotency key {idempotency_key!r} was used for a decision that was purged since; use a new key"
-            ) from None
         raise
 
 
-class _AlreadyRecordedError(Exception):
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
+def record_new(
+    session: Writable, entry: Entry, *, now: datetime, actor: str | None, idempotency_key: str | None
+) -> Recorded:
+    """The same for a key that was looked for and not found. Raises `IntegrityError` where somebody took it since: then the caller
+    rolls back and asks `recorded_meanwhile`.
+    """
+    return _record(session, [entry], now, actor, idempotency_key)[0]
+
+
+def recorded_meanwhile(session: Writable, key: str, deal: Deal) -> Recorded | None:
+    """What a key that could not be used led to. Raises `IdempotencyConflictError`, for a purged decision too."""
+    if found := find_by_key(session, key, deal):
+        return found
+    if session.execute(PURGED_BY_KEY, {"key": key}).first():
+        raise IdempotencyConflictError(
+            f"the idempotency key {key!r} was used for a decision that was purged since; use a new key"
+        )
+    return None
 
 
 class _Told(NamedTuple):
@@ -260,16 +272,11 @@ def _record(
     session: Writable, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
 ) -> list[Recorded]:
     heads = _count_submissions(session, entries)
-    if key is not None and (found := find_by_key(session, key, entries[0].deal)):
-        raise _AlreadyRecordedError(found)
     told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
     receipts = append_all(session, [(one.draft, one.place) for one in told], now)
     submissions = _insert_submissions(session, entries, told, now, actor)
     _insert_decisions(session, told, submissions, now)
-    return [
-        Recorded(one.draft.entry_id, one.decision, plain_json(one.decision), receipt)
-        for one, receipt in zip(told, receipts, strict=True)
-    ]
+    return [Recorded(one.draft.entry_id, one.decision, receipt) for one, receipt in zip(told, receipts, strict=True)]
 
 
 def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | None) -> _Told:

@@ -1,13 +1,14 @@
 """The ledger's tree in the database: leaves by number, and above them tiles of 256 hashes (C2SP tlog-tiles, height 8)."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
 from dealgate.models.ledger import table
 from dealgate.models.ledger_tables import LedgerLeaf, LedgerTile
-from dealgate.models.merkle import HASH_BYTES, Frontier, node_hash
+from dealgate.models.merkle import HASH_BYTES, Frontier
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
@@ -75,6 +76,12 @@ class GrowingTree:
         self.frontier.append(leaf)
         self._add(0, index, leaf)
 
+    def append_tile(self, leaves: list[bytes]) -> None:
+        """Take as many leaves as fill a tile, where one begins."""
+        n, root = self.frontier.size // WIDTH, perfect_root(leaves)
+        self.frontier.append_subtree(HEIGHT, root)
+        self._fill(0, n, leaves, root)
+
     def _add(self, level: int, index: int, hashed: bytes) -> None:
         """Put a hash in its place on a level; a tile that it fills is one hash of the level above."""
         n, place = divmod(index, WIDTH)
@@ -83,17 +90,21 @@ class GrowingTree:
         tile = self._open[level]
         tile.append(hashed)
         if len(tile) == WIDTH:
-            root = perfect_root(tile)
-            self.filled.append({"level": level, "n": n, "hashes": b"".join(tile), "root": root})
-            self._open[level] = []
-            self._add(level + 1, n, root)
+            self._fill(level, n, tile, perfect_root(tile))
+
+    def _fill(self, level: int, n: int, tile: list[bytes], root: bytes) -> None:
+        self.filled.append({"level": level, "n": n, "hashes": b"".join(tile), "root": root})
+        self._open[level] = []
+        self._add(level + 1, n, root)
 
 
 def perfect_root(hashes: list[bytes]) -> bytes:
     """The root over a power of two of hashes."""
-    while len(hashes) > 1:
-        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
-    return hashes[0]
+    level = b"".join(hashes)
+    while len(level) > HASH_BYTES:
+        pairs = range(0, len(level), 2 * HASH_BYTES)
+        level = b"".join([sha256(b"\1" + level[at : at + 2 * HASH_BYTES]).digest() for at in pairs])
+    return level
 
 
 def split_hashes(data: bytes) -> Iterator[bytes]:

@@ -1,21 +1,18 @@
 """Is the ledger what it was? Checks that name what is wrong, where, since when, what was expected and what is there."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.models.keys import acceptable_keys, recorded_keys
-from dealgate.models.ledger import ENTRY, table
-from dealgate.models.ledger_tables import LedgerErasure, LedgerLeaf, LedgerTile
-from dealgate.models.merkle import Frontier, leaf_hash
+from dealgate.models.merkle import Frontier
 from dealgate.models.notes import Checkpoint, Note, read_checkpoint
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import NoteError, VerifierKey
-from dealgate.models.tree import GrowingTree
 from dealgate.rules.decision import moment
 
 LEVELS = ("notes", "tree", "bodies", "full")
@@ -23,8 +20,6 @@ LEVELS = ("notes", "tree", "bodies", "full")
 columns, chains, commitments and projections."""
 
 FETCH = 2_000
-
-ERASURE, LEAF, TILE = map(table, (LedgerErasure, LedgerLeaf, LedgerTile))
 
 Progress = Callable[[int, int], None]
 """Told how many entries are done, and of how many."""
@@ -134,23 +129,6 @@ class Sealing(NamedTuple):
     signed_by: tuple[VerifierKey, ...]
 
 
-def verify_tree(
-    connection: Connection,
-    report: Report,
-    keys: Sequence[VerifierKey],
-    anchored: Sequence[bytes],
-    progress: Progress | None = None,
-) -> None:
-    """The levels `notes`, `tree` and `bodies`, as far as the report's level asks."""
-    trusted = trusted_keys(connection, report, keys)
-    sealings = _check_notes(connection, report, trusted)
-    anchors = _check_anchors(report, sealings, trusted, anchored)
-    if report.level == "notes":
-        return
-    with report.reading("leaf", "leaves, tiles and envelopes"):
-        _check_leaves(connection, report, {one.size: one for one in sealings}, anchors, progress)
-
-
 def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> list[VerifierKey]:
     """The keys to hold checkpoints against: those given, and those that handed over to them."""
     trusted = list(given)
@@ -165,7 +143,7 @@ def trusted_keys(connection: Connection, report: Report, given: Sequence[Verifie
     return list(dict.fromkeys(trusted))
 
 
-def _check_notes(connection: Connection, report: Report, keys: Sequence[VerifierKey]) -> list[Sealing]:
+def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierKey]) -> list[Sealing]:
     found = list[Sealing]()
 
     def check(report: Report, sizes: Sequence[int]) -> None:
@@ -215,7 +193,7 @@ def _check_succession(connection: Connection, report: Report, sealings: Sequence
         newest = max(newest, rank)
 
 
-def _check_anchors(
+def check_anchors(
     report: Report,
     sealings: Sequence[Sealing],
     keys: Sequence[VerifierKey],
@@ -261,151 +239,3 @@ def _earlier(origin: str, current: str) -> bool:
     """Whether one origin came before another of the same ledger: `name`, `name/2`, `name/3`."""
     name, _, number = current.rpartition("/")
     return number.isdigit() and (origin == name or (origin.startswith(name + "/") and origin != current))
-
-
-def _check_leaves(
-    connection: Connection,
-    report: Report,
-    sealings: Mapping[int, Sealing],
-    anchors: Sequence[Checkpoint],
-    progress: Progress | None,
-) -> None:
-    total = connection.exec_driver_sql(f"SELECT count(*) FROM {LEAF.name}").scalar_one()
-    bodies = Bodies(connection) if report.level != "tree" else None
-    sealed_in = _next_sealing(sealings)
-    tree = GrowingTree(connection, Frontier())
-    frontier = tree.frontier
-    wanted = {one.size: one for one in anchors}
-    tiles = 0
-    # Before the leaves, as a sealer may be at work: every tile there is now lies over leaves that are read below.
-    stored_tiles = connection.execute(select(func.count()).select_from(TILE)).scalar_one()
-    for index, entry, stored in _rows(
-        connection, f"SELECT leaf_index, entry, leaf_hash FROM {LEAF.name} ORDER BY leaf_index"
-    ):
-        leaf = stored if isinstance(stored, bytes) else b""
-        if index != frontier.size:
-            report.flaw("leaf", f"leaf {frontier.size}", f"a leaf at {frontier.size}", f"the next is at {index}")
-            break
-        if bodies:
-            leaf = _held_against_body(report, bodies, index, entry, leaf, sealed_in(index))
-        tree.append(leaf)
-        while tree.filled:
-            tiles += 1
-            _check_tile(connection, report, tree.filled.pop())
-        size = frontier.size
-        if size in sealings:
-            _compare_root(
-                report, f"checkpoint at {size} entries", sealings[size].root, frontier, sealings[size].sealed_at
-            )
-        if size in wanted:
-            _compare_root(report, f"anchor at {size} entries", wanted[size].root, frontier, "")
-        if progress and size % FETCH == 0:
-            progress(size, total)
-    report.sealed = frontier.size
-    if stored_tiles > tiles:
-        report.flaw("tile", "tiles", f"{tiles} over {frontier.size} leaves", stored_tiles)
-    for size in sorted({*sealings, *wanted}):
-        if size > frontier.size:
-            report.flaw("leaf", f"checkpoint at {size} entries", f"{size} leaves", f"{frontier.size} leaves")
-    signed = connection.execute(select(func.max(CHECKPOINT.c.size))).scalar() or 0  # asked now: a sealer may be at work
-    if frontier.size > signed:
-        report.flaw("leaf", f"leaf {signed} and those after it", "a checkpoint that signs them", "none")
-    if progress:
-        progress(total, total)
-
-
-def _next_sealing(sealings: Mapping[int, Sealing]) -> Callable[[int], str]:
-    """When a leaf was sealed; asked in the order of the leaves."""
-    waiting = iter(sorted(sealings.items()))
-    current: tuple[int, Sealing] | None = next(waiting, None)
-
-    def sealed_in(index: int) -> str:
-        nonlocal current
-        while current and current[0] <= index:
-            current = next(waiting, None)
-        return f"after it was sealed at {current[1].sealed_at}" if current else ""
-
-    return sealed_in
-
-
-def _held_against_body(report: Report, bodies: "Bodies", index: int, entry: int, leaf: bytes, since: str) -> bytes:
-    found = bodies.leaf_of(entry)
-    if found is None:
-        if entry not in bodies.erased:
-            report.flaw(
-                "envelope",
-                f"{bodies.name(entry)}, leaf {index}",
-                "its envelope, or an entry that purged it",
-                "none",
-                since,
-            )
-        return leaf
-    if found != leaf:
-        report.flaw("envelope", f"{bodies.name(entry)}, leaf {index}", leaf, found, since)
-    return leaf
-
-
-def _check_tile(connection: Connection, report: Report, tile: Mapping[str, Any]) -> None:
-    level, n = tile["level"], tile["n"]
-    row = connection.execute(select(TILE.c.hashes, TILE.c.root).where(TILE.c.level == level, TILE.c.n == n)).first()
-    if row is None or (row.hashes, row.root) != (tile["hashes"], tile["root"]):
-        report.flaw("tile", f"tile {n} at level {level}", tile["root"], "none" if row is None else "other hashes")
-
-
-def _compare_root(report: Report, where: str, expected: bytes, frontier: Frontier, sealed_at: str) -> None:
-    if frontier.root() != expected:
-        report.flaw("root", where, expected, frontier.root(), f"sealed at {sealed_at}" if sealed_at else "")
-
-
-class Bodies:
-    """The leaf hashes of envelopes, computed again, read once in the order in which they lie."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        whole = select(ERASURE.c.erased).where(ERASURE.c.path == "")
-        self.erased = frozenset(connection.execute(whole).scalars())
-        order = "rowid" if connection.dialect.name == "sqlite" else "entry"
-        self._stream = _rows(connection, f"SELECT entry, envelope FROM dealgate_ledger_body ORDER BY {order}")
-        self._ahead: dict[int, bytes] = {}
-        self._reached = 0
-
-    def leaf_of(self, entry: int) -> bytes | None:
-        while entry not in self._ahead and self._reached < entry:
-            row = next(self._stream, None)
-            if row is None:
-                break
-            self._reached = row[0]
-            self._ahead[row[0]] = _leaf_of(row[1])
-        found = self._ahead.pop(entry, None)
-        return found if found is not None or entry in self.erased else self._looked_up(entry)
-
-    def _looked_up(self, entry: int) -> bytes | None:
-        """Rows may lie in another order than they were made in; before a body is missed, it is asked for."""
-        data = self.connection.exec_driver_sql(
-            f"SELECT envelope FROM dealgate_ledger_body WHERE entry = {int(entry)}"
-        ).scalar()
-        return _leaf_of(data) if data is not None else None
-
-    def name(self, entry: int) -> str:
-        return f"entry {self.connection.execute(select(ENTRY.c.entry_id).where(ENTRY.c.id == entry)).scalar()}"
-
-
-def _leaf_of(envelope: object) -> bytes:
-    """SQLite keeps whatever it is given; what is not bytes is no envelope."""
-    return leaf_hash(envelope) if isinstance(envelope, bytes) else b""
-
-
-def _rows(connection: Connection, statement: str) -> Iterator[Any]:
-    """Rows straight from the driver, a few thousand at a time: a million of them pass through here."""
-    if connection.dialect.name == "postgresql":
-        options = {"stream_results": True, "yield_per": FETCH}
-        with connection.exec_driver_sql(statement, execution_options=options) as result:
-            yield from result
-        return
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement)
-        while rows := cursor.fetchmany(FETCH):
-            yield from rows
-    finally:
-        cursor.close()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -11,11 +11,9 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Table, insert
 
 from dealgate import Deal, Gate
-from dealgate.adapters.programs import Answer, OnePolicy
+from dealgate.adapters.gate import Concluded
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Base
-from dealgate.rules.engine import Engine as RulesEngine
-from dealgate.rules.evaluation import Evaluation
 from tests.benchmarks.deals import ROTATION, deal_documents
 
 BARE, DRIVER, STORED, WHOLE = (
@@ -27,7 +25,7 @@ BARE, DRIVER, STORED, WHOLE = (
 WHAT = {
     BARE: "one transaction of INSERTs of the very rows that a submission leaves, numbers and hashes given, nothing read",
     DRIVER: "the same statements on the driver's own cursor",
-    STORED: "`Gate.submit` of a deal whose evaluation is ready: key looked up, deal's row held, entry hashed and chained",
+    STORED: "`Gate.submit` of a deal that was read and evaluated before: key looked up, deal's row held, entry hashed and chained",
     WHOLE: "`Gate.submit`: both evaluators, every sentence, and all of that",
 }
 WRITERS = (1, 4, 16)
@@ -36,22 +34,19 @@ numbers = count(1_000_000)
 """For everything that must be new: deals, keys, rows."""
 
 
-class ReadyAnswers(OnePolicy):
-    """Evaluations that were made before, by what the metadata say a deal is a copy of."""
-
-    ready: Mapping[str, Evaluation] = {}
-
-    def answer(self, session: object, deal: Deal, now: datetime) -> Answer:
-        return Answer(self.ready[str(deal.metadata["of"])], self.document)
-
-
 class ReadyGate(Gate):
-    """A gate whose evaluations were made before."""
+    """A gate that has concluded before what the deals come to."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, documents: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(engine)
-        self.answers = ReadyAnswers(None, RulesEngine)
-        self._policies = self.answers
+        self._ready: dict[str, Concluded] = {}
+        for document in documents:
+            concluded = super()._conclude(None, Deal.read(document))
+            concluded.answer.evaluation.document()
+            self._ready[document["deal_id"]] = concluded
+
+    def _conclude(self, session: object, deal: Deal) -> Concluded:
+        return self._ready[str(deal.metadata["of"])]._replace(at=datetime.now(UTC))
 
 
 class Rows(NamedTuple):
@@ -66,6 +61,11 @@ def deals() -> list[dict[str, Any]]:
 
 def renamed(document: Mapping[str, Any]) -> Deal:
     return Deal.read({**document, "deal_id": f"D-{next(numbers)}"})
+
+
+def again(deal: Deal) -> Deal:
+    """A deal that was read before, under another id."""
+    return deal.model_copy(update={"deal_id": f"D-{next(numbers)}"})
 
 
 def store(gate: Gate, deal: Deal) -> None:
@@ -220,18 +220,12 @@ def at_once(work: Callable[[int], None], writers: int, seconds: float) -> tuple[
 
 def measure_writing(engine: Engine, writers: int, rounds: int, seconds: float) -> Written:
     documents = deals()
-    gate, ready = Gate(engine), ReadyGate(engine)
-    evaluations = {}
-    for document in documents:
-        evaluation = gate.evaluate(Deal.read(document))
-        evaluation.document()
-        evaluations[document["deal_id"]] = evaluation
-    ready.answers.ready = evaluations
+    gate, ready = Gate(engine), ReadyGate(engine, documents)
     bare = BareWriter(engine, gate, documents)
-    places = count()
+    read, places = [Deal.read(document) for document in documents], count()
 
     def stored(_writer: int) -> None:
-        store(ready, renamed(documents[next(places) % ROTATION]))
+        store(ready, again(read[next(places) % ROTATION]))
 
     contenders: dict[str, Callable[[int], None]] = {
         BARE: lambda _: bare.insert(next(places)),
@@ -256,18 +250,14 @@ WITH_QUEUE, WITHOUT = "with the write queue", "BEGIN IMMEDIATE alone"
 def measure_queue(engine: Engine, writers: int, rounds: int, seconds: float) -> Written:
     """The same submissions on SQLite, queued in the process and left to SQLite's own lock."""
     documents = deals()
-    ready = ReadyGate(engine)
-    gate = Gate(engine)
-    ready.answers.ready = {document["deal_id"]: gate.evaluate(Deal.read(document)) for document in documents}
-    for evaluation in ready.answers.ready.values():
-        evaluation.document()
-    places = count()
+    ready = ReadyGate(engine, documents)
+    read, places = [Deal.read(document) for document in documents], count()
 
     def queued(_writer: int) -> None:
-        store(ready, renamed(documents[next(places) % ROTATION]))
+        store(ready, again(read[next(places) % ROTATION]))
 
     def alone(_writer: int) -> None:
-        deal = renamed(documents[next(places) % ROTATION])
+        deal = again(read[next(places) % ROTATION])
         with engine.begin() as connection:
             ready.submit(deal, session=connection, actor="los", idempotency_key=f"K-{deal.deal_id}")
 

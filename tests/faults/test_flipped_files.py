@@ -119,14 +119,14 @@ def test_a_damaged_index_of_postgresql_is_told_by_amcheck(
         file.write_bytes(damaged_index(whole, chance))
         cluster.start()
         found = verified(database, signer.key).flaws
-        assert {flaw.what for flaw in found} == {"database"}, file
-        seen[bool(found)] += 1
+        seen[any(flaw.what == "database" for flaw in found)] += 1
         database.dispose()
         cluster.stop()
         file.write_bytes(whole)
         cluster.start()
     database.dispose()
-    figures(f"{sum(seen.values())} indexes damaged, {seen[True]} told")
+    assert seen[False] == 0
+    figures(f"{seen[True]} indexes damaged, every one told by amcheck")
 
 
 def damaged_index(whole: bytes, chance: Random) -> bytes:

@@ -12,12 +12,13 @@ from dealgate.adapters.sealed_entries import check_receipt
 from dealgate.models.erasure import redact
 from dealgate.models.ledger import BODY, ENTRY, PRIVATE, Receipt
 from dealgate.models.merkle import ProofError
+from dealgate.models.notes import read_checkpoint, sign_checkpoint
 from dealgate.models.sealing import CHECKPOINT, PENDING, seal
 from dealgate.models.signing import Ed25519Signer
 from dealgate.models.tree import LEAF
 from tests.faults import forging
 from tests.faults.insiders import flaws, insider, tried
-from tests.models.ledgers import START, a_signer, seal_all
+from tests.models.ledgers import START, a_signer, seal_all, verified
 from tests.models.samples import a_deal, submit
 
 VIN = "/deal/vehicle/vin"
@@ -254,3 +255,14 @@ def test_an_unsealed_entry_that_vanished_is_told_by_its_receipt(database_url: st
         assert connection.execute(select(ENTRY.c.id).where(ENTRY.c.entry_id == ledger.last)).first() is None
         with pytest.raises(ProofError, match=f"entry {ledger.last} is not in this ledger any more"):
             check_receipt(connection, ledger.last, ledger.receipts[-1].leaf_hash)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_notes_of_one_size_both_are_held_against_the_tree(database: Engine, ledger: Ledger, order: int) -> None:
+    """A fork that somebody was shown: the true note must not hide the false one, whichever comes first."""
+    true = read_checkpoint(ledger.notes[0], [ledger.signer.key])
+    false = sign_checkpoint(true._replace(root=bytes(32)), ledger.signer)
+    found = verified(database, ledger.signer.key, anchored=[ledger.notes[0], false][::order]).flaws
+    assert [(flaw.what, flaw.where, flaw.expected) for flaw in found] == [
+        ("root", f"anchor at {true.size} entries", bytes(32).hex())
+    ]
