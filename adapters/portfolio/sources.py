@@ -80,7 +80,10 @@ def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
     for file, schema in zip(files, schemas, strict=True):
         rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
         bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
-        reject_rows(bad, layout, first, rejects)
+        if late := reject_rows(bad, layout, first, rejects):
+            raise SourceError(
+                f"{file}: deal {late[0]['deal_id']!r} can be stated as a document, and not be read as a column"
+            )
         first += pl.scan_parquet(file).select(pl.len()).collect().item()
     return Reading(Book.of(files), not rejects.rows, rejects.rows)
 
