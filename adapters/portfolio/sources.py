@@ -48,11 +48,13 @@ def read_source(source: Source, folder: Path, rejects: Rejects, tell: Any) -> Re
 
     `tell` is told how many rows have been read. Raises `SourceError` for a source that cannot be read as a whole.
     """
+    done = folder / READ
+    if not done.exists():
+        rejects.path.unlink(missing_ok=True)  # of another run
     if not source.is_database and _is_parquet(source.name):
         found = _as_it_stands(source, rejects)
         if found:
             return found
-    done = folder / READ
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         files = []
