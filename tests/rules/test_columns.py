@@ -120,10 +120,6 @@ def test_counts_layers_mitigation_and_lists(engine: str, write_policy: WritePoli
         {"id": "LAYER", "require": 'not (violated("COUNT") and violated("LIST"))', "otherwise": "decline"},
         {"id": "TOP", "require": 'not violated("LAYER") or violated("RATIO")', "otherwise": "flag"},
         {"id": "MEMBER", "require": "term_months in [36, 72] and first_time_buyer"},
-        {
-            "id": "ITEM",
-            "require": "sum(trade_ins, deficiency_after(12, payoff, apr_percent, term_months, acv)) < $5,000",
-        },
         {"id": "WHOLE", "require": "break_even(amount_financed, apr_percent, term_months, collateral_value) < 40"},
         {
             "id": "LATER",
