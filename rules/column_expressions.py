@@ -260,8 +260,8 @@ class ColumnExpressions:
         reading = _reading(node)
         if reading[1] < 0:
             return ColumnNumber(UNKNOWN, 0, 0)
-        if loan not in self._projected_loans or self._item:
-            readings = [reading] if self._item else self.readings[loan]
+        if loan not in self._projected_loans:
+            readings = self.readings[loan]
             names = self._kernel(operands, len(readings), Projections(self.policy.equity, readings))
             self._projected_loans[loan] = Readings(dict(zip(readings, names, strict=True)), self.depth)
         placed = self._projected_loans[loan]

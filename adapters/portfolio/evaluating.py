@@ -1,6 +1,7 @@
 """`portfolio evaluate`: a book against one policy."""
 
 from collections.abc import Iterable, Mapping
+from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,13 @@ from dealgate.adapters.portfolio.sources import Source
 from dealgate.adapters.portfolio.work import Evaluation, Unproved
 from dealgate.rules.column_layout import Layout
 from dealgate.rules.column_plan import RESULTS, ColumnPlan
+from dealgate.rules.columns import ColumnsError
 from dealgate.rules.fields import Unit
 from dealgate.rules.finding import MOST_REASONS
 from dealgate.rules.policy import Outcome, Policy
-from dealgate.rules.reference import Reckoning, compile_reference
+from dealgate.rules.reference import Reckoning, Value, compile_reference
+
+LARGEST_INTEGER = 2**63
 
 
 class Evaluated(NamedTuple):
@@ -57,15 +61,28 @@ class EvaluatingDeals:
         )
         settled["reasons"] = list(dict.fromkeys(held))[:MOST_REASONS]
         for name, value in reckoning.measures.items():
+            top, bottom = _that_fit(value, f"deal {row['deal_id']}: {name}")
             if policy.measures[name].unit != Unit.PERCENT:
-                settled[name] = value.numerator
+                settled[name] = top
                 continue
-            settled[f"{name}_numerator"] = value.numerator
-            settled[f"{name}_denominator"] = None if value.numerator is None else value.denominator
+            settled |= {f"{name}_numerator": top, f"{name}_denominator": bottom}
         return settled | {rule: str(result) for rule, result in results.items()}
 
     def _rule(self, column: str) -> str:
         return next(rule for rule, name in self.plan.rules.items() if name == column)
+
+
+def _that_fit(value: Value, what: str) -> tuple[int | None, int | None]:
+    """Numerator and denominator as a 64-bit column holds them. Raises `ColumnsError` where not even the reduced ratio fits."""
+    if value.numerator is None:
+        return None, None
+    top, bottom = value.numerator, value.denominator
+    if max(abs(top), bottom) >= LARGEST_INTEGER:
+        common = gcd(top, bottom)
+        top, bottom = top // common, bottom // common
+    if max(abs(top), bottom) >= LARGEST_INTEGER:
+        raise ColumnsError(f"{what} is beyond what a column of 64-bit integers holds")
+    return top, bottom
 
 
 def evaluate_book(source: Source, policy: Policy, engine: Engine, name: str, out: Path, tell: Tell) -> Evaluated:

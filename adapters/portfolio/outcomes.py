@@ -1,7 +1,7 @@
 """What several policies make of each deal of a book, side by side: the table behind comparisons, sweeps and stress."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -11,14 +11,13 @@ import polars as pl
 from dealgate.adapters.portfolio.engines import Frames, Work
 from dealgate.adapters.portfolio.rows import facts_of_row
 from dealgate.adapters.portfolio.work import Compiled, read_rows, with_plan
-from dealgate.rules.amounts import MAX_CENTS, half_up
+from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.column_layout import CENTS, Layout
-from dealgate.rules.column_numbers import ColumnNumber, whole
-from dealgate.rules.column_numbers import half_up as half_up_column
+from dealgate.rules.column_numbers import ColumnNumber, half_up, whole
 from dealgate.rules.column_plan import RESULTS, ColumnPlan
 from dealgate.rules.fields import Unit
 from dealgate.rules.policy import Policy
-from dealgate.rules.reference import compile_reference
+from dealgate.rules.reference import Reckoning, compile_reference
 
 BREAKDOWN = ("tier", "dealer_id", "state", "submitted_on")
 MEASURES = (
@@ -42,12 +41,9 @@ class Shock:
             return self.value_percent
         return self.payoff_percent if column.endswith(f"_payoff{CENTS}") else 0
 
-    def amount(self, column: str, cents: int) -> int:
-        return min(half_up(cents * (100 + self.percent(column)), 100), MAX_CENTS)
-
     def expression(self, column: str) -> nw.Expr:
         percent = 100 + self.percent(column)
-        shocked = half_up_column(ColumnNumber(nw.col(column) * whole(percent), 0, MAX_CENTS * percent, 100, 100))
+        shocked = half_up(ColumnNumber(nw.col(column) * whole(percent), 0, MAX_CENTS * percent, 100, 100))
         found = shocked.expression
         return nw.when(found > whole(MAX_CENTS)).then(whole(MAX_CENTS)).otherwise(found)
 
@@ -96,9 +92,13 @@ class Outcomes:
 
     def shocked(self, book: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         columns = dict.fromkeys([*BREAKDOWN, *(name for plan in self.plans for name in plan.reads)])
+        return self.rows(book, columns)
+
+    def rows(self, book: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.LazyFrame[Any]:
+        """The valid rows after the shock."""
         found = read_rows(book, self.layout, columns, clean=self.clean)
-        changed = [column for column in columns if self.shock.percent(column)]
-        return found.with_columns(**{column: self.shock.expression(column) for column in changed}) if changed else found
+        changed = {column: self.shock.expression(column) for column in columns if self.shock.percent(column)}
+        return found.with_columns(**changed) if changed else found
 
     def _columns(self) -> dict[str, nw.Expr]:
         found: dict[str, nw.Expr] = {}
@@ -115,15 +115,14 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Doubtful:
-    """The rows that columns do not prove, with all columns of the book, as they stand in it."""
+    """The rows that columns do not prove, with all columns of the book, after the shock."""
 
     of: Outcomes
 
     def result(self, frames: Frames, book: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         doubtful = self.of.doubtful
         assert doubtful is not None
-        columns = [column.name for column in self.of.layout.columns]
-        return read_rows(book, self.of.layout, columns, clean=self.of.clean).filter(doubtful)
+        return self.of.rows(book, [column.name for column in self.of.layout.columns]).filter(doubtful)
 
 
 class JudgingOutcomes:
@@ -131,26 +130,24 @@ class JudgingOutcomes:
 
     def __init__(self, work: Outcomes) -> None:
         self.work = work
-        # Which rows are doubtful does not turn on a shock that lowers values; one that raises payoffs is bounded by the largest amount.
-        self.unproved: Work | None = None if work.doubtful is None else Doubtful(replace(work, shock=Shock()))
+        self.unproved: Work | None = None if work.doubtful is None else Doubtful(work)
 
     def settle(self, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
         references = [compile_reference(policy) for policy in self.work.policies]
-        found = []
-        for row in rows:
-            changed = {
-                name: value for name, value in row.items() if isinstance(value, int) and self.work.shock.percent(name)
+        found = [
+            self._settled(row, [reference(facts_of_row(row, self.work.layout)) for reference in references])
+            for row in rows
+        ]
+        return pl.DataFrame(found, orient="row", infer_schema_length=None)
+
+    def _settled(self, row: Mapping[str, Any], reckonings: Sequence[Reckoning]) -> dict[str, Any]:
+        settled = {name: row[name] for name in ("deal_id", *BREAKDOWN)}
+        measures = reckonings[0].measures
+        settled |= {name: measures[name].numerator for name in MEASURES}
+        settled["total_ltv_per"] = measures["total_ltv"].denominator
+        for number, (policy, reckoning) in enumerate(zip(self.work.policies, reckonings, strict=True)):
+            settled[outcome_column(number)] = policy.outcome(reckoning.results).severity
+            settled |= {
+                rule_column(number, at): RESULTS.index(one) for at, one in enumerate(reckoning.results.values())
             }
-            shocked = {**row, **{name: self.work.shock.amount(name, value) for name, value in changed.items()}}
-            facts = facts_of_row(shocked, self.work.layout)
-            settled = {name: row[name] for name in ("deal_id", *BREAKDOWN)}
-            for number, (policy, reference) in enumerate(zip(self.work.policies, references, strict=True)):
-                reckoning = reference(facts)
-                settled[outcome_column(number)] = policy.outcome(reckoning.results).severity
-                results = enumerate(reckoning.results.values())
-                settled |= {rule_column(number, at): RESULTS.index(result) for at, result in results}
-                if not number:
-                    settled |= {name: reckoning.measures[name].numerator for name in MEASURES}
-                    settled["total_ltv_per"] = reckoning.measures["total_ltv"].denominator
-            found.append(settled)
-        return pl.DataFrame(found, orient="row")
+        return settled

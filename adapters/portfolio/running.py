@@ -81,7 +81,10 @@ class Run:
 
 
 def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
-    """What makes a run the same run: the source as it is, the policies, the engine, this version."""
+    """What makes a run the same run: the source as it is, the policies, the engine, this version.
+
+    A hash: the name of a source may hold a password.
+    """
     parts: dict[str, Any] = {
         "dealgate": version("dealgate"),
         "engine": engine,
@@ -93,8 +96,8 @@ def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
     if not source.is_database and path.exists():
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        parts["files"] = hashlib.sha256(repr(stats).encode()).hexdigest()
-    return json.dumps(parts, sort_keys=True)
+        parts["files"] = stats
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def read_book(run: Run, source: Source, tell: Tell) -> Reading:

@@ -48,11 +48,13 @@ def read_source(source: Source, folder: Path, rejects: Rejects, tell: Any) -> Re
 
     `tell` is told how many rows have been read. Raises `SourceError` for a source that cannot be read as a whole.
     """
+    done = folder / READ
+    if not done.exists():
+        rejects.path.unlink(missing_ok=True)  # of another run
     if not source.is_database and _is_parquet(source.name):
         found = _as_it_stands(source, rejects)
         if found:
             return found
-    done = folder / READ
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         files = []
@@ -80,7 +82,10 @@ def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
     for file, schema in zip(files, schemas, strict=True):
         rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
         bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
-        reject_rows(bad, layout, first, rejects)
+        if late := reject_rows(bad, layout, first, rejects):
+            raise SourceError(
+                f"{file}: deal {late[0]['deal_id']!r} can be stated as a document, and not be read as a column"
+            )
         first += pl.scan_parquet(file).select(pl.len()).collect().item()
     return Reading(Book.of(files), not rejects.rows, rejects.rows)
 

@@ -59,9 +59,19 @@ class SparkEngine:
         empty = pa.Table.from_batches([], book.limit(0).toArrow().schema)
         schema = from_arrow_schema(_plain(work, empty).schema)
         book.mapInArrow(task, schema).write.parquet(str(path), mode="overwrite", compression="zstd")
+        _only_parquet(path)
 
     def close(self) -> None:
         self.session.stop()
+
+
+def _only_parquet(folder: Path) -> None:
+    """Without Spark's marks and checksums, the files named by their numbers: every reader takes such a folder."""
+    for number, file in enumerate(sorted(folder.glob("part-*.parquet"))):
+        file.rename(folder / f"part-{number:05d}.parquet")
+    for other in folder.iterdir():
+        if other.suffix != ".parquet" or other.name.startswith((".", "_")):
+            other.unlink()
 
 
 def _plain(work: Work, book: pa.Table) -> pa.Table:

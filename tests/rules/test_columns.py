@@ -120,6 +120,7 @@ def test_counts_layers_mitigation_and_lists(engine: str, write_policy: WritePoli
         {"id": "LAYER", "require": 'not (violated("COUNT") and violated("LIST"))', "otherwise": "decline"},
         {"id": "TOP", "require": 'not violated("LAYER") or violated("RATIO")', "otherwise": "flag"},
         {"id": "MEMBER", "require": "term_months in [36, 72] and first_time_buyer"},
+        {"id": "WHOLE", "require": "break_even(amount_financed, apr_percent, term_months, collateral_value) < 40"},
         {
             "id": "LATER",
             "require": "deficiency_after(term_months - 40, amount_financed, apr_percent, term_months, collateral_value) < $100",

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dealgate.adapters.command_line.portfolio import shown
 from dealgate.adapters.policies import load_policy
 from dealgate.adapters.portfolio import running
 from dealgate.adapters.portfolio.book import SourceError
@@ -177,3 +178,22 @@ def test_simulate_sweep_and_stress_print_and_write_their_pages(tmp_path: Path, m
         "stress.html",
         "sweep.html",
     ]
+
+
+def test_a_run_leaves_no_password_in_its_mark_and_none_in_its_page(tmp_path: Path) -> None:
+    source = Source("postgresql://lender:s3cret@127.0.0.1:9/book", "SELECT 1")
+    run = running.Run(tmp_path / "out.parquet")
+    with run.begun(running.fingerprint(source, [POLICY], "polars")):
+        pass
+    assert "s3cret" not in (run.folder / "run.json").read_text(encoding="utf-8")
+    assert shown(source.name) == "postgresql://lender:***@127.0.0.1:9/book"
+
+
+def test_rejects_of_another_run_do_not_stay(tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.jsonl", tmp_path / "book.parquet"
+    bad.write_text("{}\n", encoding="utf-8")
+    generate(100, 1, good, lambda _: None)
+    polars, out = open_engine("polars"), tmp_path / "out.parquet"
+    assert evaluate_book(Source(str(bad)), POLICY, polars, "polars", out, quiet).rejects_file.exists()
+    out.unlink()
+    assert not evaluate_book(Source(str(good)), POLICY, polars, "polars", out, quiet).rejects_file.exists()

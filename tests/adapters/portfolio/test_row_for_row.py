@@ -28,6 +28,7 @@ def test_the_worked_cases(engine: Engine, tmp_path: Path) -> None:
     cases = json.loads(shared_file("cases", "cases.json").read_text(encoding="utf-8"))
     policy = Policy.from_text(shared_file("cases", "policy.yaml").read_text(encoding="utf-8"))
     assert_same(engine, policy, [Deal.read(case["deal"]) for case in cases], tmp_path)
+    assert pl.read_parquet(tmp_path / "out.parquet").height == len(cases), "not every reader takes the result"
 
 
 def test_the_worked_cases_are_what_was_worked_out(polars: Engine, tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from dealgate.adapters.portfolio.simulation_page import simulation_page
 from dealgate.adapters.portfolio.sources import Source
 from dealgate.adapters.portfolio.stressing import stress, stress_page
 from dealgate.adapters.portfolio.sweeping import Range, sweep, sweep_page, with_limit
+from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.expressions import Number
 from dealgate.rules.fields import Unit, facts_of
 from dealgate.rules.policy import Outcome
 from dealgate.rules.reference import Reckoning, compile_reference
-from tests.booked import quiet
+from tests.booked import quiet, random_deals, write_book
 from tests.browser import rendered
+from tests.fuzzing.random_policies import Author
 
 CURRENT = load_policy("prime-auto").policy
 TIGHTER = (
@@ -190,6 +192,18 @@ def test_a_stress_is_the_deals_on_lower_values(
     assert "Underwater at the deal" in stress_page(found, CURRENT, "book")
 
 
+def test_amounts_beyond_what_is_proved_are_shocked_and_judged_once(polars: Engine, tmp_path: Path) -> None:
+    """The shock lifts payoffs over the largest amount that the columns of this policy are proved for, and lowers values under it."""
+    policy = Policy.from_text(Author(16).policy(12))
+    deals = list(random_deals(16, 300))
+    book, shock = write_book(deals, tmp_path / "book.parquet"), Shock(-20, 10)
+    (found,) = stress(Source(str(book)), policy, [shock], polars, "polars", tmp_path / "s", quiet)
+    reckonings = reckoned(policy, [shocked_deal(deal, shock) for deal in deals])
+    assert found.outcomes == {
+        str(outcome): sum(policy.outcome(one.results) == outcome for one in reckonings) for outcome in Outcome
+    }
+
+
 def shocked_deal(deal: Deal, shock: Shock) -> Deal:
     from dealgate.adapters.portfolio.rows import document_of  # noqa: PLC0415
     from dealgate.rules.column_layout import layout_of  # noqa: PLC0415
@@ -197,5 +211,5 @@ def shocked_deal(deal: Deal, shock: Shock) -> Deal:
     row: dict[str, Any] = row_of(deal)
     for name, value in row.items():
         if isinstance(value, int) and shock.percent(name):
-            row[name] = (value * (100 + shock.percent(name)) * 2 + 100) // 200
+            row[name] = min((value * (100 + shock.percent(name)) * 2 + 100) // 200, MAX_CENTS)
     return Deal.read(document_of(row, layout_of(row)))
