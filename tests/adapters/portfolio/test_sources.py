@@ -179,7 +179,7 @@ def test_an_ex_102_exhibit(polars: Engine, tmp_path: Path) -> None:
     assert rows["0001083199-01/1"]["monthly_payment"] == 47_701
     told = read_rejects(found.rejects_file)
     assert {(line["row"], line["column"]) for line in told} == {
-        ("2", "condition"),
+        ("2", "vehicle.condition"),
         ("2", "cash_price"),
         ("2", "term_months"),
     }
