@@ -339,8 +339,9 @@ def portfolio_failures() -> Iterator[None]:
             except (SourceError, ColumnsError) as error:
                 refuse(str(error).splitlines())
         except ModuleNotFoundError as error:
-            extra = "spark" if (error.name or "").partition(".")[0] in {"pyspark", "pandas"} else "portfolio"
-            refuse([f"{error.name} is not installed: pip install 'dealgate[{extra}]'"])
+            package = (error.name or "").partition(".")[0]
+            extra = "spark" if package in {"pyspark", "pandas"} else "portfolio"
+            refuse([f"{package} is not installed: pip install 'dealgate[{extra}]'"])
 
 
 @contextmanager

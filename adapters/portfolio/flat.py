@@ -21,7 +21,7 @@ from dealgate.rules.fields import Unit
 
 MONEY = r"^\d{1,8}(\.\d{1,2})?$"
 RATE = r"^\d{1,3}(\.\d{1,4})?$"
-COUNT = r"^\d{1,9}$"
+COUNT = r"^\d{1,10}$"
 DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 
@@ -54,7 +54,7 @@ def _inexact(stated: pl.Schema, layout: Layout) -> Iterator[str]:
             dtype = stated[name]
             if dtype.is_float() and column.unit not in (Unit.TEXT, Unit.BOOLEAN):
                 yield f"column {name!r}: binary floats are not exact. Give decimals, text or whole cents."
-            elif name == column.name != column.stated and not dtype.is_integer():
+            elif name == column.name != column.stated and not (dtype.is_integer() or dtype == pl.String):
                 yield f"column {name!r}: holds {dtype}. Give whole numbers, or call it {column.stated!r}."
             elif dtype.is_nested() or (dtype.is_temporal() and (column.unit != Unit.DATE or dtype != pl.Date)):
                 yield f"column {name!r}: holds {dtype}, which is not read as {column.unit}."
@@ -101,7 +101,7 @@ def reject_rows(doubtful: pl.DataFrame, layout: Layout, first: int, rejects: Rej
 def _parsed(column: BookColumn, stated: pl.Schema) -> pl.Expr:
     """The column of the book; null where it cannot be read."""
     if column.name in stated and column.name != column.stated:
-        return pl.col(column.name).cast(pl.Int64)
+        return _whole(pl.col(column.name), stated[column.name])
     if column.stated not in stated:
         return pl.lit(None, schema([column])[column.name])
     value, dtype = pl.col(column.stated), stated[column.stated]
@@ -110,11 +110,8 @@ def _parsed(column: BookColumn, stated: pl.Schema) -> pl.Expr:
             return _scaled(value.cast(pl.String), MONEY, 2)
         case Unit.PERCENT:
             return _scaled(value.cast(pl.String), RATE, 4)
-        case Unit.COUNT if dtype.is_integer():
-            return value.cast(pl.Int64)
         case Unit.COUNT:
-            text = value.cast(pl.String)
-            return pl.when(text.str.contains(COUNT)).then(text.cast(pl.Int64, strict=False))
+            return _whole(value, dtype)
         case Unit.BOOLEAN if dtype != pl.Boolean:
             return value.cast(pl.String).replace_strict(
                 {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
@@ -125,6 +122,13 @@ def _parsed(column: BookColumn, stated: pl.Schema) -> pl.Expr:
         case Unit.TEXT:
             return value.cast(pl.String)
     return value
+
+
+def _whole(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if dtype.is_integer():
+        return value.cast(pl.Int64)
+    text = value.cast(pl.String)
+    return pl.when(text.str.contains(COUNT)).then(text.cast(pl.Int64, strict=False))
 
 
 def _scaled(text: pl.Expr, form: str, places: int) -> pl.Expr:

@@ -1,5 +1,6 @@
 """Deals as rows of a book, and rows as deal documents: what joins the single deal and the portfolio."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -85,14 +86,21 @@ def _stated_item(row: Row, part: str, number: int) -> dict[str, Any]:
 
 def _stated(row: Row, column: str, stated: str, unit: Unit) -> Any:
     value = row.get(column)
-    if column != stated and isinstance(value, int):
-        return hundredths(value) if column.endswith(CENTS) else _rate_text(value)
+    if column != stated and value is not None:
+        return _in_full(column, value)
     value = row.get(stated) if value is None else value
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, str) and unit in (Unit.COUNT, Unit.BOOLEAN):
         return _plain(value)
     return value
+
+
+def _in_full(column: str, value: int | str) -> str:
+    """Cents as dollars, ten-thousandths as percent; what is no whole number stays apart from both, to be refused as it is."""
+    if isinstance(value, str) and not re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+        return f"{value} in whole {'cents' if column.endswith(CENTS) else 'ten-thousandths'}"
+    return hundredths(int(value)) if column.endswith(CENTS) else _rate_text(int(value))
 
 
 def _rate_text(ten_thousandths: int) -> str:

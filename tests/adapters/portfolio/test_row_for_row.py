@@ -43,16 +43,20 @@ def test_the_worked_cases_are_what_was_worked_out(polars: Engine, tmp_path: Path
         assert {rule: row[rule] for rule in expect["results"]} == expect["results"], case["name"]
 
 
-def test_all_real_loans(engine: Engine, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def real_loans() -> list[Deal]:
+    with shared_file("data", "world_omni_2020.csv").open(encoding="utf-8", newline="") as file:
+        return [Deal.read(deal_document(number, loan)) for number, loan in enumerate(csv.DictReader(file), start=1)]
+
+
+def test_all_real_loans(engine: Engine, real_loans: list[Deal], tmp_path: Path) -> None:
     source = shared_file("data", "world_omni_2020.csv")
     policy = load_policy(str(EXAMPLES / "real_loans" / "policy.yaml")).policy
     rows = judged(engine, policy, source, tmp_path / "out.parquet")
     assert len(rows) == REAL_LOANS
     single = SinglePath(policy)
-    with source.open(encoding="utf-8", newline="") as file:
-        for number, loan in enumerate(csv.DictReader(file), start=1):
-            deal = Deal.read(deal_document(number, loan))
-            assert single.differences(deal, rows[deal.deal_id]) == [], loan
+    for deal in real_loans:
+        assert single.differences(deal, rows[deal.deal_id]) == [], deal.document()
 
 
 def test_generated_deals_with_unknowns_and_boundary_amounts(engine: Engine, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dealgate.adapters.portfolio.generating import generate  # noqa: PLC0415
 
     path = tmp_path_factory.mktemp("book") / "book.parquet"
-    generate(4_000, 3, path, lambda _: None)
+    generate(1_500, 3, path, lambda _: None)
     return path
 
 

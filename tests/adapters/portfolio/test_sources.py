@@ -86,6 +86,19 @@ def test_csv_in_dollars(polars: Engine, expected: dict[str, Any], tmp_path: Path
     assert evaluated(polars, Source(str(source)), tmp_path)[1] == expected
 
 
+def test_csv_in_cents(polars: Engine, expected: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{**row_of(deal), "submitted_on": deal.submitted_on.isoformat()} for deal in DEALS]
+    texts = [
+        {name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()} for row in rows
+    ]
+    assert evaluated(polars, Source(str(write_csv(tmp_path / "book.csv", texts))), tmp_path)[1] == expected
+    texts[2] |= {"cash_price_cents": "12.50"}
+    found, judged = evaluated(polars, Source(str(write_csv(tmp_path / "bad.csv", texts))), tmp_path)
+    assert (found.rejected, len(judged)) == (1, len(DEALS) - 1), "cents are not read as dollars"
+    (told,) = read_rejects(found.rejects_file)
+    assert (told["row"], told["column"], told["value"]) == ("3", "cash_price", "'12.50 in whole cents'")
+
+
 def test_parquet_in_decimals_and_in_cents(polars: Engine, expected: dict[str, Any], tmp_path: Path) -> None:
     table = pl.DataFrame(stated_rows(), infer_schema_length=None)
     decimals = table.with_columns(pl.col("cash_price", "cash_down", "rebate", "doc_fee").cast(pl.Decimal(12, 2)))
@@ -179,7 +192,7 @@ def test_an_ex_102_exhibit(polars: Engine, tmp_path: Path) -> None:
     assert rows["0001083199-01/1"]["monthly_payment"] == 47_701
     told = read_rejects(found.rejects_file)
     assert {(line["row"], line["column"]) for line in told} == {
-        ("2", "condition"),
+        ("2", "vehicle.condition"),
         ("2", "cash_price"),
         ("2", "term_months"),
     }
