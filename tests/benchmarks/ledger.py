@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks import ledger_reading as reading
 from tests.benchmarks import ledger_writing as writing
+from tests.benchmarks.ledger_breakdown import Part, measure_parts
 from tests.benchmarks.ledger_places import POSTGRESQL, SQLITE, places
 from tests.benchmarks.ledger_reading import Verified, measure_verification
 from tests.benchmarks.ledger_storage import measure_storage
@@ -24,6 +25,7 @@ from tests.benchmarks.timing import Ratio, ratio
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks-ledger.md"
 BAR = 1.5
+QUEUED = (8, 16)
 MILLION = 1_000_000
 
 
@@ -38,7 +40,7 @@ class Effort(NamedTuple):
     """Of the storage."""
 
 
-FULL = Effort(15, 0.5, ((100_000, 1_000), (30_000, 6_000)), 7, 2_000)
+FULL = Effort(11, 0.5, ((100_000, 1_000), (30_000, 6_000)), 7, 2_000)
 QUICK = Effort(3, 0.3, ((10_000, 1_000), (3_000, 6_000)), 3, 400)
 
 
@@ -59,24 +61,24 @@ def page(effort: Effort) -> str:
             for name, engine in engines.items()
             for writers in WRITERS
         }
-        queued = {
-            writers: measure_queue(engines[SQLITE], writers, effort.rounds, effort.seconds) for writers in WRITERS[1:]
-        }
+        queued = {writers: measure_queue(engines[SQLITE], writers, effort.rounds, effort.seconds) for writers in QUEUED}
+        parts = measure_parts(engines[SQLITE])
     with places() as engines:
         stored = {name: measure_storage(engine, effort.decisions) for name, engine in engines.items()}
     verified = [measure_verification(count, size, effort.verifications, 3) for count, size in effort.entries]
     rough = "**A quick run, the numbers are rough.** " if effort == QUICK else ""
-    parts = [
+    sections = [
         "# Benchmarks of the ledger",
         "`make bench-ledger` writes this page. The numbers that count are ratios between contenders of one run.",
         describe(),
         f"{rough}Databases lie on a disk that is synced: SQLite with WAL and FULL as the gate opens it, PostgreSQL as it comes.",
         *_writing(written, effort),
+        *_parts(parts),
         *_queue(queued),
         *_verification(verified),
         *_storage(stored, effort.decisions),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
 def _writing(written: Mapping[tuple[str, int], Written], effort: Effort) -> Iterator[str]:
@@ -109,6 +111,18 @@ def _writing(written: Mapping[tuple[str, int], Written], effort: Effort) -> Iter
 def _slower(found: Written, contender: str) -> Ratio:
     """Times of a submission from rates: the bare one's rate over the contender's, round by round."""
     return ratio(found.rates, BARE, contender)
+
+
+def _parts(parts: Sequence[Part]) -> Iterator[str]:
+    yield "### Where the rest goes"
+    yield (
+        "Processor time a submission on SQLite, one thread. Beyond the bare rows, a submission looks for its key and writes the deal's new "
+        "head, and it makes what the bare INSERTs are given: the decision, its bytes, their hashes, the columns."
+    )
+    rows = [
+        (one.name, f"{one.microseconds:,.0f}", "" if one.statements is None else str(one.statements)) for one in parts
+    ]
+    yield _table(("", "µs", "statements"), rows)
 
 
 def _queue(queued: Mapping[int, Written]) -> Iterator[str]:

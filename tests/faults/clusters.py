@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 
 import psutil
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tests.databases import upgrade
@@ -74,15 +75,16 @@ class Cluster:
                 connection.exec_driver_sql(statement)
 
     def start(self) -> None:
-        """Again; what a crash left is put right by the server first."""
+        """Again, and wait until it answers; what a crash left is put right by the server first."""
         deadline = time.monotonic() + 60
         while True:
             try:
                 self._server.ensure_postgres_running()
-                return
-            except subprocess.SubprocessError:
+                return self.run("SELECT 1")
+            except (subprocess.SubprocessError, DBAPIError):
                 if time.monotonic() > deadline:
                     raise
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """In order: everything is written to its place."""
