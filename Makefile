@@ -3,6 +3,7 @@
 # make test-every-python   the same under each CPython found
 # make bench  dealgate against its peers, into docs/benchmarks.md
 # make faults the long fault tests: FAULTS_SEED=7 make faults
+# make bench-portfolio, test-portfolio, test-cluster   a whole book: against a peer's loop, row for row, on a cluster
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python faults bench bench-ledger bench-memory lint lock clean
+.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio test-portfolio test-cluster lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -72,13 +73,27 @@ bench-ledger: $(VENV)/.bench
 bench-memory: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/run.py --memory
 
+# 1, 10 and 50 million deals on each engine, then 20 GB of Parquet in bounded memory; writes docs/benchmarks-portfolio.md.
+bench-portfolio: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/portfolio.py
+	$(BIN)/python tests/benchmarks/portfolio.py --large 20
+
+# 100,000 generated deals on every engine against the single deal, column by column.
+test-portfolio: $(READY)
+	$(BIN)/python tests/portfolio_equality.py
+
+# A standalone Spark cluster of two workers, one of which is killed half way.
+test-cluster: $(READY)
+	$(BIN)/python tests/spark_cluster.py
+
 $(VENV)/.bench: $(READY) requirements-bench.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 # Needs uv; writes the exact versions that development and CI use.
 lock:
-	uv pip compile pyproject.toml --extra anchors --extra async --extra pictures --extra postgresql --extra proof --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra anchors --extra async --extra pictures --extra portfolio --extra postgresql --extra proof --extra spark \
+	  --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements.lock
 	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements-bench.lock

@@ -1,7 +1,7 @@
 """The hook at deal submission: one call evaluates a deal and stores submission, decision and findings together."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.database import READS_ONLY
-from dealgate.adapters.isolation import IsolatedEngine
+from dealgate.adapters.isolation import IsolatedEngine, isolated_within
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.programs import Answer, AnswersForDeals, InForce, OnePolicy, PoliciesInForce
 from dealgate.adapters.shadows import Look, record_looks
@@ -34,7 +34,7 @@ from dealgate.models import (
 from dealgate.models.recording import plain_json
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
-from dealgate.rules.evaluation import CompiledPolicy, Evaluation
+from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules, Evaluation
 from dealgate.rules.policy import Outcome, Policy
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Gate:
     `session` is handed in; it is tried again after failures that pass, and stored once. With a session or connection the
     caller commits. A policy whose examples do not hold is refused with `PolicyError`. With `IN_FORCE` for a policy, the version
     in force that answers for a deal is chosen at each submission. An `isolated` gate runs the rules engine in worker processes:
-    whatever happens to its C code then happens to a worker, and the deal is referred.
+    whatever happens to its C code then happens to a worker, and the deal is referred after 250 milliseconds at the latest, or the
+    seconds that are given in place of True.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ class Gate:
         database: Engine | Connection | Session | None = None,
         policy: Policy | PolicyDocument | InForce | str | None = None,
         *,
-        isolated: bool = False,
+        isolated: bool | float = False,
     ) -> None:
         self.database = database
-        engine = IsolatedEngine if isolated else RulesEngine
+        engine = _engine(isolated)
         self._policies: AnswersForDeals
         if isinstance(policy, InForce):
             self._policies = PoliciesInForce(engine)
@@ -265,6 +266,12 @@ class Gate:
                 yield connection
         else:
             yield None if isinstance(source, Engine) else source
+
+
+def _engine(isolated: bool | float) -> Callable[[Policy], EvaluatesRules]:
+    if isolated is True:
+        return IsolatedEngine
+    return isolated_within(isolated) if isolated else RulesEngine
 
 
 class Concluded(NamedTuple):

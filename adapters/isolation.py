@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from queue import Empty, Queue
 from weakref import finalize
@@ -16,7 +18,7 @@ from dealgate.rules.policy import Policy
 from dealgate.rules.reference import Reckoning, Result
 
 BUDGET = 0.25
-"""Seconds that one evaluation may wait and run; then the deal is referred."""
+"""Seconds that one evaluation may wait and run, where nothing else is said; then the deal is referred."""
 
 START = 30.0
 """Seconds a worker may take to come up."""
@@ -41,12 +43,12 @@ class _Worker:
         except (EOFError, OSError):
             return False
 
-    def evaluate(self, facts: Facts, reckoning: Reckoning, deadline: float) -> dict[str, Result]:
+    def evaluate(self, facts: Facts, reckoning: Reckoning, deadline: float, budget: float) -> dict[str, Result]:
         """Raises `EngineError` when the worker dies, is late, or its engine failed."""
         try:
             self.line.send((facts, reckoning))
             if not self.line.poll(max(0.0, deadline - time.monotonic())):
-                raise EngineError(f"no answer from the engine's process within {BUDGET * 1000:.0f} ms")
+                raise EngineError(f"no answer from the engine's process within {budget * 1000:.0f} ms")
             answer = self.line.recv()
         except (EOFError, OSError) as error:
             raise EngineError(f"the engine's process ended ({_ending(self.process)})") from error
@@ -74,8 +76,9 @@ class IsolatedEngine:
     Any number of threads may use it. After a fork the child starts workers of its own.
     """
 
-    def __init__(self, policy: Policy, workers: int = 2) -> None:
+    def __init__(self, policy: Policy, workers: int = 2, budget: float | None = None) -> None:
         self.policy = policy
+        self.budget = BUDGET if budget is None else budget
         self.workers = workers
         self._lock = threading.Lock()
         self._start()
@@ -93,14 +96,14 @@ class IsolatedEngine:
 
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
         """Raises `EngineError` within the budget when no worker answers."""
-        deadline = time.monotonic() + BUDGET
+        deadline = time.monotonic() + self.budget
         if self._process != os.getpid():
             with self._lock:
                 if self._process != os.getpid():
                     self._start()
         worker = self._take(deadline)
         try:
-            results = worker.evaluate(facts, reckoning, deadline)
+            results = worker.evaluate(facts, reckoning, deadline, self.budget)
         except BaseException:
             self._replace_soon(worker)
             raise
@@ -113,7 +116,7 @@ class IsolatedEngine:
             try:
                 worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
-                raise EngineError(f"no process of the engine was free within {BUDGET * 1000:.0f} ms") from None
+                raise EngineError(f"no process of the engine was free within {self.budget * 1000:.0f} ms") from None
             if worker.process.poll() is None:
                 return worker
             self._replace_soon(worker)
@@ -132,6 +135,14 @@ class IsolatedEngine:
     def close(self) -> None:
         """End the workers."""
         _stop_all(self._alive, self._process)
+
+
+@cache
+def isolated_within(budget: float) -> Callable[[Policy], IsolatedEngine]:
+    """The engine with a budget of its own, in seconds; one for each budget, so that gates share it. Raises `ValueError`."""
+    if not budget > 0:
+        raise ValueError(f"an evaluation needs time: give more than 0 seconds, not {budget!r}")
+    return partial(IsolatedEngine, budget=budget)
 
 
 def _stop_all(workers: set[_Worker], process: int) -> None:

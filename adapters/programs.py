@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
 from dealgate.adapters.shadows import Look, look, looks_at
 from dealgate.models.recording import VERSION
-from dealgate.models.versions import Step, all_steps, in_force, last_step, shadows
+from dealgate.models.versions import Step, Tenure, all_steps, last_step, shadows, tenures
 from dealgate.rules.deal import Deal
 from dealgate.rules.document import PolicyError
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules, Evaluation
@@ -76,6 +76,14 @@ class InForce:
 IN_FORCE = InForce()
 
 
+class _Known(NamedTuple):
+    """The steps up to the last one, and what follows from them."""
+
+    last: int
+    steps: Sequence[Step]
+    tenures: Sequence[Tenure]
+
+
 class PoliciesInForce:
     """Chooses among the versions in force, as they are known at each call: a step that somebody else recorded counts without
     a restart. Versions that are no longer needed are let go of.
@@ -85,14 +93,14 @@ class PoliciesInForce:
 
     def __init__(self, engine: Callable[[Policy], EvaluatesRules]) -> None:
         self._engine = engine
-        self._steps: tuple[int, list[Step]] = (-1, [])
+        self._known = _Known(-1, [], [])
         self._loaded: Mapping[str, Loaded] = {}
         self._lock = Lock()
 
     def answer(self, session: Session | Connection | None, deal: Deal, now: datetime) -> Answer:
         """Evaluate a deal under the one version that answers for it; where not exactly one does, the deal is referred."""
         session = _given(session)
-        versions = self._versions(session, [one.sha256 for one in in_force(self._known(session), now)])
+        versions = self._versions(session, [one.sha256 for one in self._latest(session).tenures if one.holds(now)])
         if failed := [one.failure for one in versions if one.compiled is None]:
             return _unanswered(deal, failed[0])
         documents = {id(one.compiled.policy): one for one in versions if one.compiled}
@@ -107,18 +115,20 @@ class PoliciesInForce:
     def looks(self, session: Session | Connection | None, deal: Deal, live: Evaluation, now: datetime) -> list[Look]:
         """What the versions that only look on make of the deal. Their failures are looks, too."""
         session = _given(session)
-        looking = [one for one in shadows(self._known(session), now) if looks_at(one, deal.deal_id)]
+        looking = [one for one in shadows(self._latest(session).steps, now) if looks_at(one, deal.deal_id)]
         loaded = self._versions(session, [one.sha256 for one in looking], keep=True)
         return [
             look(shadow.sha256, version.compiled, version.failure, deal, live)
             for shadow, version in zip(looking, loaded, strict=True)
         ]
 
-    def _known(self, session: Session | Connection) -> list[Step]:
+    def _latest(self, session: Session | Connection) -> _Known:
+        """Every step there is; read again when somebody has taken one."""
         last = last_step(session)
-        if self._steps[0] != last:
-            self._steps = (last, all_steps(session))
-        return self._steps[1]
+        if self._known.last != last:
+            steps = all_steps(session)
+            self._known = _Known(last, steps, tenures(steps))
+        return self._known
 
     def _versions(self, session: Session | Connection, wanted: Sequence[str], *, keep: bool = False) -> list[Loaded]:
         """Load what is wanted and not there yet. Nobody sees a version before it is whole."""

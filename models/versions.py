@@ -6,6 +6,7 @@ as it was known at any moment.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -172,7 +173,7 @@ def tenures(steps: Iterable[Step], known_at: datetime | None = None) -> list[Ten
             end = _earliest(step.ends_at, retired.get(step.sha256))
             if end is None or step.starts_at < end:
                 found.append(Tenure(step.sha256, step.name, step.version, step.starts_at, end))
-    return [tenure._replace(end=_earliest(tenure.end, _next_start(found, tenure))) for tenure in found]
+    return _followed(found)
 
 
 def in_force(steps: Iterable[Step], at: datetime, known_at: datetime | None = None) -> list[Tenure]:
@@ -203,10 +204,14 @@ def state(steps: Sequence[Step], sha256: str, at: datetime) -> str:
     return "approved" if "approve" in mine else "draft"
 
 
-def _next_start(found: Sequence[Tenure], tenure: Tenure) -> datetime | None:
-    return min(
-        (other.start for other in found if other.name == tenure.name and other.start > tenure.start), default=None
-    )
+def _followed(found: Sequence[Tenure]) -> list[Tenure]:
+    """Each version's time, ended by the beginning of the next one of the same policy."""
+    ended = list(found)
+    order = sorted(range(len(found)), key=lambda index: (found[index].name, found[index].start, index))
+    for earlier, later in pairwise(order):
+        if found[earlier].name == found[later].name:
+            ended[earlier] = found[earlier]._replace(end=_earliest(found[earlier].end, found[later].start))
+    return ended
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

@@ -174,8 +174,16 @@ class Policy:
     @cached_property
     def read_by_rules(self) -> frozenset[str]:
         """The measures and limits that rules rest on, directly or through others."""
+        return self._closure(name for rule in self.rules for part in rule.expressions() for name in _names(part))
+
+    def read_for(self, names: Iterable[str]) -> tuple[Measure | Limit, ...]:
+        """The definitions that rules rest on, and those of the named measures with all that they read."""
+        wanted = self.read_by_rules | self._closure(names)
+        return tuple(definition for definition in self.definitions if definition.name in wanted)
+
+    def _closure(self, names: Iterable[str]) -> frozenset[str]:
         defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}
-        waiting = [name for rule in self.rules for part in rule.expressions() for name in _names(part)]
+        waiting = list(names)
         found: set[str] = set()
         while waiting:
             name = waiting.pop()
@@ -195,18 +203,20 @@ class Policy:
             layers[depth[rule.id]].append(rule)
         return tuple(map(tuple, layers))
 
+    def severities(self, rule: Rule) -> Mapping[str, Outcome]:
+        """What each result of a rule means for the submission."""
+        mitigated = rule.mitigated_by.to if rule.mitigated_by else Outcome.PASS
+        return {
+            "pass": Outcome.PASS,
+            "violated": rule.otherwise,
+            "mitigated": mitigated,
+            "not_applicable": Outcome.PASS,
+            "not_evaluable": self.on_unknown,
+        }
+
     def outcome(self, results: Mapping[str, str]) -> Outcome:
         """What follows for the submission from the results of its rules."""
-        found = []
-        for rule in self.rules:
-            match results[rule.id]:
-                case "violated":
-                    found.append(rule.otherwise)
-                case "mitigated" if rule.mitigated_by:
-                    found.append(rule.mitigated_by.to)
-                case "not_evaluable":
-                    found.append(self.on_unknown)
-        return Outcome.most_severe(found)
+        return Outcome.most_severe(self.severities(rule)[results[rule.id]] for rule in self.rules)
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -261,6 +271,7 @@ def definition_reads(definition: Measure | Limit) -> list[str]:
 
 
 def definition_expressions(definition: Measure | Limit) -> list[Expression | None]:
+    """The expressions of a definition; a row that always matches has None for its condition."""
     if isinstance(definition, Measure):
         return [definition.formula]
     return [part for row in definition.all_rows for part in (row.when, row.limit)]

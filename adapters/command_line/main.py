@@ -13,6 +13,7 @@ from dealgate.adapters.command_line import (
     ledger_records,
     pictures,
     policies,
+    portfolio,
     tables,
 )
 
@@ -28,6 +29,7 @@ app.command()(pictures.picture)
 app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
+app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(databases.app, name="db")
 for command in (
     ledger_records.notice,

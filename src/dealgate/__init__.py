@@ -18,8 +18,10 @@ from dealgate.rules.reference import Result
 
 if TYPE_CHECKING:
     from dealgate.adapters.gate import Gate, Verdict
+    from dealgate.adapters.programs import IN_FORCE
 
 __all__ = [
+    "IN_FORCE",
     "CompiledPolicy",
     "Cure",
     "Cures",
@@ -45,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from dealgate.adapters import gate  # noqa: PLC0415
 
         return getattr(gate, name)
+    if name == "IN_FORCE":
+        from dealgate.adapters import programs  # noqa: PLC0415
+
+        return programs.IN_FORCE
     raise AttributeError(f"module 'dealgate' has no attribute {name!r}")

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from typer.testing import Result
 
-from dealgate import Deal, Evaluation
+from dealgate import Deal
 from dealgate.adapters.command_line import deals as command
-from dealgate.adapters.gate import Gate
+from dealgate.adapters.programs import Answer, OnePolicy
 from dealgate.migrations.revisions import VERSION_TABLE
 from tests.adapters.commands import dealgate, invoke, json_lines
 from tests.databases import NOTHING, count_rows
@@ -154,14 +155,14 @@ def test_a_refused_submission_does_not_create_a_database(tmp_path: Path) -> None
 def test_a_failure_at_the_last_deal_of_a_call_stores_none_of_it(
     database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, as_json: tuple[str, ...]
 ) -> None:
-    evaluate = Gate.evaluate
+    answer = OnePolicy.answer
 
-    def fail_at_last(self: Gate, deal: Deal) -> Evaluation:
+    def fail_at_last(self: OnePolicy, session: Connection, deal: Deal, now: datetime) -> Answer:
         if deal.deal_id == "D-LAST":
             raise RuntimeError("the line was cut")
-        return evaluate(self, deal)
+        return answer(self, session, deal, now)
 
-    monkeypatch.setattr(Gate, "evaluate", fail_at_last)
+    monkeypatch.setattr(OnePolicy, "answer", fail_at_last)
     deals = json_lines([CLEAN, a_deal(), CLEAN | {"deal_id": "D-LAST"}])
     done = invoke("submit", "-", "--db", database_url, *as_json, stdin=deals)
     assert (done.exit_code, done.stdout) == (3, "")

@@ -14,6 +14,8 @@ from dealgate import Gate, Outcome
 from dealgate.adapters.database import open_database, ready_database
 from dealgate.adapters.isolation import BUDGET, IsolatedEngine
 from dealgate.models import tables
+from tests.models.samples import CLEAN as PASSING
+from tests.models.samples import a_policy
 
 CLEAN = {
     "deal_id": "D-1",
@@ -173,3 +175,14 @@ def test_closing_ends_every_worker(gate: Gate) -> None:
 
     assert all(worker.process.poll() is not None for worker in alive)
     assert gate.evaluate(CLEAN).outcome == Outcome.REFER
+
+
+def test_the_time_that_an_evaluation_may_take_is_the_hosts_to_say() -> None:
+    gate = Gate(policy=a_policy(), isolated=1.5)
+    engine = workers(gate)
+    assert engine.budget == 1.5
+    assert Gate(policy=a_policy(), isolated=1.5).compiled is gate.compiled
+    assert gate.evaluate(PASSING).outcome == Outcome.PASS
+    engine.close()
+    with pytest.raises(ValueError, match="more than 0 seconds"):
+        Gate(policy=a_policy(), isolated=-1.0)

@@ -1,0 +1,1 @@
+"""A whole book of deals against a policy: sources, engines, reports."""

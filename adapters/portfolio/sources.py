@@ -1,0 +1,157 @@
+"""Where a book comes from: Parquet, CSV, JSON Lines, a database, deals stored by dealgate, ABS-EE loan files."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import narwhals as nw
+import polars as pl
+from sqlalchemy import inspect
+
+from dealgate.adapters.deal_files import open_deals, read_deal
+from dealgate.adapters.portfolio.absee import SIGNATURE, deal_document, read_xml
+from dealgate.adapters.portfolio.book import Book, SourceError, parquet_files
+from dealgate.adapters.portfolio.databases import database_tables
+from dealgate.adapters.portfolio.documents import read_documents
+from dealgate.adapters.portfolio.flat import checked_layout, is_exact, read_tables, reject_rows
+from dealgate.adapters.portfolio.rejects import Rejects
+from dealgate.adapters.portfolio.validity import valid
+from dealgate.rules.deal import Deal
+
+TABLE_ROWS = 200_000
+READ = "read.json"
+
+
+class Reading(NamedTuple):
+    """A book that was made of a source, where every row is valid (`clean`), or which is the source as it stands."""
+
+    book: Book
+    clean: bool
+    rejected: int
+
+
+class Source(NamedTuple):
+    """What the command line names: a path or a database URL, and for a database what to read of it."""
+
+    name: str
+    query: str | None = None
+
+    @property
+    def is_database(self) -> bool:
+        return "://" in self.name
+
+
+def read_source(source: Source, folder: Path, rejects: Rejects, tell: Any) -> Reading:
+    """Make a book of a source, in a folder of its own; what was read before a stop is not read again.
+
+    `tell` is told how many rows have been read. Raises `SourceError` for a source that cannot be read as a whole.
+    """
+    done = folder / READ
+    if not done.exists():
+        rejects.path.unlink(missing_ok=True)  # of another run
+    if not source.is_database and _is_parquet(source.name):
+        found = _as_it_stands(source, rejects)
+        if found:
+            return found
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for file, rows in _files(source, folder, rejects):
+            files.append(file.name)
+            tell(rows)
+        done.write_text(json.dumps({"files": files, "rejected": rejects.rows}), encoding="utf-8")
+    noted = json.loads(done.read_text(encoding="utf-8"))
+    return Reading(Book.of(folder / name for name in noted["files"]), True, noted["rejected"])
+
+
+def _is_parquet(name: str) -> bool:
+    return Path(name).is_dir() or name.endswith(".parquet")
+
+
+def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
+    """A Parquet book in whole cents needs no copy; its invalid rows are told and left out when it is evaluated."""
+    files = parquet_files(Path(source.name))
+    schemas = [pl.read_parquet_schema(file) for file in files]
+    merged = pl.Schema({name: dtype for schema in schemas for name, dtype in schema.items()})
+    layout = checked_layout(merged)
+    if not is_exact(merged, layout):
+        return None
+    first = 0
+    for file, schema in zip(files, schemas, strict=True):
+        rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
+        bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
+        if late := reject_rows(bad, layout, first, rejects):
+            raise SourceError(
+                f"{file}: deal {late[0]['deal_id']!r} can be stated as a document, and not be read as a column"
+            )
+        first += pl.scan_parquet(file).select(pl.len()).collect().item()
+    return Reading(Book.of(files), not rejects.rows, rejects.rows)
+
+
+def _files(source: Source, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
+    if source.is_database:
+        if source.query:
+            return read_tables(database_tables(source.name, source.query), folder, rejects)
+        return _stored(source.name, folder, rejects)
+    name = source.name
+    if not Path(name).exists() and name != "-":
+        raise SourceError(f"{name}: there is no such file")
+    if _is_parquet(name):
+        tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file)))
+        return read_tables(tables, folder, rejects)
+    if name.endswith(".xml"):
+        return _loans(_xml_rows(name), folder, rejects)
+    if name.endswith(".csv"):
+        return _csv(name, folder, rejects)
+    return read_documents(_lines(name), read_deal, folder, rejects)
+
+
+def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    return iter(frame.collect_batches(chunk_size=TABLE_ROWS, maintain_order=True))
+
+
+def _csv(name: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
+    with Path(name).open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    if set(header) >= SIGNATURE:
+        return _loans(_csv_rows(name), folder, rejects)
+    if len(set(header)) < len(header):
+        raise SourceError(f"{name}: two columns have one name in the header")
+    return read_tables(_batches(pl.scan_csv(name, infer_schema=False)), folder, rejects)
+
+
+def _csv_rows(name: str) -> Iterator[dict[str, str]]:
+    with Path(name).open(encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _xml_rows(name: str) -> Iterator[Any]:
+    with Path(name).open("rb") as stream:
+        yield from read_xml(stream)
+
+
+def _loans(rows: Iterable[Any], folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
+    numbered = ((number, deal_document(number, row)) for number, row in enumerate(rows, start=1))
+    return read_documents(numbered, Deal.read, folder, rejects)
+
+
+def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+    with open_deals(name) as file:
+        yield from ((line or 1, text) for line, text in file)
+
+
+def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
+    from dealgate.adapters.database import open_database  # noqa: PLC0415
+    from dealgate.models.recording import SUBMISSION  # noqa: PLC0415
+    from dealgate.models.stored_deals import stored_deals  # noqa: PLC0415
+
+    engine = open_database(url)
+    try:
+        if not inspect(engine).has_table(SUBMISSION.name, schema=SUBMISSION.schema):
+            raise SourceError("no deals stored by dealgate in this database. Name a table of it with --table.")
+        with engine.connect() as connection:
+            yield from read_documents(stored_deals(connection), Deal.from_json, folder, rejects)
+    finally:
+        engine.dispose()

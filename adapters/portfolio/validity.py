@@ -1,0 +1,54 @@
+"""Which rows of a book a deal document could state: the same bounds, words and forms, as expressions."""
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+
+import narwhals as nw
+
+from dealgate.rules.column_layout import CENTS, BookColumn, Layout
+from dealgate.rules.column_numbers import whole
+from dealgate.rules.fields import Unit
+
+WORD = r"^[^\x00-\x1f\x7f]{1,100}$"
+STATE = r"^[A-Z]{2}$"
+
+
+def valid(layout: Layout, names: Iterable[str]) -> nw.Expr:
+    """True of the rows that can be judged; never null. Columns that are not there are left out: whether they must be is asked before."""
+    there = set(names)
+    tests = [test for column in layout.columns if column.name in there for test in _tests(column)]
+    tests += [_of_a_trade(name) for name in there if name.startswith("trade_in_") and not name.endswith("_kind")]
+    payoffs = (number for number in range(1, layout.trade_ins + 1) if f"trade_in_{number}_payoff{CENTS}" in there)
+    tests += map(_owes_nothing, payoffs)
+    return reduce(lambda one, other: one & other, tests)
+
+
+def _tests(column: BookColumn) -> Iterator[nw.Expr]:
+    value = nw.col(column.name)
+    if column.required:
+        yield ~value.is_null()
+    if column.bounds:
+        least, most = column.bounds
+        yield _known(value >= whole(least)) & _known(value <= whole(most))
+    if column.words:
+        yield _known(value.is_in(list(column.words)))
+    elif column.unit == Unit.TEXT:
+        yield _known(value.str.contains(STATE if column.name == "state" else WORD))
+    item, _, field = column.name.rpartition("_price" + CENTS)
+    if item.startswith("product_") and not field:
+        yield value.is_null() == nw.col(f"{item}_kind").is_null()
+
+
+def _known(test: nw.Expr) -> nw.Expr:
+    return nw.coalesce(test, nw.lit(True))
+
+
+def _of_a_trade(column: str) -> nw.Expr:
+    """A trade without a kind is none, and has no amounts either."""
+    kind = "_".join([*column.split("_")[:3], "kind"])
+    return nw.col(column).is_null() | ~nw.col(kind).is_null()
+
+
+def _owes_nothing(number: int) -> nw.Expr:
+    kind, payoff = nw.col(f"trade_in_{number}_kind"), nw.col(f"trade_in_{number}_payoff{CENTS}")
+    return _known((kind != nw.lit("none")) | (payoff == whole(0)))
