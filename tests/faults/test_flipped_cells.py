@@ -137,7 +137,7 @@ def unseen_by(connection: Connection, ledger: Eventful, cell: Cell) -> bool:
     return not any(flaws(connection, ledger.signer.key, anchored=ledger.notes, level=level) for level in levels)
 
 
-@efforts(Effort(rows=2, flips=70), Effort(rows=1, flips=None))
+@efforts(Effort(rows=2, flips=50), Effort(rows=1, flips=None))
 def test_every_flipped_byte_of_a_cell_is_told(
     database: Engine,
     database_url: str,

@@ -41,7 +41,7 @@ def kinds(flaws: list[Flaw]) -> str:
     return {(True, True): "both", (True, False): "the ledger's checks", (False, True): "integrity_check"}[own, database]
 
 
-@efforts(25, 4_000)
+@efforts(16, 4_000)
 def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
     tmp_path: Path, effort: int, chance: Random, figures: Callable[[str], None]
 ) -> None:

@@ -202,7 +202,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert found is None or found["deal_id"] == decision.deal
 
 
-@efforts((8, 12), (150, 30))
+@efforts((6, 10), (150, 30))
 def test_a_ledger_is_what_the_model_says_whatever_happens(
     databases: Databases, effort: tuple[int, int], figures: Callable[[str], None]
 ) -> None:
