@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dealgate.models.commitments import SALT_BYTES, PrivateValue, commit, commitment_at, disclose
@@ -50,6 +50,7 @@ def salts(count: int, fill: int = 7) -> bytes:
     return bytes((fill + index) % 256 for index in range(count * SALT_BYTES))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # drawing shares the machine with whatever else is at work
 @given(documents_with_paths())
 def test_what_was_committed_is_disclosed_again(drawn: tuple[dict[str, Any], list[str]]) -> None:
     document, paths = drawn
