@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
-from dealgate.adapters.command_line.failures import refuse
 from dealgate.adapters.command_line.ledger import (
     DEFAULT,
     ActorOption,
@@ -15,6 +14,7 @@ from dealgate.adapters.command_line.ledger import (
     ledger_database,
     ledger_exit_codes,
 )
+from dealgate.adapters.command_line.moments import read_moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -37,7 +37,7 @@ def notice(
 
     with ledger_exit_codes():
         now = datetime.now(UTC)
-        sent = _moment(sent_at) if sent_at else now
+        sent = read_moment(sent_at) if sent_at else now
         receipt = _recorded(
             db, lambda connection: record_notice(connection, deal_id, kind, sent, now, actor=actor, note=note)
         )
@@ -125,13 +125,3 @@ def _recorded(db: str, work: "Callable[[Connection], Any]") -> Any:
 
     with ledger_database(db) as engine:
         return in_transaction(engine, lambda connection, again: work(connection))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        refuse([f"{text!r} is no moment with a time zone: write it as 2026-11-20T15:04:05-06:00"])
-    return moment

@@ -11,6 +11,7 @@ from rich.text import Text
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import refuse
 from dealgate.adapters.command_line.ledger import DEFAULT, ActorOption
+from dealgate.adapters.command_line.moments import read_moment
 from dealgate.adapters.command_line.stored_versions import recorded, version_exit_codes, version_named
 from dealgate.adapters.command_line.terminal import standard_output
 
@@ -78,7 +79,7 @@ def retire(
     from dealgate.rules.decision import moment  # noqa: PLC0415
 
     with version_exit_codes():
-        end = _moment(at)
+        end = read_moment(at) if at else None
         step = recorded(
             db,
             lambda connection, now: retire_version(
@@ -143,7 +144,8 @@ def in_force_(
     from dealgate.rules.decision import moment  # noqa: PLC0415
 
     with version_exit_codes(), stored(db) as connection:
-        when, known = _moment(at) or datetime.now(UTC), _moment(known_at)
+        when = read_moment(at) if at else datetime.now(UTC)
+        known = read_moment(known_at) if known_at else None
         found = in_force(all_steps(connection), when, known)
         if as_json:
             print(json.dumps([_tenure(one) for one in found]))
@@ -242,15 +244,3 @@ def _step(step: "Step") -> dict[str, Any]:
         for name, value in step._asdict().items()
         if name != "entry"
     }
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        refuse([f"{text!r} is no moment with a time zone: write it as 2026-11-20T15:04:05-06:00"])
-    return found
