@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dealgate.adapters.policies import PolicyDocument, check_policy, load_policy
 from dealgate.adapters.shadows import Look, look, looks_at
 from dealgate.models.recording import VERSION
-from dealgate.models.versions import Step, Tenure, all_steps, last_step, shadows, tenures
+from dealgate.models.versions import Step, Tenure, all_steps, mark_of_steps, shadows, tenures
 from dealgate.rules.deal import Deal
 from dealgate.rules.document import PolicyError
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules, Evaluation
@@ -77,9 +77,9 @@ IN_FORCE = InForce()
 
 
 class _Known(NamedTuple):
-    """The steps up to the last one, and what follows from them."""
+    """The steps that there are, and what follows from them."""
 
-    last: int
+    mark: tuple[object, ...]
     steps: Sequence[Step]
     tenures: Sequence[Tenure]
 
@@ -93,7 +93,7 @@ class PoliciesInForce:
 
     def __init__(self, engine: Callable[[Policy], EvaluatesRules]) -> None:
         self._engine = engine
-        self._known = _Known(-1, [], [])
+        self._known = _Known((), [], [])
         self._loaded: Mapping[str, Loaded] = {}
         self._lock = Lock()
 
@@ -124,18 +124,18 @@ class PoliciesInForce:
 
     def _latest(self, session: Session | Connection) -> _Known:
         """Every step there is; read again when somebody has taken one."""
-        last = last_step(session)
-        if self._known.last != last:
+        known, mark = self._known, mark_of_steps(session)
+        if known.mark != mark:
             steps = all_steps(session)
-            self._known = _Known(last, steps, tenures(steps))
-        return self._known
+            self._known = known = _Known(mark, steps, tenures(steps))
+        return known
 
     def _versions(self, session: Session | Connection, wanted: Sequence[str], *, keep: bool = False) -> list[Loaded]:
         """Load what is wanted and not there yet. Nobody sees a version before it is whole."""
         loaded = self._loaded
         if missing := [sha256 for sha256 in wanted if sha256 not in loaded]:
             with self._lock:
-                loaded = dict(self._loaded) | {sha256: self._load(session, sha256) for sha256 in missing}
+                loaded = {**loaded, **self._loaded} | {sha256: self._load(session, sha256) for sha256 in missing}
                 self._loaded = loaded
         found = [loaded[sha256] for sha256 in wanted]
         if not keep and len(loaded) > len(wanted) + MOST_IDLE:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import func, insert, select
 
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import Writable, append, table
+from dealgate.models.ledger import ENTRY, Writable, append, table
 from dealgate.models.policy_tables import PolicyStep
 from dealgate.models.recording import VERSION, record_policy
 from dealgate.rules.decision import moment
@@ -31,7 +31,10 @@ STEPS = (
     .join(VERSION, VERSION.c.sha256 == STEP.c.sha256)
     .order_by(STEP.c.entry)
 )
-LAST_STEP = select(func.max(STEP.c.entry))
+LATEST_ID = (
+    select(ENTRY.c.entry_id).where(ENTRY.c.id == select(func.max(STEP.c.entry)).scalar_subquery()).scalar_subquery()
+)
+MARK = select(func.count(), func.sum(STEP.c.entry), LATEST_ID).select_from(STEP)
 
 
 class VersionError(ValueError):
@@ -156,9 +159,9 @@ def steps_of(session: Writable, sha256: str) -> list[Step]:
     return [_step(row) for row in session.execute(STEPS.where(STEP.c.sha256 == sha256))]
 
 
-def last_step(session: Writable) -> int:
-    """Grows with every step: who knows the steps up to it knows them all."""
-    return session.execute(LAST_STEP).scalar() or 0
+def mark_of_steps(session: Writable) -> tuple[Any, ...]:
+    """Changes with the set of steps: also when one is committed after a later one, or rolled back and its number taken again."""
+    return tuple(session.execute(MARK).one())
 
 
 def tenures(steps: Iterable[Step], known_at: datetime | None = None) -> list[Tenure]:

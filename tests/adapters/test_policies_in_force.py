@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from dealgate import CompiledPolicy, Deal, Gate, Policy
 from dealgate.adapters import policies
+from dealgate.adapters.database import open_database
 from dealgate.adapters.programs import IN_FORCE
 from dealgate.models import versions
 from dealgate.models.versions import (
@@ -24,6 +25,7 @@ from dealgate.models.versions import (
     stop_shadow,
 )
 from dealgate.rules.unanswered import RULE
+from tests.databases import PostgreSQL
 from tests.models.ledgers import a_signer, scalar, seal_all, unguarded, verified
 from tests.models.samples import CLEAN, POLICY, a_deal
 
@@ -266,3 +268,30 @@ def test_versions_that_nobody_uses_any_more_are_freed(gate: Gate, database: Engi
     alive = [one for one in policies._compiled.values() if one.policy.name == "sample"]
     assert len(alive) <= 12
     assert sizes[1] - sizes[0] < 12_000_000
+
+
+def test_a_step_that_is_committed_after_a_later_one_is_not_missed(postgresql: PostgreSQL) -> None:
+    """Entries are numbered when they are inserted, and seen when they are committed: a retirement must not be passed over."""
+    url = postgresql.ready()
+    database = open_database(url)
+    gate, policy = Gate(database, IN_FORCE), put_in_force(database, version(1))
+    with database.connect() as slow:
+        retire_version(slow, policy.sha256, datetime.now(UTC), actor="bob")
+        added(database, version(2))
+        assert gate.submit(a_deal()).decision["policy"]["name"] == "sample"
+        slow.commit()
+    assert gate.submit(a_deal()).decision["policy"]["name"] == "unanswered"
+    database.dispose()
+    postgresql.give_back(url)
+
+
+def test_a_step_that_is_rolled_back_counts_no_more(database: Engine) -> None:
+    """Also where the next step takes its number."""
+    gate, policy = Gate(database, IN_FORCE), put_in_force(database, version(1))
+    with database.connect() as connection:
+        retire_version(connection, policy.sha256, datetime.now(UTC), actor="bob")
+        assert gate.evaluate(a_deal(), session=connection).policy["name"] == "unanswered"
+        connection.rollback()
+    with database.begin() as connection:
+        start_shadow(connection, policy.sha256, datetime.now(UTC), actor="ann")
+    assert gate.submit(a_deal()).decision["policy"]["name"] == "sample"
