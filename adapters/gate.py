@@ -158,13 +158,14 @@ class Gate:
     ) -> Iterator[Verdict]:
         """Submit many deals in the caller's transaction, a batch at a time; the verdicts come in the order of the deals."""
         for batch in _batches(deals, BATCH):
-            concluded = [self._conclude(session, deal) for deal in batch]
+            now = datetime.now(UTC)  # of the choice among policies and of the decision: a version may begin meanwhile
+            concluded = [self._conclude(session, deal, now) for deal in batch]
             for one in concluded:
                 self._record_policy(session, one)
             entries = [
                 Entry(deal, one.answer.evaluation, str(uuid4())) for deal, one in zip(batch, concluded, strict=True)
             ]
-            recorded = record_submissions(session, entries, now=datetime.now(UTC), actor=actor)
+            recorded = record_submissions(session, entries, now=now, actor=actor)
             for one, decision in zip(concluded, recorded, strict=True):
                 record_looks(session, decision.decision_id, one.looks, one.at)
             yield from map(_verdict, recorded)
@@ -191,7 +192,8 @@ class Gate:
             if not found:
                 raise
             recorded = found
-        self._kept.setdefault(engine, set()).add(concluded.answer.document.policy.sha256)
+        if not recorded.replayed:  # nothing was stored for a replay, its policy neither
+            self._kept.setdefault(engine, set()).add(concluded.answer.document.policy.sha256)
         return _verdict(recorded)
 
     def _record_alone(
@@ -216,9 +218,9 @@ class Gate:
             return found
         return self._record(session, deal, self._conclude(session, deal), str(uuid4()), actor, key)
 
-    def _conclude(self, session: Session | Connection | None, deal: Deal) -> "Concluded":
+    def _conclude(self, session: Session | Connection | None, deal: Deal, now: datetime | None = None) -> "Concluded":
         """What the policies make of a deal now, the versions that only look on included."""
-        now = datetime.now(UTC)
+        now = now or datetime.now(UTC)
         answer = self._policies.answer(session, deal, now)
         evaluation = answer.evaluation
         if not evaluation.engine["agreed"]:

@@ -278,3 +278,10 @@ def test_many_deals_are_submitted_in_the_callers_transaction_and_answered_in_the
         for verdict in verdicts:
             assert find_decision(elsewhere, verdict.decision_id) == verdict.decision
         assert count_rows(elsewhere)["dealgate_policy_version"] == 1
+
+
+def test_a_replay_does_not_make_the_gate_believe_its_policy_recorded(database: Engine) -> None:
+    Gate(database, a_policy()).submit(a_deal(), idempotency_key="K-1")
+    gate = Gate(database, a_policy(version='"2"'))
+    assert gate.submit(a_deal(), idempotency_key="K-1").replayed
+    assert gate.submit(a_deal()).decision["policy"]["version"] == "2"

@@ -45,8 +45,8 @@ class ReadyGate(Gate):
             concluded.answer.evaluation.document()
             self._ready[document["deal_id"]] = concluded
 
-    def _conclude(self, session: object, deal: Deal) -> Concluded:
-        return self._ready[str(deal.metadata["of"])]._replace(at=datetime.now(UTC))
+    def _conclude(self, session: object, deal: Deal, now: datetime | None = None) -> Concluded:
+        return self._ready[str(deal.metadata["of"])]._replace(at=now or datetime.now(UTC))
 
 
 class Rows(NamedTuple):
