@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -10,11 +12,14 @@ from dealgate.models.envelope import read_deal, read_decision
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
 from dealgate.models.recording import VERSION, plain_json
 from dealgate.models.verification import Progress, Report, differences
+from dealgate.models.versions import Step, all_steps, in_force
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Decision
 from dealgate.rules.document import PolicyError
 from dealgate.rules.evaluation import VERSIONS, CompiledPolicy
 from dealgate.rules.policy import Policy
+from dealgate.rules.programs import Chosen, choose
+from dealgate.rules.unanswered import UNANSWERED, unanswered
 
 BATCH = 200
 
@@ -28,11 +33,29 @@ class Replayer:
 
     def decide_again(self, deal: Mapping[str, Any], stored: Mapping[str, Any]) -> Mapping[str, Any] | str:
         """The decision as it would be made today with the policy of then; a sentence where it cannot be."""
+        if stored["policy"]["sha256"] == UNANSWERED.sha256:
+            return self._choose_again(Deal.read(deal), stored)
         compiled = self._policy(stored["policy"]["sha256"])
         if isinstance(compiled, str):
             return compiled
         evaluation = compiled.evaluate(Deal.read(deal))
         return {name: value for name, value in stored.items() if name in IDENTITY} | evaluation.document()
+
+    def _choose_again(self, deal: Deal, stored: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        """The decision where no policy in force answered, or not exactly one, by the steps that were known then."""
+        at = datetime.fromisoformat(stored["decided_at"])
+        versions = [self._policy(one.sha256) for one in in_force(self.steps, at, at)]
+        if unusable := [one for one in versions if isinstance(one, str)]:
+            return unusable[0]
+        choice = choose([one.policy for one in versions if not isinstance(one, str)], deal)
+        if isinstance(choice, Chosen):
+            return f"{choice.policy.name} {choice.policy.version} was in force and answers for the deal"
+        identity = {name: value for name, value in stored.items() if name in IDENTITY}
+        return identity | unanswered(deal, choice.reason, choice.missing).document()
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        return all_steps(self.connection)
 
     def _policy(self, sha256: str) -> CompiledPolicy | str:
         if sha256 not in self._compiled:
@@ -61,7 +84,7 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
     remark; one by this version is a flaw.
     """
     replayer, done = Replayer(connection), 0
-    skipped = drifted = 0
+    skipped = drifted = doubted = 0
     statement = (
         select(ENTRY.c.id, ENTRY.c.entry_id, BODY.c.envelope)
         .select_from(ENTRY)
@@ -79,12 +102,17 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
                 skipped += 1
                 continue
             stored = read_decision(envelope, values[row.entry_id])
+            if not stored["engine"]["agreed"]:
+                doubted += 1
+                continue
             again = replayer.decide_again(read_deal(envelope, values[row.entry_id]), stored)
             drifted += _compare(report, row.entry_id, stored, again)
         if progress:
             progress(done, done)
     if skipped:
         report.remarks.append(f"{skipped} decisions were not made again: personal values that they rest on are erased")
+    if doubted:
+        report.remarks.append(f"{doubted} decisions were not made again: the rules engine failed when they were made")
     if drifted:
         report.remarks.append(
             f"{drifted} decisions by other versions of dealgate or durable_rules come out otherwise today"

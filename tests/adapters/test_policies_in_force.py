@@ -24,6 +24,7 @@ from dealgate.models.versions import (
     start_shadow,
     stop_shadow,
 )
+from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.unanswered import RULE
 from tests.databases import PostgreSQL
 from tests.models.ledgers import a_signer, scalar, seal_all, unguarded, verified
@@ -295,3 +296,24 @@ def test_a_step_that_is_rolled_back_counts_no_more(database: Engine) -> None:
     with database.begin() as connection:
         start_shadow(connection, policy.sha256, datetime.now(UTC), actor="ann")
     assert gate.submit(a_deal()).decision["policy"]["name"] == "sample"
+
+
+def test_referrals_for_want_of_a_policy_and_for_a_failed_engine_are_no_flaws_when_decisions_are_made_again(
+    gate: Gate, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.submit(a_deal())
+    put_in_force(database, version(1, name="prime", applies='tier in ["A", "B"]'))
+    gate.submit(a_deal(applicant__tier=None))
+    gate.submit(a_deal())
+
+    def broken(_engine: object, _facts: object, _reckoning: object) -> None:
+        raise RuntimeError("the engine gave up")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RulesEngine, "evaluate", broken)
+        assert not gate.submit(a_deal()).decision["engine"]["agreed"]
+    signer = a_signer()
+    seal_all(database, signer)
+    report = verified(database, signer.key, level="replay")
+    assert report.flaws == []
+    assert "1 decisions were not made again: the rules engine failed when they were made" in report.remarks
