@@ -38,7 +38,7 @@ run: $(READY)
 	@echo "Stored in dealgate.db. Next: $(BIN)/dealgate decision list, $(BIN)/dealgate evaluate DEAL.json"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The suite under every CPython from 3.11 on that this machine has.
 test-every-python:
