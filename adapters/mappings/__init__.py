@@ -3,4 +3,12 @@
 from dealgate.adapters.mappings.mapping import SHIPPED, HostMapping, MappedDeal, load_mapping
 from dealgate.adapters.mappings.problems import MappingDocumentError, MappingError, MappingProblem
 
-__all__ = ["SHIPPED", "HostMapping", "MappedDeal", "MappingDocumentError", "MappingError", "MappingProblem", "load_mapping"]
+__all__ = [
+    "SHIPPED",
+    "HostMapping",
+    "MappedDeal",
+    "MappingDocumentError",
+    "MappingError",
+    "MappingProblem",
+    "load_mapping",
+]

@@ -29,7 +29,9 @@ def _disagreements(check: Check, finder: Finder, node: object, deal: Deal | None
     if not figures:
         return
     if len(figures) > 1:
-        yield MappingProblem("", f"{len(figures)} values", "stands more than once where one figure is read", "Send one.", where)
+        yield MappingProblem(
+            "", f"{len(figures)} values", "stands more than once where one figure is read", "Send one.", where
+        )
         return
     (stated,) = figures
     if check.amount_financed and deal is None:

@@ -52,19 +52,24 @@ class _Reader:
         checks = self._listed("checks", self._check)
         metadata = self._metadata()
         ignore = self._listed("ignore", lambda node: self.report.text(node, "a path to ignore"))
-        unread = self.report.word(self.entries["unread"], "unread", ("refuse", "tell")) if "unread" in self.entries else ""
+        unread = (
+            self.report.word(self.entries["unread"], "unread", ("refuse", "tell")) if "unread" in self.entries else ""
+        )
         reply = read_reply(self.report, self.entries["reply"], source) if "reply" in self.entries else None
         name = self._text("mapping")
         if name and not NAME.fullmatch(name):
             self.report.add(self.entries["mapping"].place, f"{name!r} is not a name", "Use a-z, 0-9 and hyphens.")
         made = (tuple(self.fields), tuple(self.items), tuple(filter(None, checks)))
-        plan = Plan(name, self._text("version"), self._text("title"), source, *made, metadata, ignore, unread != "tell", reply)
+        plan = Plan(
+            name, self._text("version"), self._text("title"), source, *made, metadata, ignore, unread != "tell", reply
+        )
         return self._with_lists(plan)
 
     def _with_lists(self, plan: Plan) -> Plan:
         """What a path takes for a list is one in the tree of an XML document, even where it stands there once."""
         lists = {name for path in plan.all_paths for name in path.lists}
-        lists |= {last_name(one.each) for one in (*plan.items, *plan.checks) if one.each}
+        eaches = [one.each for one in plan.items] + [one.each for one in plan.checks]
+        lists |= {last_name(each) for each in eaches if each}
         return replace(plan, source=replace(plan.source, lists=frozenset(lists)))
 
     def _text(self, name: str) -> str:
@@ -87,7 +92,9 @@ class _Reader:
                 self.report.add(entries[name].place, f"a source of {form} has no {name}")
         delimiter = self.report.text(entries["delimiter"], "delimiter") if "delimiter" in entries else ","
         if len(delimiter) != 1 or delimiter in '"\r\n':
-            self.report.add(entries["delimiter"].place, "the delimiter is one character, and no quote", 'Write ",", ";" or "|".')
+            self.report.add(
+                entries["delimiter"].place, "the delimiter is one character, and no quote", 'Write ",", ";" or "|".'
+            )
         return Source(
             form,
             self.report.text(entries["root"], "root") if "root" in entries else None,
@@ -118,7 +125,9 @@ class _Reader:
         self._group(node, "")
         for target, kind in TARGETS.items():
             if kind.required and target not in self.tried:
-                self.report.add(node.place, f"nothing gives {target}, which every deal has", "Say where the payload states it.")
+                self.report.add(
+                    node.place, f"nothing gives {target}, which every deal has", "Say where the payload states it."
+                )
             elif kind.structure and target not in self.tried:
                 self._undecided(node, target, "zero")
         for target in STRUCTURE_LISTS:
@@ -152,9 +161,15 @@ class _Reader:
         entries = report.table(node, target, (), ("each", "item", "absent", "because"))
         absent = report.word(entries["absent"], "absent", (NONE, ERROR)) if "absent" in entries else ""
         if not absent and isinstance(node, Table) and "absent" not in entries:
-            report.add(node.place, f"{target} must say what it means that the payload has none", "Write `absent: error` or `absent: none`.")
+            report.add(
+                node.place,
+                f"{target} must say what it means that the payload has none",
+                "Write `absent: error` or `absent: none`.",
+            )
         if absent == NONE and target in STRUCTURE_LISTS and "because" not in entries:
-            report.add(node.place, f"{target} needs `because:`", "Say why the format allows to read its absence as none.")
+            report.add(
+                node.place, f"{target} needs `because:`", "Say why the format allows to read its absence as none."
+            )
         if "because" in entries:
             report.text(entries["because"], "because")
         each = read_path_at(report, entries["each"]) if "each" in entries else None
@@ -163,7 +178,9 @@ class _Reader:
                 report.add(node.place, f"{target} lacks `item:`, the fields of one")
             return
         known = ITEMS[target]
-        fields = report.table(entries["item"], f"an item of {target}", [name for name in known if known[name].required], known)
+        fields = report.table(
+            entries["item"], f"an item of {target}", [name for name in known if known[name].required], known
+        )
         made = (read_field(report, below, f"{target}[].{name}", known[name]) for name, below in fields.items())
         self.items.append(Items(target, tuple(filter(None, made)), absent, each))
 
@@ -183,12 +200,14 @@ class _Reader:
         value = read_path_at(report, entries["value"])
         if value is None:
             return None
+        parts = {name: read_each(report, entries[name]) for name in ("plus", "minus") if name in entries}
         return Check(
             value,
             int(UNITS[Kind.MONEY].get(unit, 1)),
             report.text(entries["because"], "because"),
             read_path_at(report, entries["each"]) if "each" in entries else None,
-            *(read_each(report, entries[name]) if name in entries else () for name in ("plus", "minus")),
+            parts.get("plus", ()),
+            parts.get("minus", ()),
             "equals" in entries,
             "otherwise" not in entries or report.word(entries["otherwise"], "otherwise", (ERROR, "remark")) == ERROR,
         )

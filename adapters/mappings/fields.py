@@ -23,7 +23,20 @@ from dealgate.rules.document import List, Node, Report, Scalar, Table, plain
 ISO = "YYYY-MM-DD"
 
 ENTRIES = (
-    *("from", "is", "absent", "default", "because", "unit", "sign", "rounding", "total", "zero", "numbered", "synthetic"),
+    *(
+        "from",
+        "is",
+        "absent",
+        "default",
+        "because",
+        "unit",
+        "sign",
+        "rounding",
+        "total",
+        "zero",
+        "numbered",
+        "synthetic",
+    ),
     *("values", "format", "over", "over_unit"),
 )
 
@@ -64,7 +77,7 @@ def read_each(report: Report, node: Node) -> tuple[Path, ...]:
 
 def read_field(report: Report, node: Node, target: str, known: Target) -> Field | None:
     """A field as `{from: PATH, unit: ...}`, or as a path alone. None with the problems reported."""
-    entries = {"from": node} if isinstance(node, Scalar) else report.table(node, target, (), ENTRIES)
+    entries: dict[str, Node] = {"from": node} if isinstance(node, Scalar) else report.table(node, target, (), ENTRIES)
     return _FieldReader(report, node, entries, target, known).field() if entries else None
 
 
@@ -114,8 +127,11 @@ class _FieldReader:
             self._mistake("is", f"{self.target} has both `from:` and `is:`", "Keep one of the two.")
         if not given and not (self.known.structure and "absent" in self.entries):
             self._mistake("", f"{self.target} says neither `from:` nor `is:`", "Say where the payload states it.")
-        reasons = [name for name in ("is", "default") if name in self.entries]
-        reasons += ["absent"] if self._is(ZERO) else []
+        reasons = [
+            name
+            for name in ("is", "default", "absent")
+            if name in self.entries and (name != "absent" or self._is(ZERO))
+        ]
         if reasons and "because" not in self.entries:
             self._mistake(reasons[0], f"{self.target} needs `because:`", "Say what in the host's format this rests on.")
         if "because" in self.entries:
@@ -127,7 +143,10 @@ class _FieldReader:
 
     def _absent(self) -> str:
         if "absent" in self.entries:
-            return self._word("absent", *((ERROR, ZERO) if self.known.structure else (ERROR,) if self.known.required else (UNKNOWN, ERROR)))
+            return self._word(
+                "absent",
+                *((ERROR, ZERO) if self.known.structure else (ERROR,) if self.known.required else (UNKNOWN, ERROR)),
+            )
         if self.known.structure and "is" not in self.entries:
             remedy = "Write `absent: error`, or `absent: zero` and `because:` what in the host's format says so."
             self._mistake("", f"{self.target} must say what it means that the payload has none", remedy)
@@ -204,7 +223,11 @@ class _FieldReader:
     def _date_form(self, written: str) -> re.Pattern[str] | None:
         form = date_form(written) if self.known.kind == Kind.DATE else None
         if form is None and "format" in self.entries and self.known.kind == Kind.DATE:
-            self._mistake("format", f"{written!r} is no form of a date", "Write YYYY, MM and DD with signs between them, or `timestamp`.")
+            self._mistake(
+                "format",
+                f"{written!r} is no form of a date",
+                "Write YYYY, MM and DD with signs between them, or `timestamp`.",
+            )
         return form
 
     def _over(self) -> Over | None:

@@ -36,7 +36,9 @@ class FieldRefusedError(ValueError):
 
 
 def _refusal(target: str, got: object, message: str, remedy: str, where: str) -> FieldRefusedError:
-    return FieldRefusedError(MappingProblem(target, got if isinstance(got, str) and got == "nothing" else shown(got), message, remedy, where))
+    return FieldRefusedError(
+        MappingProblem(target, got if isinstance(got, str) and got == "nothing" else shown(got), message, remedy, where)
+    )
 
 
 def place_of(node: object, path: Path) -> str:
@@ -90,7 +92,13 @@ class Finder:
         known = [value for _, value in stated if value is not NOTHING]
         if known and any(value != known[0] for value in known):
             told = " and ".join(f"{where} {value}" for where, value in stated)
-            raise _refusal(field.target, told, "two places that should state one value differ", "Send one, or both alike.", stated[0][0])
+            raise _refusal(
+                field.target,
+                told,
+                "two places that should state one value differ",
+                "Send one, or both alike.",
+                stated[0][0],
+            )
         if known:
             self.sources[field.target] = stated[0][0]
             return known[0]
@@ -102,7 +110,9 @@ class Finder:
         if field.absent == ERROR:
             where = stated[0][0] if stated else " or ".join(path.text for path in field.paths)
             message = "the payload states nothing"
-            raise _refusal(field.target, "nothing", message, "Send it, or say in the mapping what its absence means.", where)
+            raise _refusal(
+                field.target, "nothing", message, "Send it, or say in the mapping what its absence means.", where
+            )
         return NOTHING
 
     def _of_path(self, field: Field, path: Path, values: list[Any], node: object) -> Any:
@@ -110,7 +120,9 @@ class Finder:
         where = place_of(values[0], path)
         if field.total:
             stated = [self._single(field, path, value, node) for value in values]
-            return NOTHING if NOTHING in stated else money_text(sum(map(Fraction, stated)) * 100, rounded=False)
+            return (
+                NOTHING if NOTHING in stated else money_text(Fraction(sum(map(Fraction, stated))) * 100, rounded=False)
+            )
         if len(values) > 1:
             remedy = "Send one, or let the mapping say `total: true` or which one is meant."
             raise _refusal(field.target, values, f"stands {len(values)} times where one value is read", remedy, where)
@@ -134,7 +146,9 @@ class Finder:
             word = ("true" if raw else "false") if isinstance(raw, bool) else text(raw)
             if word not in field.words:
                 known = ", ".join(field.words)
-                raise ValueRefusedError("a word that the mapping does not know", f"Known: {known}. Add it to `values:`.")
+                raise ValueRefusedError(
+                    "a word that the mapping does not know", f"Known: {known}. Add it to `values:`."
+                )
             return field.words[word]
         match field.kind:
             case Kind.TEXT:
@@ -176,7 +190,9 @@ class Finder:
         if len(words) != 1 or str(words[0]) not in field.unit.words:
             got = ", ".join(map(shown, words)) or "none"
             known = ", ".join(field.unit.words)
-            raise ValueRefusedError(f"its unit {field.unit.path.text} is {got}", f"Known: {known}. Add it to the `values:` of `unit:`.")
+            raise ValueRefusedError(
+                f"its unit {field.unit.path.text} is {got}", f"Known: {known}. Add it to the `values:` of `unit:`."
+            )
         return field.unit.words[str(words[0])]
 
     def _divisor(self, field: Field, node: object) -> Fraction | None:
@@ -201,11 +217,19 @@ class Finder:
         if items.each is None and not self._is_there(items, node):
             found = []
         if not found and items.absent == ERROR:
-            where = items.each.text if items.each else ", ".join(path.text for one in items.fields for path in one.paths)
-            self.problems.append(_refusal(target, "nothing", "the payload has none", "Send at least one.", where).problem)
+            where = (
+                items.each.text if items.each else ", ".join(path.text for one in items.fields for path in one.paths)
+            )
+            self.problems.append(
+                _refusal(target, "nothing", "the payload has none", "Send at least one.", where).problem
+            )
         if len(found) > MAX_ITEMS:
             remedy = f"A deal has at most {MAX_ITEMS}."
-            self.problems.append(_refusal(target, found, "too many", remedy, place_of(found, items.each or items.fields[0].paths[0])).problem)
+            self.problems.append(
+                _refusal(
+                    target, found, "too many", remedy, place_of(found, items.each or items.fields[0].paths[0])
+                ).problem
+            )
             return []
         return [self._item(items, one, f"{target}[{number}]") for number, one in enumerate(found, start=before)]
 

@@ -13,7 +13,13 @@ from dealgate.adapters.mappings.finding import NOTHING, Finder
 from dealgate.adapters.mappings.paths import PathError
 from dealgate.adapters.mappings.payloads import Leaf, Number, Payload, is_money_like, of_objects, without_numbers
 from dealgate.adapters.mappings.plan import Plan
-from dealgate.adapters.mappings.problems import MappingDocumentError, MappingError, MappingProblem, UnreadableError, shown
+from dealgate.adapters.mappings.problems import (
+    MappingDocumentError,
+    MappingError,
+    MappingProblem,
+    UnreadableError,
+    shown,
+)
 from dealgate.adapters.mappings.readers import Given, read_payloads
 from dealgate.rules.deal import GREATEST_INTEGER, Deal, DealError
 from dealgate.rules.document import MAX_CHARACTERS, Place, Problem
@@ -54,7 +60,9 @@ class HostMapping:
         """The one deal of a payload. Raises `MappingError` with every problem."""
         found = list(islice(self.read(payload), 2))
         if len(found) != 1:
-            problem = UnreadableError("not exactly one deal", "Read many with `deals`.", "more than one" if found else "nothing").problem
+            problem = UnreadableError(
+                "not exactly one deal", "Read many with `deals`.", "more than one" if found else "nothing"
+            ).problem
             raise MappingError([problem], self.name)
         return _raised(found[0])
 
@@ -132,7 +140,9 @@ class HostMapping:
             try:
                 found = path.find(finder.payload.root)
             except PathError as error:
-                finder.problems.append(MappingProblem(f"metadata.{name}", "the condition", str(error), error.remedy, path.text))
+                finder.problems.append(
+                    MappingProblem(f"metadata.{name}", "the condition", str(error), error.remedy, path.text)
+                )
                 continue
             if found is not None and found != "":
                 list(finder.texts(found))

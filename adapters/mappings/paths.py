@@ -12,7 +12,16 @@ from jmespath.exceptions import JMESPathError
 
 Ast = Mapping[str, Any]
 
-STEPS = {"field", "subexpression", "index_expression", "index", "projection", "flatten", "filter_projection", "identity"}
+STEPS = {
+    "field",
+    "subexpression",
+    "index_expression",
+    "index",
+    "projection",
+    "flatten",
+    "filter_projection",
+    "identity",
+}
 CONDITIONS = {"comparator", "and_expression", "or_expression", "not_expression", "field", "subexpression", "literal"}
 
 INSTEAD: Mapping[str, str] = {

@@ -24,7 +24,9 @@ MONEY_WORDS = re.compile(
 """Words in the name of a field that make a number in it look like money of the structure."""
 
 RATES = re.compile(r"(rate|ratio|percent(age)?|apr|factor|score)$", re.IGNORECASE)
-LABELS = re.compile(r"(id|number|num|no|code|date|count|ind(icator)?|type|year|term|months|phone|zip|mileage)$", re.IGNORECASE)
+LABELS = re.compile(
+    r"(id|number|num|no|code|date|count|ind(icator)?|type|year|term|months|phone|zip|mileage)$", re.IGNORECASE
+)
 """Names of what is a rate, and of what only labels: a number there is money only if it is written in dollars and cents."""
 
 NUMBER_LIKE = re.compile(r"[-+($€£]*\s*(USD\s*)?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%)$€£]?\s*(USD)?", re.ASCII)

@@ -98,7 +98,9 @@ def _read_csv(stream: IO[bytes], source: Source) -> Iterator[Payload]:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            raise UnreadableError(f"not CSV: {error}", "Close quotes and end rows.", "the row", f"line {rows.line_num}") from None
+            raise UnreadableError(
+                f"not CSV: {error}", "Close quotes and end rows.", "the row", f"line {rows.line_num}"
+            ) from None
         if row is None:
             break
         if not number:
@@ -112,7 +114,9 @@ def _read_csv(stream: IO[bytes], source: Source) -> Iterator[Payload]:
 def _row(header: list[str], row: list[str], number: int, line: int) -> Payload:
     if len(row) != len(header):
         got = f"{len(row)} cells"
-        raise UnreadableError(f"the header has {len(header)} columns", "Give each row as many cells.", got, f"line {line}")
+        raise UnreadableError(
+            f"the header has {len(header)} columns", "Give each row as many cells.", got, f"line {line}"
+        )
     payload = of_objects(dict(zip(header, row, strict=True)))
     payload.number, payload.place = number, f"line {line}"
     return payload
@@ -121,14 +125,18 @@ def _row(header: list[str], row: list[str], number: int, line: int) -> Payload:
 def _lines(stream: IO[bytes], most_bytes: int) -> Iterator[str]:
     for number, line in enumerate(iter(lambda: stream.readline(most_bytes + 1), b""), start=1):
         if len(line) > most_bytes:
-            raise UnreadableError(f"a line of more than {most_bytes:,} bytes", "Give a deal a line.", "more", f"line {number}")
+            raise UnreadableError(
+                f"a line of more than {most_bytes:,} bytes", "Give a deal a line.", "more", f"line {number}"
+            )
         yield _decoded(line, number)
 
 
 def _checked_header(names: list[str], delimiter: str) -> list[str]:
     names = [name.strip() for name in names]
     if len(names) > MOST_COLUMNS:
-        raise UnreadableError(f"more than {MOST_COLUMNS:,} columns", "Leave out what is not read.", f"{len(names):,}", "line 1")
+        raise UnreadableError(
+            f"more than {MOST_COLUMNS:,} columns", "Leave out what is not read.", f"{len(names):,}", "line 1"
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UnreadableError("two columns have one name", "Rename one of the two.", repr(twice), "line 1")

@@ -27,7 +27,9 @@ def read_reply(report: Report, node: Node, source: Source) -> Reply | None:
     if "format" in entries:
         form = report.word(entries["format"], "format", FORMATS)
     if (form == "xml") != ("root" in entries):
-        report.add(node.place, "a reply in XML has a `root:`, and no other one has", "Name the element around the fields.")
+        report.add(
+            node.place, "a reply in XML has a `root:`, and no other one has", "Name the element around the fields."
+        )
     fields = entries.get("fields")
     if not isinstance(fields, Table):
         report.add(node.place, "the fields of a reply must be a mapping of the host's names to paths into the decision")

@@ -55,7 +55,11 @@ def exact(raw: object, thousands: bool) -> Fraction:
     if thousands and GROUPED.fullmatch(text):
         text = text.replace(",", "")
     if isinstance(raw, bool) or not isinstance(raw, str | Decimal) or not NUMBER.fullmatch(text):
-        more = " A thousands separator is read where the mapping says `thousands: true`." if GROUPED.fullmatch(text) else ""
+        more = (
+            " A thousands separator is read where the mapping says `thousands: true`."
+            if GROUPED.fullmatch(text)
+            else ""
+        )
         raise ValueRefusedError("not a plain number", f'Write digits and a decimal point, such as "1500.00".{more}')
     return Fraction(text)
 
@@ -66,7 +70,9 @@ def money(amount: Fraction, *, rounded: bool = False, signed: bool = False) -> i
         raise ValueRefusedError("a fraction of a cent", "Round it as the contract does, or say `rounding: half_up`.")
     cents = half_up(amount.numerator, amount.denominator)
     if cents < 0 and not signed:
-        raise ValueRefusedError("below zero", "Send the amount itself, or say `sign: negated` where the host writes credits so.")
+        raise ValueRefusedError(
+            "below zero", "Send the amount itself, or say `sign: negated` where the host writes credits so."
+        )
     if abs(cents) > MAX_CENTS:
         raise ValueRefusedError(f"above the largest amount, {dollars(MAX_CENTS)}", "Check the unit in the mapping.")
     return cents
@@ -101,7 +107,9 @@ def truth(raw: object) -> bool:
         return raw
     if raw in ("true", "false"):
         return raw == "true"
-    raise ValueRefusedError("neither true nor false", "List the host's words in the mapping: `values: {Y: true, N: false}`.")
+    raise ValueRefusedError(
+        "neither true nor false", "List the host's words in the mapping: `values: {Y: true, N: false}`."
+    )
 
 
 def text(raw: object) -> str:

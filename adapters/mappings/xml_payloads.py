@@ -48,7 +48,9 @@ class _Trees:
         self.root_name = self.root_name or name
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise UnreadableError(f"nested deeper than {MOST_DEPTH} levels", "Send one deal, as documented.", "more", name)
+            raise UnreadableError(
+                f"nested deeper than {MOST_DEPTH} levels", "Send one deal, as documented.", "more", name
+            )
         if self._open:
             self._begin(name, self._place_of(name), attributes)
         elif self.record is None or name == self.record:
@@ -69,7 +71,9 @@ class _Trees:
             attribute = f"@{_local(tag)}"
             place = f"{where}.{attribute}" if where else attribute
             if attribute in found:
-                raise UnreadableError("two attributes have one local name", "Keep one of the two.", repr(value[:57]), place)
+                raise UnreadableError(
+                    "two attributes have one local name", "Keep one of the two.", repr(value[:57]), place
+                )
             found[attribute] = self._payload.leaf(value, place)
         self._open.append(_Element(name, where, found))
 
@@ -111,7 +115,9 @@ class _Trees:
         pass
 
 
-def read_xml(stream: IO[bytes], most_bytes: int, lists: frozenset[str], root: str | None, record: str | None) -> Iterator[Payload]:
+def read_xml(
+    stream: IO[bytes], most_bytes: int, lists: frozenset[str], root: str | None, record: str | None
+) -> Iterator[Payload]:
     """Each record of a document, or the document itself. Raises `UnreadableError`.
 
     `most_bytes` bounds the document, or with a record what may stand from one record's end to the next one's.
@@ -144,7 +150,9 @@ def _feed(parser: Any, block: bytes | None) -> None:
             parser.feed(block)
     except FORBIDDEN as error:
         kind = "a DTD" if isinstance(error, DTDForbidden) else "an entity or external reference"
-        raise UnreadableError(f"{kind} is not read: it can make a small document endless", "Send plain elements.", kind) from None
+        raise UnreadableError(
+            f"{kind} is not read: it can make a small document endless", "Send plain elements.", kind
+        ) from None
     except ParseError as error:
         line, column = error.position
         remedy = "Send whole, well-formed XML in the encoding that it declares."
@@ -152,7 +160,9 @@ def _feed(parser: Any, block: bytes | None) -> None:
     except (LookupError, ValueError) as error:
         if isinstance(error, UnreadableError):
             raise
-        raise UnreadableError(f"not XML: {error}", "Declare the encoding that it has, best UTF-8.", "the text") from None
+        raise UnreadableError(
+            f"not XML: {error}", "Declare the encoding that it has, best UTF-8.", "the text"
+        ) from None
 
 
 def _local(tag: str) -> str:
