@@ -87,7 +87,8 @@ class Payload:
 
     @property
     def untaken(self) -> Iterator[Leaf]:
-        return (leaf for leaf in self.leaves if not leaf.taken)
+        """What says something and no path took."""
+        return (leaf for leaf in self.leaves if not leaf.taken and leaf != "")
 
 
 def of_objects(value: Mapping[str, Any], *, held: bool = False) -> Payload:
