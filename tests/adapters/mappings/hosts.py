@@ -41,7 +41,7 @@ def xml(root: str, parts: Parts, namespace: str = "") -> bytes:
     element = _element(None, root, parts)
     if namespace:
         element.set("xmlns", namespace)
-    return Xml.tostring(element, encoding="utf-8", xml_declaration=True)
+    return bytes(Xml.tostring(element, encoding="utf-8", xml_declaration=True))
 
 
 def _price_of(deal: Document, kind: str) -> str | None:
@@ -57,13 +57,12 @@ def stated(parts: Parts) -> dict[str, Any]:
 
 
 PRICING = {
-
-        "Invoice": "invoice",
-        "MSRP": "msrp",
-        "NADA Trade": "jdpower_clean_trade",
-        "NADA Retail": "jdpower_clean_retail"
-    ,
-    "KBB Trade": "kbb_trade_in", "Black Book": "blackbook_average",
+    "Invoice": "invoice",
+    "MSRP": "msrp",
+    "NADA Trade": "jdpower_clean_trade",
+    "NADA Retail": "jdpower_clean_retail",
+    "KBB Trade": "kbb_trade_in",
+    "Black Book": "blackbook_average",
 }
 
 

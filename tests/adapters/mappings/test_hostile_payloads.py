@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_an_entity_without_a_dtd_is_no_xml(mappings: Mapping[str, HostMapping]) 
     assert "undefined entity" in refusal(mappings["routeone"], with_prologue("routeone", "", "<y>&i;</y>"))
 
 
-DAMAGES = {
+DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
     "empty": lambda good: b"",
     "cut short": lambda good: good[: len(good) * 2 // 3],
     "NUL": lambda good: good[:-30] + b"\0" + good[-30:],

@@ -32,7 +32,7 @@ mapping: own
 version: "1"
 title: A mapping of our own
 """
-PAYLOAD: Mapping[str, Any] = {
+PAYLOAD: dict[str, Any] = {
     "number": 17,
     "submitted": date(2026, 11, 20),
     "condition": "used",
@@ -256,7 +256,8 @@ def test_more_forms_of_a_document(load: Any) -> None:
     own = load(
         document(deal, "json").replace("json}", "json, thousands: true}") + "unread: tell\nmetadata: {whole: extra}\n"
     )
-    payload = b'{"number": "7", "submitted": "11/20/2026", "condition": "new", "prices": ["1,500.00", "20.50"], "down": -150000, "years": 6}'
+    payload = b'{"number": "7", "submitted": "11/20/2026", "condition": "new", "prices": ["1,500.00", "20.50"], "down": -150000,'
+    payload += b' "years": 6}'
     mapped = own.deal(payload[:-1] + b', "extra": {"fee": 12.50, "n": 3, "yes": true}, "other_fee": "9.99"}')
     assert mapped.document == {
         "deal_id": "7",

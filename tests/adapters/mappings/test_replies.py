@@ -18,7 +18,6 @@ from tests.adapters.commands import dealgate, invoke, read_lines
 from tests.adapters.mappings import hosts
 from tests.adapters.mappings.test_shipped_mappings import BARE, DEAL, LOAN, WRITERS
 
-STATUS = {"routeone": ".//ApplicationStatus", "meridianlink": "LOAN_STATUS"}
 WORDS: Mapping[str, Mapping[str, str]] = {
     "routeone": {"pass": "Approved", "flag": "Approved", "refer": "Pending", "decline": "Declined"},
     "meridianlink": {"pass": "APP", "flag": "APP", "refer": "REF", "decline": "DEC"},
@@ -27,7 +26,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def said(name: str, reply: Any) -> tuple[str, str, list[str]]:
+def said(name: str, reply: Any) -> tuple[Any, Any, list[Any]]:
     """Deal, status and reasons as the host reads them."""
     match name:
         case "routeone":
@@ -39,7 +38,7 @@ def said(name: str, reply: Any) -> tuple[str, str, list[str]]:
             )
         case "meridianlink":
             root = fromstring(reply)
-            status = root.find("LOAN_STATUS").get("loan_status")
+            status = next(one.get("loan_status") for one in root.iter("LOAN_STATUS"))
             return root.get("loan_number"), status, [one.text for one in root.iter("APPROVAL_DENIAL_REASON")]
         case "csv":
             (row,) = csv.DictReader(StringIO(reply))
