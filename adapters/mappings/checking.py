@@ -46,8 +46,11 @@ def _disagreements(check: Check, finder: Finder, node: object, deal: Deal | None
 
 
 def _figures(check: Check, finder: Finder, path: Path, node: object) -> tuple[str, list[int]]:
-    """The figures that a path finds, in cents, perhaps below zero; an empty one is none."""
-    found = finder.stands(path, node)
+    """The figures that a path finds, in cents, perhaps below zero; an empty one is none.
+
+    A part that is only checked is not in the deal, so that only the figure itself counts as read.
+    """
+    found = finder.stands(path, node, take=path is check.value)
     where = place_of(found[0], path) if found else path.text
     try:
         read = (exact(value, finder.source.thousands) * check.scale for value in found if value != "")

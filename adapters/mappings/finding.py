@@ -35,10 +35,8 @@ class FieldRefusedError(ValueError):
         self.problem = problem
 
 
-def _refusal(target: str, got: object, message: str, remedy: str, where: str) -> FieldRefusedError:
-    return FieldRefusedError(
-        MappingProblem(target, got if isinstance(got, str) and got == "nothing" else shown(got), message, remedy, where)
-    )
+def _refusal(target: str, got: str, message: str, remedy: str, where: str) -> FieldRefusedError:
+    return FieldRefusedError(MappingProblem(target, got, message, remedy, where))
 
 
 def place_of(node: object, path: Path) -> str:
@@ -55,15 +53,15 @@ class Finder:
         self.sources: dict[str, str] = {}
         self.synthetic: list[str] = []
 
-    def stands(self, path: Path, node: object) -> list[Any]:
-        """What a path finds, one by one, taken. Empty values are left out where the format writes absence so."""
+    def stands(self, path: Path, node: object, *, take: bool = True) -> list[Any]:
+        """What a path finds, one by one, taken for the deal. Empty values are left out where the format writes absence so."""
         try:
             found = path.find(node)
         except PathError as error:
             raise _refusal("", "the condition", str(error), error.remedy, path.text) from None
         values = found if isinstance(found, list) else [] if found is None else [found]
         for value in values:
-            if isinstance(value, Text | Number):
+            if take and isinstance(value, Text | Number):
                 value.taken = True
         return [value for value in values if not (self.source.empty_is_absent and value == "")]
 
@@ -72,8 +70,8 @@ class Finder:
         try:
             value = self._value(field, node)
         except FieldRefusedError as error:
-            problem = error.problem
-            self.problems.append(MappingProblem(target, problem.value, problem.message, problem.remedy, problem.source))
+            _, got, message, remedy = error.problem
+            self._tell(target, got, message, remedy, error.problem.source)
             return NOTHING
         if value is not NOTHING and field.numbered:
             value = f"{value}/{self.payload.number}"
@@ -92,13 +90,8 @@ class Finder:
         known = [value for _, value in stated if value is not NOTHING]
         if known and any(value != known[0] for value in known):
             told = " and ".join(f"{where} {value}" for where, value in stated)
-            raise _refusal(
-                field.target,
-                told,
-                "two places that should state one value differ",
-                "Send one, or both alike.",
-                stated[0][0],
-            )
+            message = "two places that should state one value differ"
+            raise _refusal(field.target, told, message, "Send one, or both alike.", stated[0][0])
         if known:
             self.sources[field.target] = stated[0][0]
             return known[0]
@@ -109,10 +102,8 @@ class Finder:
             return field.default
         if field.absent == ERROR:
             where = stated[0][0] if stated else " or ".join(path.text for path in field.paths)
-            message = "the payload states nothing"
-            raise _refusal(
-                field.target, "nothing", message, "Send it, or say in the mapping what its absence means.", where
-            )
+            remedy = "Send it, or say in the mapping what its absence means."
+            raise _refusal(field.target, "nothing", "the payload states nothing", remedy, where)
         return NOTHING
 
     def _of_path(self, field: Field, path: Path, values: list[Any], node: object) -> Any:
@@ -125,7 +116,9 @@ class Finder:
             )
         if len(values) > 1:
             remedy = "Send one, or let the mapping say `total: true` or which one is meant."
-            raise _refusal(field.target, values, f"stands {len(values)} times where one value is read", remedy, where)
+            raise _refusal(
+                field.target, shown(values), f"stands {len(values)} times where one value is read", remedy, where
+            )
         return self._single(field, path, values[0], node)
 
     def _single(self, field: Field, path: Path, raw: Any, node: object) -> Any:
@@ -133,11 +126,13 @@ class Finder:
         if isinstance(raw, str) and not raw:
             if field.may_be_empty:
                 return NOTHING
-            raise _refusal(field.target, "", "stands there empty", "Send the value, or leave the field out.", where)
+            raise _refusal(
+                field.target, shown(""), "stands there empty", "Send the value, or leave the field out.", where
+            )
         try:
             return self._converted(field, raw, node)
         except ValueRefusedError as error:
-            raise _refusal(field.target, raw, str(error), error.remedy, where) from None
+            raise _refusal(field.target, shown(raw), str(error), error.remedy, where) from None
 
     def _converted(self, field: Field, raw: Any, node: object) -> Any:
         if isinstance(raw, dict | list):
@@ -210,28 +205,19 @@ class Finder:
 
     def items(self, items: Items, node: object, before: int) -> list[dict[str, Any]]:
         """The items that follow `before` others of the same list."""
-        target = items.target
         if not items.fields:
             return []
-        found = [node] if items.each is None else self._each(items.each, node, target)
-        if items.each is None and not self._is_there(items, node):
-            found = []
+        if items.each:
+            found, where = self._each(items.each, node, items.target), items.each.text
+        else:
+            found = [node] if self._is_there(items, node) else []
+            where = ", ".join(path.text for one in items.fields for path in one.paths)
         if not found and items.absent == ERROR:
-            where = (
-                items.each.text if items.each else ", ".join(path.text for one in items.fields for path in one.paths)
-            )
-            self.problems.append(
-                _refusal(target, "nothing", "the payload has none", "Send at least one.", where).problem
-            )
+            self._tell(items.target, "nothing", "the payload has none", "Send at least one.", where)
         if len(found) > MAX_ITEMS:
-            remedy = f"A deal has at most {MAX_ITEMS}."
-            self.problems.append(
-                _refusal(
-                    target, found, "too many", remedy, place_of(found, items.each or items.fields[0].paths[0])
-                ).problem
-            )
+            self._tell(items.target, shown(found), "too many", f"A deal has at most {MAX_ITEMS}.", where)
             return []
-        return [self._item(items, one, f"{target}[{number}]") for number, one in enumerate(found, start=before)]
+        return [self._item(items, one, f"{items.target}[{number}]") for number, one in enumerate(found, start=before)]
 
     def _each(self, path: Path, node: object, target: str) -> list[Any]:
         """An empty element is one too: nothing of it is known."""
@@ -243,8 +229,11 @@ class Finder:
         for value in found:
             if not isinstance(value, Branch) and not (isinstance(value, Text) and not value):
                 remedy = "Let `each:` name the thing that has the parts."
-                self.problems.append(_refusal(target, value, "has no parts", remedy, place_of(value, path)).problem)
+                self._tell(target, shown(value), "has no parts", remedy, place_of(value, path))
         return found
+
+    def _tell(self, target: str, got: str, message: str, remedy: str, where: str) -> None:
+        self.problems.append(MappingProblem(target, got, message, remedy, where))
 
     def _is_there(self, items: Items, node: object) -> bool:
         return any(self._anything(path, node) for one in items.fields for path in one.paths)

@@ -28,7 +28,8 @@ SHIPPED = ("routeone", "meridianlink", "dealertrack", "csv", "absee")
 
 
 class MappedDeal(NamedTuple):
-    """One deal of a payload. `unread` lists the fields that no path read; `remarks` says in words what did not agree or was not checked.
+    """One deal of a payload. `unread` lists the fields that no path and no condition read; `remarks` says in words what did not
+    agree or was not checked.
 
     `document` is what the payload states, as a deal document; `deal` the same, read.
     """
@@ -108,14 +109,15 @@ class HostMapping:
         for check in self.plan.checks:
             for found in disagreements(check, finder, deal):
                 remarks.append(found) if isinstance(found, str) else problems.append(found)
-        unread = [leaf for leaf in payload.untaken if not self._is_left(leaf)]
+        unread = [leaf for leaf in payload.untaken if not self._is_ignored(leaf)]
         if self.plan.refuses_unread:
             problems += [_unread(leaf) for leaf in unread if is_money_like(leaf)]
+        places = (leaf.where for leaf in unread if leaf.where.rpartition(".")[2] not in self.plan.conditions)
         if problems or deal is None:
             for problem in problems:
                 problem.source = f"{payload.place}: {problem.source}" if payload.place else problem.source
             raise MappingError(problems, self.name, str(document.get("deal_id", "")))
-        return MappedDeal(document, deal, tuple(leaf.where for leaf in unread), tuple(remarks), payload.place)
+        return MappedDeal(document, deal, tuple(places), tuple(remarks), payload.place)
 
     def _document(self, finder: Finder) -> dict[str, Any]:
         document: dict[str, Any] = {}
@@ -148,11 +150,9 @@ class HostMapping:
                 list(finder.texts(found))
                 yield name, _plain(found)
 
-    def _is_left(self, leaf: Leaf) -> bool:
-        """Whether the mapping says that the field is not read, or a condition compared it."""
+    def _is_ignored(self, leaf: Leaf) -> bool:
         where = without_numbers(leaf.where)
-        left = any(where == path or where.startswith(f"{path}.") for path in self.plan.ignore)
-        return left or where.rpartition(".")[2] in self.plan.conditions
+        return any(where == path or where.startswith(f"{path}.") for path in self.plan.ignore)
 
 
 def _raised(found: MappedDeal | MappingError) -> MappedDeal:

@@ -296,3 +296,14 @@ def test_ignored_fields_are_left(load: Any) -> None:
 def test_a_shipped_mapping_is_read_the_same_from_a_file(name: str, load: Any) -> None:
     shipped = load_mapping(name)
     assert load(shipped.text).name == shipped.name == name
+
+
+def test_a_part_that_is_only_checked_or_compared_is_not_read(load: Any) -> None:
+    check = "checks:\n  - {value: net, plus: gross, minus: owed, because: x}\n"
+    with pytest.raises(MappingError) as caught:
+        load(document(more=check)).deal(PAYLOAD | {"net": "5.00", "gross": "8.00", "owed": "3.00"})
+    assert [problem.source for problem in caught.value.problems] == ["gross", "owed"]
+    fee = replaced("doc_fee", "{from: \"fees[?cost == '5.00'].paid\", unit: dollars, absent: zero, because: x}")
+    with pytest.raises(MappingError) as caught:
+        load(document(fee)).deal(PAYLOAD | {"fees": [{"cost": "5.00", "paid": "4.00"}]})
+    assert [problem.source for problem in caught.value.problems] == ["fees[0].cost"]

@@ -13,7 +13,7 @@ MAPPINGS: dict[str, HostMapping] = {host.mapping: load_mapping(host.mapping) for
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.mapping)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_deal_written_as_a_host_writes_it_is_read_back_equal(host: Host, data: st.DataObject) -> None:
     deal: dict[str, Any] = data.draw(host.deals)
