@@ -30,6 +30,9 @@ LABELS = re.compile(
 """Names of what is a rate, and of what only labels: a number there is money only if it is written in dollars and cents."""
 
 NUMBER_LIKE = re.compile(r"[-+($€£]*\s*(USD\s*)?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%)$€£]?\s*(USD)?", re.ASCII)
+LONGEST_AMOUNT = 60
+"""A longer text is no amount, and looking for one in it could take long."""
+
 CENTS_LIKE = re.compile(r"\d[.,]\d\d\D*$", re.ASCII)
 
 
@@ -135,7 +138,7 @@ def _digits(value: Decimal) -> Decimal:
 def is_money_like(leaf: Leaf) -> bool:
     """Whether it could be money of the structure: a number above or below zero, in dollars and cents or under a name of money."""
     text = str(leaf)
-    if not NUMBER_LIKE.fullmatch(text) or not text.strip("0.,+-$€£ %()"):
+    if len(text) > LONGEST_AMOUNT or not NUMBER_LIKE.fullmatch(text) or not text.strip("0.,+-$€£ %()"):
         return False
     names = without_numbers(leaf.where).split(".")
     if "$" in text:

@@ -128,6 +128,11 @@ def test_text_beside_elements_and_doubled_attributes_are_refused(mappings: Mappi
     assert refusal(mappings["meridianlink"], doubled) == "two attributes have one local name"
 
 
+def test_a_long_text_that_begins_like_an_amount_takes_no_time(mappings: Mapping[str, HostMapping]) -> None:
+    mapped = mappings["dealertrack"].deal(hosts.dealertrack(DEAL, Price=f"1{' ' * 500_000}x"))
+    assert mapped.unread == ("Price",)
+
+
 JSON = {
     "a repeated name": (b'{"CashDown": 1, "CashDown": 2}', "named twice in one object"),
     "NaN": (b'{"CashDown": NaN}', "not a JSON number"),
