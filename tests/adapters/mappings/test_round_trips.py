@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dealgate.adapters.mappings import HostMapping, load_mapping
-from tests.adapters.mappings.hosts import HOSTS, Host, as_read
+from tests.adapters.mappings.host_deals import HOSTS, Host
+from tests.adapters.mappings.hosts import as_read
 
 MAPPINGS: dict[str, HostMapping] = {host.mapping: load_mapping(host.mapping) for host in HOSTS}
 
