@@ -11,6 +11,7 @@ from dealgate.adapters.command_line import (
     decisions,
     ledger,
     ledger_records,
+    mappings,
     pictures,
     policies,
     portfolio,
@@ -29,6 +30,7 @@ app.command()(pictures.picture)
 app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
+app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(databases.app, name="db")
 for command in (
