@@ -107,7 +107,7 @@ class Overrides:
     def of_role(self, role: str) -> Authority:
         """Raises `OverrideError` for a role to which the policy gives no authority."""
         for authority in self.authority:
-            if plain_name(authority.role) == plain_name(role):
+            if authority.role == role:
                 return authority
         known = ", ".join(authority.role for authority in self.authority)
         raise OverrideError(f"the policy gives the role {role!r} no authority; it gives some to: {known}")
@@ -138,7 +138,7 @@ class Overrides:
 
 
 def plain_name(name: str) -> str:
-    """A person's or a role's name as it is compared: without spaces around it, capital letters or not."""
+    """A person's name as it is compared: without spaces around it, capital letters or not."""
     return name.strip().casefold()
 
 
