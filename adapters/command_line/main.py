@@ -11,6 +11,7 @@ from dealgate.adapters.command_line import (
     decisions,
     ledger,
     ledger_records,
+    overrides,
     pictures,
     policies,
     portfolio,
@@ -27,6 +28,7 @@ app.command()(deals.evaluate)
 app.command()(deals.submit)
 app.command()(pictures.picture)
 app.add_typer(decisions.app, name="decision")
+app.add_typer(overrides.app, name="override")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(portfolio.app, name="portfolio")
