@@ -7,6 +7,7 @@ taken back. Taking one holds the deal's row, so that a step and a submission can
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -26,6 +27,8 @@ from dealgate.rules.policy import Policy
 from dealgate.rules.privacy import personal_parts
 
 LONGEST_NAME, LONGEST_NOTE = 200, 4_000
+MOST_READ = 8
+"""Policy versions kept in memory."""
 
 HOLD_DEAL = select(DEAL.c.decision_id).where(DEAL.c.deal_id == bindparam("deal")).with_for_update()
 POLICY_TEXT = select(VERSION.c.document, VERSION.c.name, VERSION.c.version).where(
@@ -232,10 +235,16 @@ def _override(session: Writable, override_id: str) -> Override:
 def _policy(session: Writable, decision: Mapping[str, Any]) -> Policy:
     """The very version that decided: what came into force since has no say."""
     row = session.execute(POLICY_TEXT, {"sha256": decision["policy"]["sha256"]}).one()
-    policy = Policy.from_text(row.document, f"{row.name} {row.version}")
+    policy = _read(row.document, f"{row.name} {row.version}")
     if policy.sha256 != decision["policy"]["sha256"]:
         raise OverrideError(f"the stored text of {policy.name} {policy.version} is not the one that decided")
     return policy
+
+
+@lru_cache(MOST_READ)
+def _read(text: str, name: str) -> Policy:
+    """A tenth of a second of work, which the deal's row need not be held for again."""
+    return Policy.from_text(text, name)
 
 
 def _evidence(policy: Policy, decision: Mapping[str, Any], ask: Asked) -> tuple[dict[str, Any], list[str]]:
