@@ -20,9 +20,11 @@ from dealgate.adapters.programs import Answer, AnswersForDeals, InForce, OnePoli
 from dealgate.adapters.shadows import Look, record_looks
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import (
+    Clearance,
     Entry,
     Receipt,
     Recorded,
+    clearance,
     find_by_key,
     find_recorded,
     record_new,
@@ -152,6 +154,22 @@ class Gate:
             return self.submit(deal, session=session, actor=actor, idempotency_key=idempotency_key)
 
         return await session.run_sync(submit)
+
+    def clearance(self, deal_id: str, *, session: Session | Connection | None = None) -> Clearance:
+        """Whether the deal's last submission may be booked now: by its decision, and by the overrides in force.
+
+        Raises `UnknownDealError`.
+        """
+        source = session if session is not None else self.database
+        if source is None:
+            raise ValueError(
+                "a gate without a database knows no deals: give it an engine, or hand clearance() a session"
+            )
+        now = datetime.now(UTC)
+        if not isinstance(source, Engine):
+            return clearance(source, deal_id, now)
+        with source.connect().execution_options(**{READS_ONLY: True}) as connection:
+            return clearance(connection, deal_id, now)
 
     def submit_all(
         self, deals: Iterable[Deal], *, session: Session | Connection, actor: str | None = None

@@ -59,6 +59,21 @@ BY_ANOTHER_PERSON = (
     "AND a.step = 'add' AND lower(trim(a.actor)) = lower(trim({row}actor))))"
 )
 NOT_ANOTHER = "a version is approved after it was added, by another person than its author"
+_OF_IT = "FROM {schema}dealgate_override_step s WHERE s.override_id = {row}override_id AND s.step"
+OVERRIDE_STEP_IN_TURN = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_deal d WHERE d.deal_id = {row}deal_id AND d.decision_id = {row}decision_id) "
+    f"AND (({{row}}step = 'request' AND NOT EXISTS (SELECT 1 {_OF_IT} = 'request')) OR ({{row}}step IN ('grant', 'deny') "
+    f"AND EXISTS (SELECT 1 {_OF_IT} = 'request' AND s.decision_id = {{row}}decision_id) "
+    f"AND NOT EXISTS (SELECT 1 {_OF_IT} = 'deny') "
+    f"AND (SELECT count(*) {_OF_IT} = 'grant') < (SELECT max(s.persons) {_OF_IT} = 'request'))) "
+    f"AND ({{row}}step <> 'grant' OR NOT EXISTS (SELECT 1 {_OF_IT} IN ('grant', 'request') "
+    "AND (s.step = 'grant' OR s.persons > 1) AND lower(trim(s.actor)) = lower(trim({row}actor))))"
+)
+NOT_IN_TURN = (
+    "an override is of the last submission and asked for once; it is granted by as many different persons as it needs, of whom "
+    "none asked where it needs two, and not once it is denied"
+)
+BEFORE_ITS_STEP = "NOT EXISTS (SELECT 1 FROM {schema}dealgate_override_step s WHERE s.entry = {row}entry)"
 IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 
 GUARDS = (
@@ -82,6 +97,22 @@ GUARDS = (
     Guard("dealgate_ledger_anchor", (("id",),)),
     Guard("dealgate_policy_step", (("entry",),), require=BY_ANOTHER_PERSON, why=NOT_ANOTHER, since="0004"),
     Guard("dealgate_shadow_decision", (("id",),), DECISION_ERASED, since="0004"),
+    Guard(
+        "dealgate_override_step",
+        (("entry",),),
+        _erased(),
+        require=OVERRIDE_STEP_IN_TURN,
+        why=NOT_IN_TURN,
+        since="0005",
+    ),
+    Guard(
+        "dealgate_override_finding",
+        (("entry", "rule"),),
+        _erased(),
+        require=BEFORE_ITS_STEP,
+        why="a finding is named before the override is asked for",
+        since="0005",
+    ),
 )
 
 

@@ -24,6 +24,8 @@ SUBMITTED = (
     "dealgate_legal_hold",
     "dealgate_policy_step",
     "dealgate_shadow_decision",
+    "dealgate_override_step",
+    "dealgate_override_finding",
     "dealgate_ledger_entry",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
@@ -44,6 +46,8 @@ ERASABLE = (
     "dealgate_decision",
     "dealgate_finding",
     "dealgate_shadow_decision",
+    "dealgate_override_step",
+    "dealgate_override_finding",
     "dealgate_ledger_body",
     "dealgate_ledger_private",
 )

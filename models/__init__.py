@@ -1,4 +1,4 @@
-"""What is stored: deals, submissions, decisions, findings, policy versions, and the ledger."""
+"""What is stored: deals, submissions, decisions, findings, overrides, policy versions, and the ledger."""
 
 from dealgate.models.ledger import Receipt, UnknownDealError
 from dealgate.models.ledger_tables import (
@@ -14,6 +14,8 @@ from dealgate.models.ledger_tables import (
     LegalHold,
     Notice,
 )
+from dealgate.models.override_tables import OverrideFinding, OverrideStep
+from dealgate.models.overrides import Taken, deny_override, grant_override, request_override
 from dealgate.models.policy_tables import PolicyStep, ShadowDecision
 from dealgate.models.reading import Page, find_decision, find_submission, list_decisions
 from dealgate.models.recording import (
@@ -29,6 +31,7 @@ from dealgate.models.recording import (
     record_submissions,
     recorded_meanwhile,
 )
+from dealgate.models.standing import Clearance, Override, clearance, find_override, latest_overrides, overrides_of
 from dealgate.models.tables import (
     Base,
     BookValue,
@@ -40,10 +43,12 @@ from dealgate.models.tables import (
     Submission,
     TradeIn,
 )
+from dealgate.rules.authority import OverrideError
 
 __all__ = [
     "Base",
     "BookValue",
+    "Clearance",
     "Deal",
     "Decision",
     "Entry",
@@ -60,6 +65,10 @@ __all__ = [
     "LedgerTile",
     "LegalHold",
     "Notice",
+    "Override",
+    "OverrideError",
+    "OverrideFinding",
+    "OverrideStep",
     "Page",
     "PolicyConflictError",
     "PolicyStep",
@@ -69,16 +78,24 @@ __all__ = [
     "Recorded",
     "ShadowDecision",
     "Submission",
+    "Taken",
     "TradeIn",
     "UnknownDealError",
+    "clearance",
+    "deny_override",
     "find_by_key",
     "find_decision",
+    "find_override",
     "find_recorded",
     "find_submission",
+    "grant_override",
+    "latest_overrides",
     "list_decisions",
+    "overrides_of",
     "record_new",
     "record_policy",
     "record_submission",
     "record_submissions",
     "recorded_meanwhile",
+    "request_override",
 ]

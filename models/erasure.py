@@ -18,6 +18,7 @@ from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, Writable, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
+from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.policy_tables import ShadowDecision
 from dealgate.rules.decision import moment
 
@@ -31,6 +32,7 @@ NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
 
 ERASURE, HOLD, NOTICE, PENDING = map(table, (LedgerErasure, LegalHold, Notice, LedgerPending))
 SUBMISSION, DECISION, FINDING, SHADOW = map(table, (tables.Submission, tables.Decision, tables.Finding, ShadowDecision))
+OVERRIDE_STEP, OVERRIDE_FINDING = map(table, (OverrideStep, OverrideFinding))
 PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
 LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
 ENTRIES_LEFT = (
@@ -190,6 +192,8 @@ def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -
     decisions = select(DECISION.c.id).where(DECISION.c.deal_id.in_(deals))
     submissions = session.execute(select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))).scalars().all()
     decided = session.execute(select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))).scalars().all()
+    session.execute(delete(OVERRIDE_FINDING).where(OVERRIDE_FINDING.c.entry.in_(entries)))
+    session.execute(delete(OVERRIDE_STEP).where(OVERRIDE_STEP.c.entry.in_(entries)))
     session.execute(delete(SHADOW).where(SHADOW.c.decision_id.in_(decided)))
     session.execute(delete(FINDING).where(FINDING.c.decision.in_(decisions)))
     session.execute(delete(DECISION).where(DECISION.c.deal_id.in_(deals)))

@@ -1,4 +1,6 @@
-"""The rows that are about many entries: heads of deals, erasures, notices, holds, policy versions; and rows of no entry at all."""
+"""The rows that are about many entries: heads of deals, erasures, notices, holds, policy versions, overrides; and rows of no entry at
+all.
+"""
 
 import hashlib
 import json
@@ -13,6 +15,8 @@ from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_ha
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
+from dealgate.models.standing import NAMED
+from dealgate.models.standing import STEP as OVERRIDE_STEP
 from dealgate.models.tables import Base
 from dealgate.models.verification import Report, compare
 from dealgate.models.versions import STEP
@@ -28,6 +32,7 @@ def check_registers(connection: Connection, report: Report) -> None:
         ("legal hold", _check_holds),
         ("policy", _check_policies),
         ("policy step", _check_steps),
+        ("override", _check_overrides),
     )
     for what, check in checks:
         with report.reading(what, what):
@@ -168,6 +173,42 @@ def _check_steps(connection: Connection, report: Report) -> None:
         for row in connection.execute(select(STEP))
     }
     _compare_register(connection, report, "policy step", expected, there)
+
+
+OVERRIDE_KINDS = {"override_request": "request", "override_grant": "grant", "override_denial": "deny"}
+
+
+def _check_overrides(connection: Connection, report: Report) -> None:
+    """Who asked, granted and denied, and against which findings."""
+    entries = ((entry, told) for kind in OVERRIDE_KINDS for entry, told in _told(connection, kind, "override"))
+    expected = {
+        entry.id: {
+            **{
+                name: told.get(name)
+                for name in ("override_id", "decision_id", "side", "reason", "persons", "role", "ends_at")
+            },
+            "deal_id": entry.deal_id,
+            "step": OVERRIDE_KINDS[entry.kind],
+            "actor": entry.actor,
+            "recorded_at": moment(entry.recorded_at),
+            "rules": sorted(told.get("rules", ())),
+        }
+        for entry, told in entries
+    }
+    named = defaultdict[int, list[str]](list)
+    for row in connection.execute(select(NAMED)):
+        named[row.entry].append(row.rule)
+    there = {
+        row.entry: {
+            **{name: value for name, value in row._mapping.items() if name != "entry"},
+            "ends_at": _moment(row.ends_at),
+            "recorded_at": moment(row.recorded_at),
+            "rules": sorted(named.pop(row.entry, [])),
+        }
+        for row in connection.execute(select(OVERRIDE_STEP))
+    }
+    there |= {entry: {"rules": rules} for entry, rules in named.items()}
+    _compare_register(connection, report, "override", expected, there)
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -16,6 +16,7 @@ from dealgate.models.envelope import Draft
 from dealgate.models.ledger import ENTRY, Writable, append, table
 from dealgate.models.policy_tables import PolicyStep
 from dealgate.models.recording import VERSION, record_policy
+from dealgate.rules.authority import plain_name
 from dealgate.rules.decision import moment
 from dealgate.rules.effective import effective_period
 from dealgate.rules.policy import Policy
@@ -94,7 +95,7 @@ def approve_version(session: Writable, policy: Policy, now: datetime, *, actor: 
     added = _taken(steps, "add")
     if added is None:
         raise VersionError(f"{name} was not added: its author adds it first")
-    if _same(added.actor, _person(actor)):
+    if plain_name(added.actor) == plain_name(_person(actor)):
         raise VersionError(f"{added.actor} added {name}: another person approves it")
     if approved := _taken(steps, "approve"):
         raise VersionError(f"{name} was approved by {approved.actor} at {moment(approved.recorded_at)}")
@@ -249,7 +250,3 @@ def _person(actor: str) -> str:
     if not actor.strip():
         raise VersionError("nobody is named: say who takes this step")
     return actor
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()

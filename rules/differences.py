@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from dealgate.rules.authority import Overrides
 from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, Number
 from dealgate.rules.fields import basis_name
@@ -35,7 +36,7 @@ class Change:
     """One change. `isolate` makes the first version with it and no other; None where no outcome can rest on it."""
 
     part: str
-    """`policy`, `assumption`, `measure`, `limit`, `rule`, `guarantee` or `example`."""
+    """`policy`, `assumption`, `measure`, `limit`, `rule`, `guarantee`, `override` or `example`."""
     name: str
     what: str
     """`added`, `removed`, or which entry of the part changed."""
@@ -56,7 +57,15 @@ class Change:
 def differences(first: Policy, second: Policy) -> tuple[Change, ...]:
     """Every change, in the order of the document. Names, versions and hashes of the two are not among them."""
     found = _Differences(first, second)
-    return (*found.head(), *found.assumptions(), *found.measures(), *found.limits(), *found.rules(), *found.promises())
+    return (
+        *found.head(),
+        *found.assumptions(),
+        *found.measures(),
+        *found.limits(),
+        *found.rules(),
+        *found.promises(),
+        *found.overrides(),
+    )
 
 
 class _Differences:
@@ -244,6 +253,16 @@ class _Differences:
                 yield Change("guarantee", text, "added", "Guarantee added", None, _condition(self.second, second[text]))
         yield from _examples(self.first.examples, self.second.examples)
 
+    # Overrides
+
+    def overrides(self) -> Iterator[Change]:
+        """Who may override what: no outcome rests on it."""
+        first, second = (_override_parts(policy.overrides) for policy in (self.first, self.second))
+        for name, before, after in _both(first, second):
+            if before != after:
+                what = "added" if before is None else "removed" if after is None else "changed"
+                yield Change("override", name, what, f"Overrides: {name} {what}", before, after)
+
 
 HEAD_WORDS = {
     "title": "Title of the policy",
@@ -288,6 +307,21 @@ def _by_name(examples: tuple[Example, ...]) -> dict[str, list[tuple[Any, Any]]]:
     for example in examples:
         found.setdefault(example.name, []).append((example.deal, example.expect))
     return found
+
+
+def _override_parts(overrides: Overrides | None) -> dict[str, Reading]:
+    """Each role's authority and each other entry of the section, as the document has it."""
+    if overrides is None:
+        return {}
+    document = overrides.document()
+    roles = {f"role {role['role']}": role for role in document.pop("authority")}
+    return {name: Reading(_written(part)) for name, part in (roles | document).items()}
+
+
+def _written(part: object) -> str:
+    if isinstance(part, dict):
+        return "; ".join(f"{name} {_written(value)}" for name, value in part.items() if name != "role")
+    return ", ".join(part) if isinstance(part, list) else str(part).lower() if part is True else str(part)
 
 
 # Readings

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
 
+from dealgate.rules.authority import Overrides
 from dealgate.rules.equity import Equity
 from dealgate.rules.expressions import Expression, LimitName, MeasureName, Violated, walk
 from dealgate.rules.fields import Unit
@@ -156,6 +157,8 @@ class Policy:
     """Which deals the policy answers for; None for every deal."""
     time_zone: str = UTC
     """Whose days `effective_from` and `effective_to` are."""
+    overrides: Overrides | None = None
+    """Who may override its findings; None lets nobody."""
 
     @classmethod
     def from_text(cls, text: str, file: str = "policy", find_table: FindTable | None = None) -> Self:
@@ -244,6 +247,8 @@ class Policy:
             content["applies_to"] = expression_text(self.applies_to)
         if self.guarantees:
             content["guarantees"] = [{"never": expression_text(guarantee.never)} for guarantee in self.guarantees]
+        if self.overrides:
+            content["overrides"] = self.overrides.document()
         return content
 
     @cached_property

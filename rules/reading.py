@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from dealgate.rules.authority_reading import read_overrides
 from dealgate.rules.checking import FUNCTIONS, NUMERIC, Scope, read_expression
 from dealgate.rules.deal import DealError, PartialDeal
 from dealgate.rules.document import (
@@ -48,7 +49,9 @@ from dealgate.rules.table_files import FindTable
 
 ENGINE_FAILURE = "ENGINE-FAILURE"
 ENGINE_DISAGREEMENT = "ENGINE-DISAGREEMENT"
-RESERVED_RULES = {ENGINE_FAILURE, ENGINE_DISAGREEMENT}
+POLICY_IN_FORCE = "POLICY-IN-FORCE"
+RESERVED_RULES = {ENGINE_FAILURE, ENGINE_DISAGREEMENT, POLICY_IN_FORCE}
+"""What the gate itself finds: no rule of a policy is called so, and nobody overrides it."""
 
 RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
@@ -59,7 +62,7 @@ MOST_RULES, MOST_EXAMPLES = 5_000, 500
 HEAD = ("policy", "version", "title", "effective_from", "rules")
 BODY = (
     "effective_to", "time_zone", "applies_to", "on_unknown", "collateral_value", "equity", "measures", "limits", "guarantees",
-    "examples",
+    "overrides", "examples",
 )  # fmt: skip
 
 
@@ -160,6 +163,9 @@ class _Reader:
             guarantees=self._guarantees(entries.get("guarantees")),
             applies_to=self._applies_to(entries.get("applies_to")),
             time_zone=period.time_zone,
+            overrides=read_overrides(
+                self.report, entries.get("overrides"), sorted(self.rule_scope.rules or ()), self._constant
+            ),
         )
         return None if self.report.problems else policy
 

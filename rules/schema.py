@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dealgate.rules.authority import BOTH_SIDES
+from dealgate.rules.authority_reading import CODE, MOST_CODES, MOST_DAYS, MOST_ROLES
 from dealgate.rules.deal import MAX_ITEMS, PartialDeal
 from dealgate.rules.limit_reading import AGGREGATES, HIT_POLICIES
 from dealgate.rules.policy import UTC, Outcome
@@ -46,6 +48,7 @@ def policy_schema() -> Schema:
                     _table({"never": _expression("A condition that no deal may meet.")}, ["never"]),
                     "What is never to happen, whatever the deal.",
                 ),
+                "overrides": _overrides(),
                 "examples": _list(_example(), "Deals with what must come of them; run whenever the policy is checked."),
             },
             ["policy", "version", "title", "effective_from", "rules"],
@@ -207,6 +210,54 @@ def _rule() -> Schema:
         },
         ["id", "title", "require", "otherwise", "reason"],
     )
+
+
+def _overrides() -> Schema:
+    role = _table(
+        {
+            "role": _line("The role, as the host names it."),
+            "rules": _list(_text("A rule's id."), "The findings that the role overrides; without it, every one.", 1),
+            "max_amount": _number("The amount financed, at most, such as $40,000."),
+            "max_excess": _number("Each finding's excess, at most."),
+            "sides": _list(_word(BOTH_SIDES, "A side."), "low: lets deals through; high: turns them down.", 1),
+            "unmeasured": {"type": "boolean", "description": "Whether what is not measured in money is covered, too."},
+        },
+        ["role", "max_amount", "max_excess"],
+    )
+    second = _table(
+        {
+            "above_amount": _number("The amount financed above which two persons grant."),
+            "above_excess": _number("The excess above which two persons grant."),
+        },
+        description="Where one person is not enough. What is not measured is above.",
+    )
+    return _table(
+        {
+            "reasons": _codes("The reasons that a request may give: codes with their words."),
+            "compensating_factors": _codes("What may speak for a deal: codes with their words."),
+            "authority": _list(role, "How far each role may go.", 1, MOST_ROLES),
+            "second_person": second | {"minProperties": 1},
+            "expires_after_days": {
+                "type": ["string", "integer"],
+                "minimum": 1,
+                "maximum": MOST_DAYS,
+                "description": "Days from its grant after which an override ends.",
+            },
+        },
+        ["reasons", "authority", "expires_after_days"],
+        "Who may override findings. Without it, nobody.",
+    )
+
+
+def _codes(description: str) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"pattern": _whole(CODE.pattern)},
+        "additionalProperties": _line("In words."),
+        "minProperties": 1,
+        "maxProperties": MOST_CODES,
+    }
 
 
 def _example() -> Schema:

@@ -8,9 +8,8 @@ from dealgate.rules.evaluation import CompiledPolicy, Evaluation
 from dealgate.rules.fields import Facts
 from dealgate.rules.finding import INCOMPLETE, Evidence, Finding
 from dealgate.rules.policy import Outcome, Policy
+from dealgate.rules.reading import POLICY_IN_FORCE
 from dealgate.rules.reference import Reckoning, Result
-
-RULE = "POLICY-IN-FORCE"
 
 UNANSWERED = Policy.from_text(
     """
@@ -44,6 +43,6 @@ def unanswered(deal: PartialDeal, reason: str, missing: Sequence[str] = ()) -> E
     title = "Exactly one policy in force answers for the deal"
     told = INCOMPLETE if missing else None
     finding = Finding(
-        RULE, title, Result.NOT_EVALUABLE, Outcome.REFER, told, tuple(missing), (), False, lambda: evidence
+        POLICY_IN_FORCE, title, Result.NOT_EVALUABLE, Outcome.REFER, told, tuple(missing), (), False, lambda: evidence
     )
     return _compiled().referred(deal, finding)

@@ -36,8 +36,10 @@ NOT_BY_SUBMITTING = {
     "dealgate_legal_hold",
     "dealgate_policy_step",
     "dealgate_shadow_decision",
+    "dealgate_override_step",
+    "dealgate_override_finding",
 }
-"""What only sealing, erasing, notices, holds, and the lives of policy versions write."""
+"""What only sealing, erasing, notices, holds, the lives of policy versions and overrides write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""

@@ -12,6 +12,7 @@ from dealgate.adapters.command_line import (
     ledger,
     ledger_records,
     mappings,
+    overrides,
     pictures,
     policies,
     portfolio,
@@ -28,6 +29,7 @@ app.command()(deals.evaluate)
 app.command()(deals.submit)
 app.command()(pictures.picture)
 app.add_typer(decisions.app, name="decision")
+app.add_typer(overrides.app, name="override")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(mappings.app, name="mapping")

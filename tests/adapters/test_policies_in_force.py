@@ -25,7 +25,7 @@ from dealgate.models.versions import (
     stop_shadow,
 )
 from dealgate.rules.engine import Engine as RulesEngine
-from dealgate.rules.unanswered import RULE
+from dealgate.rules.reading import POLICY_IN_FORCE
 from tests.databases import PostgreSQL
 from tests.models.ledgers import a_signer, scalar, seal_all, unguarded, verified
 from tests.models.samples import CLEAN, POLICY, a_deal
@@ -99,7 +99,7 @@ def test_without_a_policy_in_force_a_deal_is_referred_and_recorded(
     assert decision["outcome"] == "refer"
     assert decision["policy"]["name"] == "unanswered"
     finding = decision["findings"][-1]
-    assert (finding["rule"], finding["result"]) == (RULE, "not_evaluable")
+    assert (finding["rule"], finding["result"]) == (POLICY_IN_FORCE, "not_evaluable")
     assert finding["explanation"].startswith("No policy is in force.")
     assert decision["engine"]["agreed"]
     with database.connect() as connection:

@@ -3,16 +3,17 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, insert
 
 from dealgate.adapters.sealer import ANCHOR
 from dealgate.models.erasure import hold, purge, record_notice, redact
+from dealgate.models.overrides import deny_override, grant_override, request_override
 from dealgate.models.policy_tables import ShadowDecision
 from dealgate.models.sealing import rotate
 from dealgate.models.signing import Ed25519Signer
 from dealgate.models.versions import add_version, approve_version
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals
-from tests.models.samples import a_deal, a_policy, submit
+from tests.models.samples import OVERRIDABLE, a_deal, a_policy, compiled, submit
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -41,6 +42,7 @@ def eventful(database: Engine) -> Eventful:
         approve_version(connection, a_policy(), START, actor="ben")
         shadow = {"decision_id": sealed[0], "sha256": a_policy().sha256, "recorded_at": START, "live_outcome": "refer"}
         connection.execute(insert(ShadowDecision), shadow | {"outcome": "flag", "flips": "{}"})
+        _override(connection)
     notes = [_note(database, first)]
     with database.begin() as connection:
         record_notice(connection, "D-0", "adverse_action", START, START + timedelta(hours=1), actor="los")
@@ -56,6 +58,16 @@ def eventful(database: Engine) -> Eventful:
     notes.append(_note(database, signer))
     waiting = submit_deals(database, 2, first=3, deals=4)
     return Eventful(signer, notes, sealed, sealed[0], purged, waiting)
+
+
+def _override(connection: Connection) -> None:
+    decided = submit(connection, a_deal(deal_id="D-OVERRIDDEN"), policy=compiled(OVERRIDABLE), now=START).decision_id
+    words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Long employed."}
+    granted, denied = (
+        request_override(connection, decided, ["LTV-TOTAL"], START, **words).override.override_id for _ in range(2)
+    )
+    grant_override(connection, granted, START, actor="ben", role="underwriter", note="Seen the pay slips.")
+    deny_override(connection, denied, START, actor="ben", note="One is enough.")
 
 
 def _note(database: Engine, signer: Ed25519Signer) -> bytes:

@@ -26,10 +26,11 @@ from dealgate.models import (
 )
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
+from dealgate.models.overrides import request_override
 from dealgate.models.versions import add_version
 from tests.databases import Databases, count_rows
 from tests.models.erasing import give_leave, number_of
-from tests.models.samples import NOW, a_deal, compiled, submit
+from tests.models.samples import NOW, OVERRIDABLE, a_deal, compiled, submit
 
 LEAVE = "/deal/applicant/monthly_income"
 """What of the first decision may be erased."""
@@ -65,6 +66,9 @@ def fill(connection: Connection) -> list[Recorded]:
     add_version(connection, version, version.self_contained, NOW, actor="author")
     look = Look(version.sha256, "pass", "refer", {})
     record_looks(connection, made[0].decision_id, [look], NOW)
+    referred = submit(connection, a_deal(deal_id="D-OVERRIDDEN"), policy=compiled(OVERRIDABLE)).decision_id
+    words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Long employed."}
+    request_override(connection, referred, ["LTV-TOTAL"], NOW, **words)
     return made
 
 

@@ -69,7 +69,7 @@ def test_no_row_is_exchanged_by_an_insert_that_meets_it(filled: Engine, guard: G
 
 def test_the_head_of_a_deal_is_updated_but_never_deleted(filled: Engine) -> None:
     with filled.connect() as connection:
-        assert connection.execute(text("UPDATE dealgate_deal SET outcome = outcome")).rowcount == 1
+        assert connection.execute(text("UPDATE dealgate_deal SET outcome = outcome")).rowcount == 2
     assert_refused(filled, "DELETE FROM dealgate_deal")
 
 
@@ -200,10 +200,10 @@ def test_each_trigger_that_does_something_else_is_named(database: Engine) -> Non
 
 def test_guards_that_are_removed_and_installed_again_are_as_before(filled: Engine) -> None:
     with filled.connect() as connection:
-        for revision in ("0004", "0003"):
+        for revision in ("0005", "0004", "0003"):
             guards.remove(connection, revision)
         assert len(guards.problems(connection)) >= len(expected(connection))
-        for revision in ("0003", "0004"):
+        for revision in ("0003", "0004", "0005"):
             guards.install(connection, revision)
         assert guards.problems(connection) == []
 

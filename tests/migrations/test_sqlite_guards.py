@@ -82,6 +82,9 @@ def test_without_its_guard_sqlite_would_exchange_a_row(filled: Engine) -> None:
                 connection.execute("BEGIN")  # never committed
                 for table in {guard.table, "dealgate_ledger_pending"}:  # which the trigger of an entry writes to
                     connection.execute(f"DROP TRIGGER {table}_refuses_replace")
+                connection.execute(
+                    f"DROP TRIGGER IF EXISTS {guard.table}_requires"
+                )  # which may refuse it for its own reason
                 (rows,) = connection.execute(f"SELECT count(*) FROM {guard.table}").fetchone()
                 connection.execute(f"INSERT OR REPLACE {exchange}")
                 assert connection.execute(f"SELECT count(*) FROM {guard.table}").fetchone() == (rows,), exchange

@@ -48,6 +48,28 @@ rules:
      reason: Length of maturity requested}
 """
 
+OVERRIDABLE = (
+    POLICY.replace("policy: sample", "policy: overridable")
+    + """
+overrides:
+  reasons: {STRONG-INCOME: Income well above the tier's requirement, COLLATERAL-DOUBT: The collateral is in doubt}
+  compensating_factors: {LONG-EMPLOYED: Ten years with one employer, RESERVES: Six payments in reserve}
+  authority:
+    - role: underwriter
+      rules: [LTV-TOTAL, NE-ROLLED]
+      max_amount: $40,000
+      max_excess: $4,500
+      sides: [low]
+    - role: credit-manager
+      max_amount: $90,000
+      max_excess: $20,000
+      unmeasured: true
+  second_person: {above_amount: "$60,000", above_excess: "$5,000"}
+  expires_after_days: 30
+"""
+)
+"""The sample policy, and who may override it: LTV-TOTAL refers the sample deal by $4,019.69."""
+
 DEAL: dict[str, Any] = {
     "deal_id": "D-2026-001847",
     "submitted_on": "2026-11-20",
