@@ -13,11 +13,12 @@ from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.isolation import IsolatedEngine, isolated_within
 from dealgate.adapters.policies import PolicyDocument
-from dealgate.adapters.programs import Answer, AnswersForDeals, InForce, OnePolicy, PoliciesInForce
-from dealgate.adapters.shadows import Look, record_looks
+from dealgate.adapters.programs import AnswersForDeals, InForce, OnePolicy, PoliciesInForce
+from dealgate.adapters.shadows import record_looks
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import (
     Entry,
@@ -173,7 +174,11 @@ class Gate:
     def _submit_alone(self, engine: Engine, deal: Deal, actor: str | None, key: str | None) -> Verdict:
         """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""
         with self._reading(engine) as reading:
-            concluded, entry_id = self._conclude(reading, deal), str(uuid4())
+            attempt = Attempt(deal, self._conclude(reading, deal), str(uuid4()), actor, key)
+        return _verdict(self._keep(engine, attempt))
+
+    def _keep(self, engine: Engine, attempt: Attempt) -> Recorded:
+        deal, concluded, entry_id, _, key = attempt
         concluded.answer.evaluation.document()  # drawn before anybody waits for the database
 
         def submit(connection: Connection, again: bool) -> Recorded:
@@ -181,7 +186,7 @@ class Gate:
                 return found
             if key is not None and (found := find_by_key(connection, key, deal)):
                 return found
-            return self._record_alone(connection, deal, concluded, entry_id, actor, key)
+            return self._record_alone(connection, attempt)
 
         try:
             recorded = in_transaction(engine, submit)
@@ -194,18 +199,11 @@ class Gate:
             recorded = found
         if not recorded.replayed:  # nothing was stored for a replay, its policy neither
             self._kept.setdefault(engine, set()).add(concluded.answer.document.policy.sha256)
-        return _verdict(recorded)
+        return recorded
 
-    def _record_alone(
-        self,
-        connection: Connection,
-        deal: Deal,
-        concluded: "Concluded",
-        entry_id: str,
-        actor: str | None,
-        key: str | None,
-    ) -> Recorded:
+    def _record_alone(self, connection: Connection, attempt: Attempt) -> Recorded:
         """In a transaction that holds nothing else and is rolled back whole: it needs no savepoint."""
+        deal, concluded, entry_id, actor, key = attempt
         if concluded.answer.document.policy.sha256 not in self._kept.get(connection.engine, ()):
             self._record_policy(connection, concluded)
         entry = Entry(deal, concluded.answer.evaluation, entry_id)
@@ -216,9 +214,9 @@ class Gate:
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
             return found
-        return self._record(session, deal, self._conclude(session, deal), str(uuid4()), actor, key)
+        return self._record(session, Attempt(deal, self._conclude(session, deal), str(uuid4()), actor, key))
 
-    def _conclude(self, session: Session | Connection | None, deal: Deal, now: datetime | None = None) -> "Concluded":
+    def _conclude(self, session: Session | Connection | None, deal: Deal, now: datetime | None = None) -> Concluded:
         """What the policies make of a deal now, the versions that only look on included."""
         now = now or datetime.now(UTC)
         answer = self._policies.answer(session, deal, now)
@@ -227,30 +225,23 @@ class Gate:
             log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
         return Concluded(answer, self._policies.looks(session, deal, evaluation, now), now)
 
-    def _record(
-        self,
-        session: Session | Connection,
-        deal: Deal,
-        concluded: "Concluded",
-        entry_id: str,
-        actor: str | None,
-        key: str | None,
-    ) -> Recorded:
+    def _record(self, session: Session | Connection, attempt: Attempt) -> Recorded:
+        concluded = attempt.concluded
         self._record_policy(session, concluded)
         recorded = record_submission(
             session,
-            deal,
+            attempt.deal,
             concluded.answer.evaluation,
-            decision_id=entry_id,
+            decision_id=attempt.entry_id,
             now=concluded.at,
-            actor=actor,
-            idempotency_key=key,
+            actor=attempt.actor,
+            idempotency_key=attempt.key,
         )
         if not recorded.replayed:
             record_looks(session, recorded.decision_id, concluded.looks, concluded.at)
         return recorded
 
-    def _record_policy(self, session: Session | Connection, concluded: "Concluded") -> None:
+    def _record_policy(self, session: Session | Connection, concluded: Concluded) -> None:
         """Once a transaction is enough; a savepoint may be rolled back alone, so it counts as one of its own."""
         policy, text = concluded.answer.document.policy, concluded.answer.document.text
         transaction = session.get_nested_transaction() or session.get_transaction()
@@ -274,14 +265,6 @@ def _engine(isolated: bool | float) -> Callable[[Policy], EvaluatesRules]:
     if isolated is True:
         return IsolatedEngine
     return isolated_within(isolated) if isolated else RulesEngine
-
-
-class Concluded(NamedTuple):
-    """What a submission came to, before it is stored."""
-
-    answer: Answer
-    looks: list[Look]
-    at: datetime
 
 
 def _verdict(recorded: Recorded) -> Verdict:

@@ -40,6 +40,7 @@ from dealgate.models.tables import (
     Submission,
     TradeIn,
 )
+from dealgate.models.watch_tables import UnansweredChange, WatchedTable
 
 __all__ = [
     "Base",
@@ -70,7 +71,9 @@ __all__ = [
     "ShadowDecision",
     "Submission",
     "TradeIn",
+    "UnansweredChange",
     "UnknownDealError",
+    "WatchedTable",
     "find_by_key",
     "find_decision",
     "find_recorded",

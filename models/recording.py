@@ -166,7 +166,7 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         return None
     document = json.loads(found.envelope)
     values = private_values(session, [found.entry_id])[found.entry_id]
-    if found.kind != "decision" or not _same_deal(document, values, deal.document()):
+    if found.kind != "decision" or not same_deal(document, values, deal.document()):
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
@@ -187,7 +187,7 @@ def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateV
     return Recorded(found.entry_id, decision, receipt, replayed=True)
 
 
-def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
+def same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
     """Whether a deal document comes again. What was erased since cannot be compared, and is not."""
     kept = {value.path for value in values}
     erased = [path for path in document["private"] if path.startswith("/deal/") and path not in kept]

@@ -36,8 +36,10 @@ NOT_BY_SUBMITTING = {
     "dealgate_legal_hold",
     "dealgate_policy_step",
     "dealgate_shadow_decision",
+    "dealgate_unanswered_change",
+    "dealgate_watched_table",
 }
-"""What only sealing, erasing, notices, holds, and the lives of policy versions write."""
+"""What only sealing, erasing, notices, holds, the lives of policy versions, and triggers on a host's tables write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""
