@@ -15,6 +15,10 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.database import READS_ONLY
+from dealgate.adapters.declined import DeclinedError
+from dealgate.adapters.guard import Actor, Guard, OnDecline, record_declined
+from dealgate.adapters.guarded_class import Reader
+from dealgate.adapters.guarded_rows import Answered, Judge, Standing
 from dealgate.adapters.isolation import IsolatedEngine, isolated_within
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.programs import AnswersForDeals, InForce, OnePolicy, PoliciesInForce
@@ -33,6 +37,7 @@ from dealgate.models import (
     recorded_meanwhile,
 )
 from dealgate.models.recording import plain_json
+from dealgate.models.unanswered import Change
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules, Evaluation
@@ -92,6 +97,7 @@ class Gate:
         else:
             self._policies = OnePolicy(policy, engine)
         self._recorded: WeakKeyDictionary[Transaction | SessionTransaction, set[str]] = WeakKeyDictionary()
+        self._guards: list[Guard] = []
         self._kept: WeakKeyDictionary[Engine, set[str]] = WeakKeyDictionary()
         """The policy versions that this gate has committed itself."""
 
@@ -170,6 +176,54 @@ class Gate:
             for one, decision in zip(concluded, recorded, strict=True):
                 record_looks(session, decision.decision_id, one.looks, one.at)
             yield from map(_verdict, recorded)
+
+    def guard(
+        self,
+        cls: type[Any],
+        *,
+        mapping: Reader,
+        fields: Iterable[str] | None = None,
+        on_decline: OnDecline = "record",
+        actor: Actor = None,
+    ) -> Guard:
+        """Decide every change of what the deal of a mapped class is made of, in the transaction of the session that makes it.
+
+        `mapping` makes a deal of an instance: a function, or a mapping document. `fields` are the attributes that it reads, such as
+        `"amount"` or `"trade_ins.payoff"`; all columns of the class where nothing is said. With `raise`, a change whose deal the policy
+        declines leaves the flush as `DeclinedError`. `actor` is a name, or asked at each decision.
+        """
+        guard = Guard(self._judge, cls, mapping, fields, on_decline, actor)
+        self._guards.append(guard)
+        return guard
+
+    def check(self, instance: object, session: Session) -> Standing:
+        """Whether the deal of a guarded instance, as it is now, is the one decided last: to be asked before it is funded.
+
+        Flushes, and holds the row until the transaction ends.
+        """
+        for guard in self._guards:
+            if isinstance(instance, guard.guarded.mapper.class_):
+                return guard.check(instance, session)
+        raise ValueError(f"this gate guards no {type(instance).__name__}: call gate.guard first")
+
+    def unanswered(self, session: Session | Connection) -> list[Change]:
+        """The changes of guarded rows that went past the sessions and are not decided yet. The tables must be watched."""
+        return [change for guard in self._guards for change in guard.unanswered(session)]
+
+    def answer(
+        self, session: Session | Connection, *, actor: str = "dealgate sweep", most: int | None = None
+    ) -> list[Answered]:
+        """Decide them, at `most` so many for each class, and note in the ledger that they were made behind the guard."""
+        return [answered for guard in self._guards for answered in guard.answer(session, actor, most)]
+
+    def record_declined(self, error: DeclinedError) -> None:
+        """Store the decision of a refused change, where that failed at the end of the host's transaction. Stored once."""
+        if error.engine is not None:
+            record_declined(self._judge, error, error.engine)
+
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self._conclude, self._record, self._keep)
 
     def _submit_alone(self, engine: Engine, deal: Deal, actor: str | None, key: str | None) -> Verdict:
         """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, inspect, select, tuple_
+from sqlalchemy import ColumnElement, Dialect, Table, inspect, select, tuple_
 from sqlalchemy.orm import (
     CompositeProperty,
     InstanceState,
@@ -15,7 +16,9 @@ from sqlalchemy.orm import (
     SynonymProperty,
     aliased,
 )
-from sqlalchemy.orm.interfaces import PropComparator
+from sqlalchemy.orm.base import LoaderCallableStatus
+
+from dealgate.models.unanswered import row_key
 
 Identity = tuple[Any, ...]
 """The primary key of a guarded row."""
@@ -23,12 +26,17 @@ Identity = tuple[Any, ...]
 
 @runtime_checkable
 class ReadsAttributes(Protocol):
-    """A mapping document: it makes a deal of a dictionary of attributes, and says which it reads."""
+    """A mapping document: it makes a deal `document` of a dictionary of attributes, and says which it reads."""
 
     @property
     def reads(self) -> Collection[str]: ...
 
-    def deal(self, payload: Mapping[str, Any], /) -> Any: ...
+    def deal(self, payload: Mapping[str, Any], /) -> "HasDocument": ...
+
+
+class HasDocument(Protocol):
+    @property
+    def document(self) -> Mapping[str, Any]: ...
 
 
 Reader = Callable[[Any], Any] | ReadsAttributes
@@ -56,6 +64,11 @@ class GuardedClass:
     def __init__(self, cls: type[Any], fields: Iterable[str] | None) -> None:
         self.mapper: Mapper[Any] = inspect(cls)
         self.name = cls.__name__
+        for column in self.mapper.primary_key:
+            if column.type.python_type not in {int, str, UUID}:
+                raise ValueError(
+                    f"{self.name}: the key {column.name} is no integer, text or UUID, and no trigger can note it"
+                )
         self.parts: dict[tuple[str, ...], Part] = {(): Part((), self.mapper)}
         for path in fields or ():
             self._read((), path.split("."), path)
@@ -90,9 +103,7 @@ class GuardedClass:
         both = {column for pair in relationship.local_remote_pairs or () for column in pair}
         for one in (part, child):
             one.noticed |= {attribute.key for attribute in one.mapper.column_attrs if both & set(attribute.columns)}
-        child.noticed |= {
-            back.key for back in child.mapper.relationships if back.mapper.common_parent(part.mapper)
-        }
+        child.noticed |= {back.key for back in child.mapper.relationships if back.mapper.common_parent(part.mapper)}
 
     def _properties(self, mapper: Mapper[Any], name: str, path: str) -> Iterator[MapperProperty[Any]]:
         found = next((one.attrs[name] for one in mapper.self_and_descendants if name in one.attrs), None)
@@ -126,14 +137,24 @@ class GuardedClass:
     def identity(self, instance: object) -> Identity:
         return tuple(self.mapper.primary_key_from_instance(instance))
 
+    def row_key(self, identity: Identity, dialect: Dialect) -> str:
+        """As the triggers write it."""
+        return row_key([_stored(*one, dialect) for one in zip(identity, self.mapper.primary_key, strict=True)])
+
+    def identity_of(self, key: Sequence[Any], dialect: Dialect) -> Identity:
+        """The key that a trigger wrote, as the class has it."""
+        return tuple(_loaded(*one, dialect) for one in zip(key, self.mapper.primary_key, strict=True))
+
     def condition(self, identity: Identity) -> ColumnElement[bool]:
         return _among(self.mapper.primary_key, [identity])
 
-    def touched(self, objects: Iterable[object], whole: Collection[object]) -> Mapping[tuple[str, ...], list[InstanceState[Any]]]:
+    def touched(
+        self, objects: Iterable[object], whole: Collection[object]
+    ) -> Mapping[tuple[str, ...], list[InstanceState[Any]]]:
         """The objects that are part of a deal and changed in what it reads, or came or go as a `whole`; by part."""
         found: dict[tuple[str, ...], list[InstanceState[Any]]] = {}
         for one in objects:
-            state: InstanceState[Any] = inspect(one)  # type: ignore[assignment]
+            state: InstanceState[Any] = inspect(one)
             for way, part in self.parts.items():
                 if state.mapper.isa(part.mapper) and (one in whole or part.is_changed(state)):
                     found.setdefault(way, []).append(state)
@@ -141,7 +162,7 @@ class GuardedClass:
 
     def owners(self, reading: Session, way: tuple[str, ...], states: Iterable[InstanceState[Any]]) -> set[Identity]:
         """The guarded rows that objects are part of, as the database has it now."""
-        keys = [key for state in states if None not in (key := _key(state))]
+        keys = [key for state in states for key in _keys(state)]
         if not keys:
             return set()
         if not way:
@@ -149,7 +170,7 @@ class GuardedClass:
         root: Any = aliased(self.mapper)
         statement, above = select(*(getattr(root, one) for one in self._key_names)).select_from(root), root
         for name in way:
-            attribute: PropComparator[Any] = getattr(above, name)
+            attribute: Any = getattr(above, name)
             above = aliased(attribute.property.mapper)
             statement = statement.join(attribute.of_type(above))
         primary = inspect(above).mapper.primary_key
@@ -166,7 +187,7 @@ class GuardedClass:
     def payload(self, instance: object, way: tuple[str, ...] = ()) -> dict[str, Any]:
         """The attributes that are read, as a mapping document takes them: objects as dictionaries, lists of them as lists."""
         part = self.parts[way]
-        names = part.fields or {one.key for one in inspect(instance).mapper.column_attrs}  # type: ignore[union-attr]
+        names = part.fields or {one.key for one in inspect(instance).mapper.column_attrs}
         return {name: self._value(getattr(instance, name, None), (*way, name)) for name in sorted(names)}
 
     def _value(self, value: Any, way: tuple[str, ...]) -> Any:
@@ -178,11 +199,25 @@ class GuardedClass:
         return [self.payload(one, way) for one in members]
 
 
-def _key(state: InstanceState[Any]) -> Identity:
-    """Also of an object whose row was written a moment ago."""
-    if state.identity is not None:
-        return tuple(state.identity)
-    return tuple(state.mapper.primary_key_from_instance(state.obj()))
+def _keys(state: InstanceState[Any]) -> set[Identity]:
+    """The key of an object; both while it changes, and that of a row that was written a moment ago."""
+    keys = {tuple(state.identity)} if state.identity else set()
+    instance = state.obj()
+    if instance is not None:
+        keys.add(tuple(state.mapper.primary_key_from_instance(instance)))
+    return {key for key in keys if not any(part is None or isinstance(part, LoaderCallableStatus) for part in key)}
+
+
+def _stored(value: Any, column: ColumnElement[Any], dialect: Dialect) -> int | str:
+    bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+    value = bind(value) if bind else value
+    return value if isinstance(value, int) else str(value)
+
+
+def _loaded(value: Any, column: ColumnElement[Any], dialect: Dialect) -> Any:
+    result = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    value = result(value) if result else value
+    return UUID(value) if column.type.python_type is UUID and isinstance(value, str) else value
 
 
 def _among(columns: Sequence[Any], keys: Sequence[Identity]) -> ColumnElement[bool]:

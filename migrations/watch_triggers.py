@@ -45,7 +45,12 @@ class Writing(NamedTuple):
 
 
 SQLITE = Writing(
-    "", "json_array({})", "{}", "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)"
+    "",
+    "json_array({})",
+    "{}",
+    "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
+    "CAST(NULL AS TEXT)",
+    "CAST(NULL AS TEXT)",
 )
 POSTGRESQL = Writing(
     "{schema}.",
@@ -84,7 +89,9 @@ class Triggers:
 
     def on_sqlite(self) -> Iterator[Trigger]:
         for part in self.parts:
-            changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in map(self.quoted, part.compared(self.parts)))
+            changed = " OR ".join(
+                f"OLD.{name} IS NOT NEW.{name}" for name in map(self.quoted, part.compared(self.parts))
+            )
             for operation, rows, when in (
                 ("INSERT", ("NEW",), ""),
                 ("UPDATE", ("OLD", "NEW"), f" WHEN {changed}"),
@@ -128,7 +135,9 @@ END"""
         yield f"REVOKE EXECUTE ON FUNCTION {self.writing.schema}{function}() FROM PUBLIC"
         for what, when in self.timings().items():
             name = self.quoted(self.name(part.table, what))
-            yield f"CREATE TRIGGER {name} {when[0]} EXECUTE FUNCTION {self.writing.schema}{function}()".format(table=table)
+            yield f"CREATE TRIGGER {name} {when[0]} EXECUTE FUNCTION {self.writing.schema}{function}()".format(
+                table=table
+            )
             yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"
 
     @staticmethod

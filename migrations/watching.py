@@ -110,7 +110,9 @@ def _check_columns(connection: Connection, table: str, columns: Sequence[str]) -
     try:
         there = {column["name"] for column in inspect(connection).get_columns(name, schema or None)}
     except NoSuchTableError:
-        raise ValueError(f"there is no table {table!r}: watch it in the revision that makes it, or after that") from None
+        raise ValueError(
+            f"there is no table {table!r}: watch it in the revision that makes it, or after that"
+        ) from None
     for column in columns:
         if column not in there:
             raise ValueError(f"the table {table!r} has no column {column!r}; it has {', '.join(sorted(there))}")
@@ -122,7 +124,9 @@ def _check_place(child: Watched, by_table: Mapping[str, Watched], top: str) -> N
     part, passed = child, {child.table}
     while part.table != top:
         if part.of not in by_table or part.of in passed - {top}:
-            raise ValueError(f"child {child.table!r}: of={part.of!r} leads to no watched table; name {top!r} or another child")
+            raise ValueError(
+                f"child {child.table!r}: of={part.of!r} leads to no watched table; name {top!r} or another child"
+            )
         parent = by_table[part.of]
         ends = (part.owner, parent.key) if part.owner else (part.referred_by, part.key)
         if len(ends[0]) != len(ends[1]):

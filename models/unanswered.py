@@ -63,7 +63,7 @@ def noted_here(connection: Connection, table_name: str, before: int) -> list[Cha
 
 def last_number(session: Writable) -> int:
     """Of the notes there are."""
-    return session.execute(select(func.coalesce(func.max(CHANGE.c.id), 0))).scalar_one()
+    return session.execute(select(func.max(CHANGE.c.id))).scalar() or 0
 
 
 def forget(session: Writable, changes: Sequence[Change]) -> None:
