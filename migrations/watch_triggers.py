@@ -17,6 +17,11 @@ LONGEST = 63
 """Bytes of a name on PostgreSQL."""
 
 
+_SCHEMA = text(
+    "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE pg_class.oid = to_regclass(:table)"
+)
+
+
 class Watched(NamedTuple):
     """A table with its key and the columns that count; of a child also how its rows are part of those of the table `of`."""
 
@@ -72,12 +77,20 @@ class Triggers:
         self.mode = mode
         self._preparer = connection.dialect.identifier_preparer
         self.sqlite = connection.dialect.name == "sqlite"
+        self._connection = connection
         schema = None if self.sqlite else connection.execute(text("SELECT current_schema()")).scalar_one()
         self.writing = SQLITE if self.sqlite else POSTGRESQL._replace(schema=f"{self.quoted(schema or '')}.")
 
     def quoted(self, name: str) -> str:
         """An identifier, of a table with its schema where that is given."""
         return ".".join(self._preparer.quote(part) for part in name.split("."))
+
+    def placed(self, table: str) -> str:
+        """A table for a statement that no search path leads astray."""
+        if self.sqlite or "." in table:
+            return self.quoted(table)
+        schema = self._connection.execute(_SCHEMA, {"table": self.quoted(table)}).scalar()
+        return self.quoted(f"{schema}.{table}" if schema else table)
 
     def name(self, table: str, what: str) -> str:
         whole = PREFIX + f"{self.top}_{table}_{what}".replace(".", "_")
@@ -165,7 +178,7 @@ END"""
 
     def roots(self, part: Watched, row: str) -> str:
         """The keys of the watched rows that a changed one is part of, as a query over the row NEW or OLD, or over all that go."""
-        sources = [f"{self.quoted(part.table)} AS gone"] if row == "gone" else []
+        sources = [f"{self.placed(part.table)} AS gone"] if row == "gone" else []
         conditions: list[str] = []
         key: Sequence[str] = part.key
         while part.table != self.top:
@@ -174,7 +187,7 @@ END"""
                 key = part.owner
                 break
             here, there = (part.owner, parent.key) if part.owner else (part.key, part.referred_by)
-            sources.append(f"{self.quoted(parent.table)} AS {alias}")
+            sources.append(f"{self.placed(parent.table)} AS {alias}")
             conditions += [
                 f"{alias}.{self.quoted(of)} = {row}.{self.quoted(mine)}" for of, mine in zip(there, here, strict=True)
             ]

@@ -19,7 +19,7 @@ policy: guarded
 version: "1"
 title: Three rules that a change of the structure can break
 effective_from: 2026-01-01
-collateral_value: {new: [invoice], used: [book]}
+collateral_value: {new: [invoice], used: [book_0]}
 rules:
   - {id: PRICE, title: No price above the greatest, require: "cash_price <= $50,000", otherwise: decline, reason: Amount of credit requested}
   - {id: TERM, title: At most 72 months, require: term_months <= 72, otherwise: refer, reason: Length of maturity requested}
@@ -84,7 +84,10 @@ def deal_of(application: Application) -> dict[str, Any]:
         "submitted_on": "2026-11-20",
         "vehicle": {
             "condition": application.vehicle.condition,
-            "values": [{"basis": "book", "amount": str(value.amount)} for value in application.vehicle.values],
+            "values": [
+                {"basis": f"book_{place}", "amount": str(one.amount)}
+                for place, one in enumerate(application.vehicle.values)
+            ],
         },
         "cash_price": str(application.price),
         "term_months": application.term,
