@@ -53,6 +53,12 @@ def unanswered(
     return _changes(session, statement)
 
 
+def count_unanswered(session: Writable) -> list[tuple[str, int]]:
+    """How many changes of the rows of each table are not decided."""
+    statement = select(CHANGE.c.table_name, func.count()).group_by(CHANGE.c.table_name).order_by(CHANGE.c.table_name)
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
 def noted_here(connection: Connection, table_name: str, before: int) -> list[Change]:
     """What was noted in this very transaction. On SQLite, where one writes at a time: since the last number `before` it."""
     here = CHANGE.c.id > before

@@ -9,6 +9,7 @@ from dealgate.adapters.command_line import (
     databases,
     deals,
     decisions,
+    guards,
     ledger,
     ledger_records,
     pictures,
@@ -30,6 +31,7 @@ app.add_typer(decisions.app, name="decision")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(portfolio.app, name="portfolio")
+app.add_typer(guards.app, name="guard")
 app.add_typer(databases.app, name="db")
 for command in (
     ledger_records.notice,

@@ -21,7 +21,8 @@ title: Three rules that a change of the structure can break
 effective_from: 2026-01-01
 collateral_value: {new: [invoice], used: [book_0]}
 rules:
-  - {id: PRICE, title: No price above the greatest, require: "cash_price <= $50,000", otherwise: decline, reason: Amount of credit requested}
+  - {id: PRICE, title: No price above the greatest, require: "cash_price <= $50,000", otherwise: decline,
+     reason: Amount of credit requested}
   - {id: TERM, title: At most 72 months, require: term_months <= 72, otherwise: refer, reason: Length of maturity requested}
   - {id: NE, title: Little negative equity, require: "rolled_in_negative_equity <= $1,000", otherwise: flag,
      reason: Unpaid balance on trade-in vehicle exceeds limits}
