@@ -127,23 +127,39 @@ def host_tables(database: Engine, mode: Mode | None = "record") -> Iterator[Engi
 
 
 @contextmanager
-def guarding(gate: Gate, **options: Any) -> Iterator[Guard]:
-    guard = gate.guard(Application, **{"mapping": deal_of, "fields": FIELDS, "actor": "desk"} | options)
-    yield guard
-    guard.stop()
+def guarding(gate: Gate, cls: type[Any] = Application, **options: Any) -> Iterator[Guard]:
+    asked: dict[str, Any] = {"mapping": deal_of, "fields": FIELDS, "actor": "desk"} | options
+    guard = gate.guard(cls, **asked)
+    try:
+        yield guard
+    finally:
+        guard.stop()
 
 
 def an_application(number: int | None = None, **changes: Any) -> Application:
     """New, of a used vehicle, within policy."""
     vehicle = Vehicle(condition="used", values=[BookValue(amount=Decimal("21000.00"))])
     application = Application(id=number, price=Decimal("20000.00"), vehicle=vehicle)
-    for name, value in changes.items():
-        setattr(application, name, value)
+    put(application, **changes)
     return application
 
 
 def a_trade(payoff: str = "5000.00", **more: Any) -> TradeIn:
     return TradeIn(allowance=Decimal("5000.00"), payoff=Decimal(payoff), **more)
+
+
+def empty(host: Engine) -> None:
+    """Take every row of the host's away, and what was noted of it."""
+    with host.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.exec_driver_sql("DELETE FROM dealgate_unanswered_change")
+
+
+def put(one: object, **values: Any) -> object:
+    for name, value in values.items():
+        setattr(one, name, value)
+    return one
 
 
 def structures(connection: Connection) -> dict[int, dict[str, Any]]:
@@ -158,4 +174,4 @@ def decisions(database: Engine, deal_id: str | None = None) -> Sequence[tuple[st
     if deal_id:
         statement = statement.where(Submission.deal_id == deal_id)
     with database.connect() as connection:
-        return [tuple(row) for row in connection.execute(statement)]
+        return [(row.deal_id, row.submission, row.actor) for row in connection.execute(statement)]

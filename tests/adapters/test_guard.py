@@ -1,6 +1,6 @@
 """A guard on a host's class: whatever changes the deal is decided at the flush, in the host's own transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.adapters.guarded_host import (
     decisions,
     guarding,
     host_tables,
+    put,
     structures,
 )
 from tests.databases import count_rows
@@ -148,10 +149,10 @@ def test_a_vehicle_of_two_applications_is_a_change_of_both(host: Engine) -> None
 UNRELATED: dict[str, Any] = {
     "status": lambda session, one: setattr(one, "status", "booked"),
     "the same price": lambda session, one: setattr(one, "price", Decimal("20000.00")),
-    "the same price, never loaded": lambda session, one: (session.expire(one), setattr(one, "price", Decimal(20000))),
+    "the same price, never loaded": lambda session, one: [session.expire(one), put(one, price=Decimal(20000))],
     "a column of the vehicle that is not read": lambda session, one: setattr(one.vehicle, "colour", "red"),
     "a remark on a trade-in": lambda session, one: setattr(one.trade_ins[0], "remark", "seen"),
-    "there and back": lambda session, one: (setattr(one, "term", 72), setattr(one, "term", 60)),
+    "there and back": lambda session, one: [put(one, term=72), put(one, term=60)],
 }
 
 
@@ -226,7 +227,8 @@ def test_sessions_of_every_kind_are_listened_to(host: Engine) -> None:
     class OwnSession(Session):
         pass
 
-    for number, factory in enumerate([Session, OwnSession, sessionmaker(), sessionmaker(class_=OwnSession)], 1):
+    factories: list[Callable[..., Session]] = [Session, OwnSession, sessionmaker(), sessionmaker(class_=OwnSession)]
+    for number, factory in enumerate(factories, 1):
         with factory(bind=host) as session, session.begin():
             session.add(an_application(number))
     registry = scoped_session(sessionmaker(host))
@@ -358,8 +360,8 @@ def test_a_deal_that_was_never_decided_stands_by_nothing(host: Engine, guard: Gu
     gate = Gate(policy=POLICY)
     with guarding(gate), Session(host) as session, session.begin():
         standing = gate.check(session.get_one(Application, 1), session)
-    assert standing == ("A-1", False, None, None)
     assert not standing.passes
+    assert standing == ("A-1", False, None, None)
 
 
 def test_what_is_not_guarded_or_not_there_is_not_checked(host: Engine, gate: Gate) -> None:
