@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.declined import DeclinedError
-from dealgate.adapters.guard import Actor, Guard, OnDecline, record_declined
+from dealgate.adapters.guard import Guard, OnDecline, record_declined
 from dealgate.adapters.guarded_class import Reader
-from dealgate.adapters.guarded_rows import Answered, Judge, Standing
+from dealgate.adapters.guarded_rows import Actor, Answered, Judge, Standing
 from dealgate.adapters.isolation import IsolatedEngine, isolated_within
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.programs import AnswersForDeals, InForce, OnePolicy, PoliciesInForce
@@ -193,28 +193,33 @@ class Gate:
         declines leaves the flush as `DeclinedError`. `actor` is a name, or asked at each decision.
         """
         guard = Guard(self._judge, cls, mapping, fields, on_decline, actor)
-        self._guards.append(guard)
+        self._guards = [*self._listening, guard]
         return guard
+
+    @property
+    def _listening(self) -> list[Guard]:
+        return [guard for guard in self._guards if guard.listens]
 
     def check(self, instance: object, session: Session) -> Standing:
         """Whether the deal of a guarded instance, as it is now, is the one decided last: to be asked before it is funded.
 
         Flushes, and holds the row until the transaction ends.
         """
-        for guard in self._guards:
+        for guard in self._listening:
             if isinstance(instance, guard.guarded.mapper.class_):
                 return guard.check(instance, session)
         raise ValueError(f"this gate guards no {type(instance).__name__}: call gate.guard first")
 
     def unanswered(self, session: Session | Connection) -> list[Change]:
         """The changes of guarded rows that went past the sessions and are not decided yet. The tables must be watched."""
-        return [change for guard in self._guards for change in guard.unanswered(session)]
+        changes = (change for guard in self._listening for change in guard.unanswered(session))
+        return list(dict.fromkeys(changes))
 
     def answer(
         self, session: Session | Connection, *, actor: str = "dealgate sweep", most: int | None = None
     ) -> list[Answered]:
         """Decide them, at `most` so many for each class, and note in the ledger that they were made behind the guard."""
-        return [answered for guard in self._guards for answered in guard.answer(session, actor, most)]
+        return [answered for guard in self._listening for answered in guard.answer(session, actor, most)]
 
     def record_declined(self, error: DeclinedError) -> None:
         """Store the decision of a refused change, where that failed at the end of the host's transaction. Stored once."""

@@ -11,14 +11,13 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTran
 
 from dealgate.adapters.declined import DeclinedError, UnwatchedError
 from dealgate.adapters.guarded_class import GuardedClass, Identity, Reader, ReadsAttributes
-from dealgate.adapters.guarded_rows import Answered, GuardedRows, Judge, Reading, Standing, reading_on
+from dealgate.adapters.guarded_rows import LISTENING, Actor, Answered, GuardedRows, Judge, Reading, Standing, reading_on
 from dealgate.migrations.watching import watched_columns
 from dealgate.models import UnansweredChange
 from dealgate.models.standing import REFUSED
 from dealgate.models.unanswered import Change, last_number, noted_here, unanswered
 
 OnDecline = Literal["record", "raise"]
-Actor = str | Callable[[], str | None] | None
 
 log = logging.getLogger("dealgate")
 
@@ -64,10 +63,8 @@ class Guard:
             fields = read.reads
         self.guarded = GuardedClass(cls, fields)
         self._read_columns = self.guarded.watched()
-        self.rows = GuardedRows(judge, self.guarded, read)
+        self.rows = GuardedRows(judge, self.guarded, read, actor, veto=on_decline == "raise")
         self._judge = judge
-        self._veto = on_decline == "raise"
-        self._actor = actor
         self._transactions: WeakKeyDictionary[Session, _Transaction] = WeakKeyDictionary()
         self._ready: WeakSet[Engine] = WeakSet()
         """Engines of databases that dealgate's tables were seen in."""
@@ -82,12 +79,19 @@ class Guard:
         }
         for name, listener in self._listeners.items():
             event.listen(Session, name, listener)
+        LISTENING.append(self.rows)
+
+    @property
+    def listens(self) -> bool:
+        return self.rows in LISTENING
 
     def stop(self) -> None:
         """Listen no more."""
+        if not self.listens:
+            return
+        LISTENING.remove(self.rows)
         for name, listener in self._listeners.items():
             event.remove(Session, name, listener)
-        self._listeners = {}
 
     # What a host asks
 
@@ -175,9 +179,8 @@ class Guard:
     def _decide(self, session: Session, identities: Iterable[Identity]) -> None:
         connection = self._connection(session)
         self._remark(connection)
-        actor = self._actor() if callable(self._actor) else self._actor
         try:
-            for _ in self.rows.decide(connection, identities, actor, veto=self._veto):
+            for _ in self.rows.decide(connection, identities):
                 pass
         except DeclinedError as error:
             error.engine = connection.engine

@@ -78,10 +78,10 @@ class GuardedClass:
     @property
     def table(self) -> str:
         """The table of its key, with its schema: the one to watch."""
-        return str(self._table.fullname)
+        return str(self.root.fullname)
 
     @property
-    def _table(self) -> Table:
+    def root(self) -> Table:
         return next(table for table in self.mapper.tables if self.mapper.primary_key[0].table is table)
 
     # Fields

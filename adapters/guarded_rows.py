@@ -25,6 +25,9 @@ BYPASS = "guard_bypass"
 """The kind of an entry about changes that were made behind a guard and decided afterwards."""
 
 
+Actor = str | Callable[[], str | None] | None
+
+
 class Judge(NamedTuple):
     """What a gate does about a deal. `keep` stores in a transaction of its own, `record` in the one that is given."""
 
@@ -71,71 +74,86 @@ class Standing(NamedTuple):
         return self.current and self.outcome is Outcome.PASS
 
 
+LISTENING: list["GuardedRows"] = []
+"""Those of every guard in the process."""
+
+
 class GuardedRows:
     """The rows of a guarded class, read fresh from the database: the host's objects may be older than what was committed since."""
 
-    def __init__(self, judge: Judge, guarded: GuardedClass, read: Reader) -> None:
+    def __init__(self, judge: Judge, guarded: GuardedClass, read: Reader, actor: Actor, *, veto: bool) -> None:
         self.judge = judge
         self.guarded = guarded
         self.read = read
+        self._actor = actor
+        self._veto = veto
 
     def decide(
-        self, connection: Connection, identities: Iterable[Identity], actor: str | None, *, veto: bool
+        self, connection: Connection, identities: Iterable[Identity], sweeper: str | None = None
     ) -> Iterator[Answered]:
         """Decide each row's deal unless the last decision is about the same document, and take away what was noted of it.
 
-        Raises `DeclinedError` with `veto`, and what the host's mapping raises where no deal can be made of a row.
+        What was noted of a row is decided by every guard on its table. Raises `DeclinedError` where a guard vetoes, and what the
+        host's mapping raises where no deal can be made of a row. A sweeper takes the actor's place, and vetoes nothing.
         """
         with reading_on(connection) as reading:
             for identity in sorted(
                 identities, key=repr
             ):  # in one order whoever asks: two writers must not wait for each other
                 reading.expunge_all()
-                if answered := self._decide(reading, connection, identity, actor, veto):
-                    yield answered
+                there = self._lock(reading, identity)
+                # Before the row is read: what is noted after this is about what may not have been seen.
+                key = self.guarded.row_key(identity, connection.dialect)
+                changes = unanswered(connection, self.guarded.table, key)
+                deciding = [self, *self._beside()] if changes else [self]
+                decided = [one.decided(reading, identity, sweeper) for one in deciding] if there else []
+                answered = [Answered(identity, decision, changes) for decision in decided if decision]
+                if there and not answered:
+                    continue  # of a class beside the guarded ones
+                forget(connection, changes)
+                yield from answered or [Answered(identity, None, changes)]
 
-    def _decide(
-        self, reading: Session, connection: Connection, identity: Identity, actor: str | None, veto: bool
-    ) -> Answered | None:
-        there = self._lock(reading, identity)
-        # Before the row is read: what is noted after this is about what may not have been seen.
-        key = self.guarded.row_key(identity, connection.dialect)
-        changes = unanswered(connection, self.guarded.table, key)
-        instance = reading.get(self.guarded.mapper, identity) if there else None
-        if there and instance is None:
-            return None  # of a class beside the guarded one
-        decision = None if instance is None else self._decision(connection, self._deal(instance), identity, actor, veto)
-        forget(connection, changes)
-        return Answered(identity, decision, changes)
+    def _beside(self) -> list["GuardedRows"]:
+        return [one for one in LISTENING if one is not self and one.guarded.root is self.guarded.root]
 
-    def _decision(
-        self, connection: Connection, deal: Deal, identity: Identity, actor: str | None, veto: bool
-    ) -> Recorded:
+    def decided(self, reading: Session, identity: Identity, sweeper: str | None) -> Recorded | None:
+        """The decision by which a row stands now; None where it is of another class."""
+        instance = reading.get(self.guarded.mapper, identity)
+        if instance is None:
+            return None
+        connection, deal = reading.connection(), self._deal(instance)
+        veto = self._veto and sweeper is None
         last = last_decision(connection, deal)
         if last and last.same:
             if veto and last.recorded.decision["outcome"] == Outcome.DECLINE.value:
                 raise DeclinedError(self._row(identity), last.recorded.decision)
             return last.recorded
+        actor = sweeper or (self._actor() if callable(self._actor) else self._actor)
         attempt = Attempt(deal, self.judge.conclude(connection, deal), str(uuid4()), actor)
-        evaluation = attempt.concluded.answer.evaluation
-        if veto and evaluation.outcome is Outcome.DECLINE:
-            number = _submissions(connection, deal) + 1
-            decision = Decision(attempt.entry_id, deal.deal_id, number, attempt.concluded.at, evaluation).document()
-            raise DeclinedError(self._row(identity), decision, evaluation.personal.rules, attempt)
+        if veto and attempt.concluded.answer.evaluation.outcome is Outcome.DECLINE:
+            raise self._declined(connection, identity, attempt)
         return self.judge.record(connection, attempt)
 
-    def sweep(self, connection: Connection, actor: str, most: int | None) -> Iterator[Answered]:
+    def _declined(self, connection: Connection, identity: Identity, attempt: Attempt) -> DeclinedError:
+        evaluation, deal_id = attempt.concluded.answer.evaluation, attempt.deal.deal_id
+        before = connection.execute(select(DealRow.submissions).where(DealRow.deal_id == deal_id)).scalar() or 0
+        decision = Decision(attempt.entry_id, deal_id, before + 1, attempt.concluded.at, evaluation)
+        return DeclinedError(self._row(identity), decision.document(), evaluation.personal.rules, attempt)
+
+    def sweep(self, connection: Connection, sweeper: str, most: int | None) -> Iterator[Answered]:
         """Decide what was changed behind the guard, and write down in the ledger that it was. A row's problem stops no other row."""
         left: dict[Identity, list[Change]] = {}
         for change in unanswered(connection, self.guarded.table, most=most):
             left.setdefault(self.guarded.identity_of(change.key, connection.dialect), []).append(change)
         for identity, changes in left.items():
             try:
-                for answered in self.decide(connection, [identity], actor, veto=False):
-                    self._write_down(connection, answered, actor)
-                    yield answered
+                answered = list(self.decide(connection, [identity], sweeper))
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
                 yield Answered(identity, None, changes, f"{type(error).__name__}: {error}")
+                continue
+            for one in answered[:1]:
+                self._write_down(connection, one, sweeper)
+            yield from answered
 
     def _write_down(self, connection: Connection, answered: Answered, actor: str) -> None:
         changes = [change.document() for change in answered.changes]
@@ -179,11 +197,6 @@ class GuardedRows:
 
     def _row(self, identity: Identity) -> str:
         return f"{self.guarded.name} {', '.join(map(str, identity))}"
-
-
-def _submissions(connection: Connection, deal: Deal) -> int:
-    statement = select(DealRow.submissions).where(DealRow.deal_id == deal.deal_id)
-    return connection.execute(statement).scalar() or 0
 
 
 def reading_on(connection: Connection) -> Reading:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, text, update
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from dealgate import Deal, DealError, Gate, Outcome
@@ -283,13 +283,23 @@ def test_a_guard_that_is_stopped_listens_no_more(host: Engine, guard: Guard) -> 
     assert decisions(host) == []
 
 
-def test_two_guards_decide_each_its_own_deal(host: Engine) -> None:
+def test_two_guards_decide_each_its_own_deal(host: Engine, gate: Gate) -> None:
     def other(application: Application) -> dict[str, Any]:
         return deal_of(application) | {"deal_id": f"B-{application.id}"}
 
     with guarding(Gate(policy=POLICY), mapping=other, actor=lambda: "second desk"):
         add(host, an_application(1))
-    assert decisions(host) == [("A-1", 1, "desk"), ("B-1", 1, "second desk")]
+        assert sorted(decisions(host)) == [("A-1", 1, "desk"), ("B-1", 1, "second desk")]
+        with Session(host) as session, session.begin():
+            session.execute(update(Application).values(term=61))
+        with host.begin() as connection:
+            connection.exec_driver_sql("UPDATE application SET term = 62")
+        with Session(host) as session, session.begin():
+            assert len(gate.unanswered(session)) == 1
+            assert [one.decision and one.decision.decision["deal_id"] for one in gate.answer(session)] == ["A-1", "B-1"]
+    for deal in ("A-1", "B-1"):
+        assert len(decisions(host, deal)) == 3
+    assert_settled(host)
 
 
 def test_a_mapping_document_is_given_the_attributes_that_it_reads(host: Engine, guard: Guard) -> None:
