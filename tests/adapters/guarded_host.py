@@ -148,6 +148,11 @@ def a_trade(payoff: str = "5000.00", **more: Any) -> TradeIn:
     return TradeIn(allowance=Decimal("5000.00"), payoff=Decimal(payoff), **more)
 
 
+def add(host: Engine, *applications: Application) -> None:
+    with Session(host) as session, session.begin():
+        session.add_all(applications)
+
+
 def empty(host: Engine) -> None:
     """Take every row of the host's away, and what was noted of it."""
     with host.begin() as connection:

@@ -20,6 +20,7 @@ from tests.adapters.guarded_host import (
     TradeIn,
     Vehicle,
     a_trade,
+    add,
     an_application,
     deal_of,
     decisions,
@@ -27,13 +28,15 @@ from tests.adapters.guarded_host import (
     host_tables,
     put,
     structures,
+    watch_host,
 )
 from tests.databases import count_rows
 
 
 @pytest.fixture
 def host(database: Engine) -> Iterator[Engine]:
-    with host_tables(database):
+    """Its tables are not watched: what the guard does not see by itself, nobody does."""
+    with host_tables(database, None):
         yield database
 
 
@@ -46,11 +49,6 @@ def gate() -> Gate:
 def guard(gate: Gate) -> Iterator[Guard]:
     with guarding(gate) as guard:
         yield guard
-
-
-def add(host: Engine, *applications: Application) -> None:
-    with Session(host) as session, session.begin():
-        session.add_all(applications)
 
 
 def assert_settled(host: Engine) -> None:
@@ -290,6 +288,8 @@ def test_two_guards_decide_each_its_own_deal(host: Engine, gate: Gate) -> None:
     with guarding(Gate(policy=POLICY), mapping=other, actor=lambda: "second desk"):
         add(host, an_application(1))
         assert sorted(decisions(host)) == [("A-1", 1, "desk"), ("B-1", 1, "second desk")]
+        with host.begin() as connection:
+            watch_host(connection)
         with Session(host) as session, session.begin():
             session.execute(update(Application).values(term=61))
         with host.begin() as connection:

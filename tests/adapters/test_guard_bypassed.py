@@ -30,6 +30,7 @@ from tests.adapters.guarded_host import (
     TradeIn,
     Vehicle,
     a_trade,
+    add,
     an_application,
     decisions,
     empty,
@@ -57,11 +58,6 @@ def gate() -> Gate:
 def guard(gate: Gate) -> Iterator[Guard]:
     with guarding(gate) as guard:
         yield guard
-
-
-def add(host: Engine, *applications: Application) -> None:
-    with Session(host) as session, session.begin():
-        session.add_all(applications)
 
 
 def stale(host: Engine) -> set[int]:

@@ -17,6 +17,7 @@ from tests.adapters.guarded_host import (
     Application,
     TradeIn,
     a_trade,
+    add,
     an_application,
     deal_of,
     decisions,
@@ -42,11 +43,6 @@ def gate() -> Iterator[Gate]:
     gate = Gate(policy=POLICY)
     with guarding(gate, on_decline="raise"):
         yield gate
-
-
-def add(host: Engine, *applications: Application) -> None:
-    with Session(host) as session, session.begin():
-        session.add_all(applications)
 
 
 def prices(host: Engine) -> dict[int, str]:
