@@ -170,7 +170,7 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
-    return _recorded(found, document, values)
+    return as_recorded(found, document, values)
 
 
 def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
@@ -178,10 +178,10 @@ def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
     found = session.execute(ENTRY_BY_ID, {"id": decision_id}).first()
     if found is None:
         return None
-    return _recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
+    return as_recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
 
 
-def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
+def as_recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
     decision = read_decision(document, values)
     receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
     return Recorded(found.entry_id, decision, receipt, replayed=True)

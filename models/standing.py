@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, or_, select
 
 from dealgate.models.ledger import ENTRY_BY_ID, Writable, private_values
-from dealgate.models.recording import DECISION, SUBMISSION, Recorded, find_recorded, same_deal
+from dealgate.models.recording import DECISION, SUBMISSION, Recorded, as_recorded, same_deal
 from dealgate.rules.deal import Deal
 
 REFUSED = "refused:"
@@ -31,9 +31,8 @@ class LastDecision(NamedTuple):
 
 def last_decision(session: Writable, deal: Deal) -> LastDecision | None:
     decision_id = session.execute(LAST_DECISION, {"deal": deal.deal_id}).scalar()
-    recorded = decision_id and find_recorded(session, decision_id)
-    if not recorded:
+    found = session.execute(ENTRY_BY_ID, {"id": decision_id}).first() if decision_id else None
+    if found is None:
         return None
-    envelope = json.loads(session.execute(ENTRY_BY_ID, {"id": decision_id}).one().envelope)
-    values = private_values(session, [recorded.decision_id])[recorded.decision_id]
-    return LastDecision(recorded, same_deal(envelope, values, deal.document()))
+    envelope, values = json.loads(found.envelope), private_values(session, [found.entry_id])[found.entry_id]
+    return LastDecision(as_recorded(found, envelope, values), same_deal(envelope, values, deal.document()))
