@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import PoolResetState
 
 from dealgate.migrations.revisions import HEAD, current_revision
 
@@ -43,6 +44,12 @@ def guard_sqlite(engine: Engine) -> None:
             "busy_timeout=30000",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "reset")
+    def roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+        # A COMMIT that SQLite refuses leaves the transaction open, SQLAlchemy takes it for closed, and who comes next would go on in it.
+        if state.transaction_was_reset and state.asyncio_safe:
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -13,11 +13,16 @@ from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.database import READS_ONLY
+from dealgate.adapters.declined import DeclinedError
+from dealgate.adapters.guard import Guard, OnDecline, record_declined
+from dealgate.adapters.guarded_class import Reader
+from dealgate.adapters.guarded_rows import Actor, Answered, Judge, Standing
 from dealgate.adapters.isolation import IsolatedEngine, isolated_within
 from dealgate.adapters.policies import PolicyDocument
-from dealgate.adapters.programs import Answer, AnswersForDeals, InForce, OnePolicy, PoliciesInForce
-from dealgate.adapters.shadows import Look, record_looks
+from dealgate.adapters.programs import AnswersForDeals, InForce, OnePolicy, PoliciesInForce
+from dealgate.adapters.shadows import record_looks
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import (
     Clearance,
@@ -34,6 +39,7 @@ from dealgate.models import (
     recorded_meanwhile,
 )
 from dealgate.models.recording import plain_json
+from dealgate.models.unanswered import Change
 from dealgate.rules.deal import Deal
 from dealgate.rules.engine import Engine as RulesEngine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules, Evaluation
@@ -93,6 +99,7 @@ class Gate:
         else:
             self._policies = OnePolicy(policy, engine)
         self._recorded: WeakKeyDictionary[Transaction | SessionTransaction, set[str]] = WeakKeyDictionary()
+        self._guards: list[Guard] = []
         self._kept: WeakKeyDictionary[Engine, set[str]] = WeakKeyDictionary()
         """The policy versions that this gate has committed itself."""
 
@@ -188,10 +195,67 @@ class Gate:
                 record_looks(session, decision.decision_id, one.looks, one.at)
             yield from map(_verdict, recorded)
 
+    def guard(
+        self,
+        cls: type[Any],
+        *,
+        mapping: Reader,
+        fields: Iterable[str] | None = None,
+        on_decline: OnDecline = "record",
+        actor: Actor = None,
+    ) -> Guard:
+        """Decide every change of what the deal of a mapped class is made of, in the transaction of the session that makes it.
+
+        `mapping` makes a deal of an instance: a function, or a mapping document. `fields` are the attributes that it reads, such as
+        `"amount"` or `"trade_ins.payoff"`; all columns of the class where nothing is said. With `raise`, a change whose deal the policy
+        declines leaves the flush as `DeclinedError`. `actor` is a name, or asked at each decision.
+        """
+        guard = Guard(self._judge, cls, mapping, fields, on_decline, actor)
+        self._guards = [*self._listening, guard]
+        return guard
+
+    @property
+    def _listening(self) -> list[Guard]:
+        return [guard for guard in self._guards if guard.listens]
+
+    def check(self, instance: object, session: Session) -> Standing:
+        """Whether the deal of a guarded instance, as it is now, is the one decided last: to be asked before it is funded.
+
+        Flushes, and holds the row until the transaction ends.
+        """
+        for guard in self._listening:
+            if isinstance(instance, guard.guarded.mapper.class_):
+                return guard.check(instance, session)
+        raise ValueError(f"this gate guards no {type(instance).__name__}: call gate.guard first")
+
+    def unanswered(self, session: Session | Connection) -> list[Change]:
+        """The changes of guarded rows that went past the sessions and are not decided yet. The tables must be watched."""
+        changes = (change for guard in self._listening for change in guard.unanswered(session))
+        return list(dict.fromkeys(changes))
+
+    def answer(
+        self, session: Session | Connection, *, actor: str = "dealgate sweep", most: int | None = None
+    ) -> list[Answered]:
+        """Decide them, at `most` so many for each class, and note in the ledger that they were made behind the guard."""
+        return [answered for guard in self._listening for answered in guard.answer(session, actor, most)]
+
+    def record_declined(self, error: DeclinedError) -> None:
+        """Store the decision of a refused change, where that failed at the end of the host's transaction. Stored once."""
+        if error.engine is not None:
+            record_declined(self._judge, error, error.engine)
+
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self._conclude, self._record, self._keep)
+
     def _submit_alone(self, engine: Engine, deal: Deal, actor: str | None, key: str | None) -> Verdict:
         """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""
         with self._reading(engine) as reading:
-            concluded, entry_id = self._conclude(reading, deal), str(uuid4())
+            attempt = Attempt(deal, self._conclude(reading, deal), str(uuid4()), actor, key)
+        return _verdict(self._keep(engine, attempt))
+
+    def _keep(self, engine: Engine, attempt: Attempt) -> Recorded:
+        deal, concluded, entry_id, _, key = attempt
         concluded.answer.evaluation.document()  # drawn before anybody waits for the database
 
         def submit(connection: Connection, again: bool) -> Recorded:
@@ -199,7 +263,7 @@ class Gate:
                 return found
             if key is not None and (found := find_by_key(connection, key, deal)):
                 return found
-            return self._record_alone(connection, deal, concluded, entry_id, actor, key)
+            return self._record_alone(connection, attempt)
 
         try:
             recorded = in_transaction(engine, submit)
@@ -212,18 +276,11 @@ class Gate:
             recorded = found
         if not recorded.replayed:  # nothing was stored for a replay, its policy neither
             self._kept.setdefault(engine, set()).add(concluded.answer.document.policy.sha256)
-        return _verdict(recorded)
+        return recorded
 
-    def _record_alone(
-        self,
-        connection: Connection,
-        deal: Deal,
-        concluded: "Concluded",
-        entry_id: str,
-        actor: str | None,
-        key: str | None,
-    ) -> Recorded:
+    def _record_alone(self, connection: Connection, attempt: Attempt) -> Recorded:
         """In a transaction that holds nothing else and is rolled back whole: it needs no savepoint."""
+        deal, concluded, entry_id, actor, key = attempt
         if concluded.answer.document.policy.sha256 not in self._kept.get(connection.engine, ()):
             self._record_policy(connection, concluded)
         entry = Entry(deal, concluded.answer.evaluation, entry_id)
@@ -234,9 +291,9 @@ class Gate:
     def _store(self, session: Session | Connection, deal: Deal, actor: str | None, key: str | None) -> Recorded:
         if key is not None and (found := find_by_key(session, key, deal)):
             return found
-        return self._record(session, deal, self._conclude(session, deal), str(uuid4()), actor, key)
+        return self._record(session, Attempt(deal, self._conclude(session, deal), str(uuid4()), actor, key))
 
-    def _conclude(self, session: Session | Connection | None, deal: Deal, now: datetime | None = None) -> "Concluded":
+    def _conclude(self, session: Session | Connection | None, deal: Deal, now: datetime | None = None) -> Concluded:
         """What the policies make of a deal now, the versions that only look on included."""
         now = now or datetime.now(UTC)
         answer = self._policies.answer(session, deal, now)
@@ -245,30 +302,23 @@ class Gate:
             log.critical("deal %s referred: %s", deal.deal_id, evaluation.findings[-1].explanation)
         return Concluded(answer, self._policies.looks(session, deal, evaluation, now), now)
 
-    def _record(
-        self,
-        session: Session | Connection,
-        deal: Deal,
-        concluded: "Concluded",
-        entry_id: str,
-        actor: str | None,
-        key: str | None,
-    ) -> Recorded:
+    def _record(self, session: Session | Connection, attempt: Attempt) -> Recorded:
+        concluded = attempt.concluded
         self._record_policy(session, concluded)
         recorded = record_submission(
             session,
-            deal,
+            attempt.deal,
             concluded.answer.evaluation,
-            decision_id=entry_id,
+            decision_id=attempt.entry_id,
             now=concluded.at,
-            actor=actor,
-            idempotency_key=key,
+            actor=attempt.actor,
+            idempotency_key=attempt.key,
         )
         if not recorded.replayed:
             record_looks(session, recorded.decision_id, concluded.looks, concluded.at)
         return recorded
 
-    def _record_policy(self, session: Session | Connection, concluded: "Concluded") -> None:
+    def _record_policy(self, session: Session | Connection, concluded: Concluded) -> None:
         """Once a transaction is enough; a savepoint may be rolled back alone, so it counts as one of its own."""
         policy, text = concluded.answer.document.policy, concluded.answer.document.text
         transaction = session.get_nested_transaction() or session.get_transaction()
@@ -292,14 +342,6 @@ def _engine(isolated: bool | float) -> Callable[[Policy], EvaluatesRules]:
     if isolated is True:
         return IsolatedEngine
     return isolated_within(isolated) if isolated else RulesEngine
-
-
-class Concluded(NamedTuple):
-    """What a submission came to, before it is stored."""
-
-    answer: Answer
-    looks: list[Look]
-    at: datetime
 
 
 def _verdict(recorded: Recorded) -> Verdict:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.replay import replay_decisions
 from dealgate.adapters.sealer import ANCHOR
-from dealgate.migrations import guards, roles
+from dealgate.migrations import guards, roles, watching
 from dealgate.models.entry_checks import check_entries
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
@@ -76,7 +76,7 @@ def _check_receipts(connection: Connection, report: Report, anchors: Sequence[An
 
 def check_database(connection: Connection) -> list[str]:
     """What keeps this database from refusing changes to what was recorded; one sentence each."""
-    problems = guards.problems(connection)
+    problems = [*guards.problems(connection), *watching.problems(connection)]
     if connection.dialect.name == "postgresql":
         return [*problems, *roles.problems(connection)]
     for name, expected in SETTINGS.items():

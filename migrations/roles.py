@@ -38,6 +38,9 @@ SEALED = (
     "dealgate_ledger_erasure",
 )
 PENDING = "dealgate_ledger_pending"
+WORKED = ("dealgate_unanswered_change", "dealgate_watched_table")
+"""No record: whoever submits also writes down what is still to be decided, and deletes it once it is."""
+
 ERASABLE = (
     "dealgate_submission",
     "dealgate_trade_in",
@@ -56,6 +59,7 @@ SEQUENCES = (
     "dealgate_decision_id_seq",
     "dealgate_shadow_decision_id_seq",
     "dealgate_ledger_entry_id_seq",
+    "dealgate_unanswered_change_id_seq",
 )
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
@@ -124,7 +128,7 @@ def _role_statement(role: str) -> str:
 
 
 def _rights() -> list[str]:
-    tables = (*SUBMITTED, *SEALED, PENDING)
+    tables = (*SUBMITTED, *SEALED, PENDING, *WORKED)
     return [
         f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
         *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
@@ -134,6 +138,7 @@ def _rights() -> list[str]:
         f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
         f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
         f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
+        f"GRANT INSERT, DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEQUENCES)} TO {APP}, {SEALER}",
         f"GRANT INSERT ON {', '.join(SEALED)} TO {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEALER_SEQUENCES)} TO {SEALER}",

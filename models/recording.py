@@ -166,11 +166,11 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         return None
     document = json.loads(found.envelope)
     values = private_values(session, [found.entry_id])[found.entry_id]
-    if found.kind != "decision" or not _same_deal(document, values, deal.document()):
+    if found.kind != "decision" or not same_deal(document, values, deal.document()):
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
-    return _recorded(found, document, values)
+    return as_recorded(found, document, values)
 
 
 def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
@@ -178,16 +178,16 @@ def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
     found = session.execute(ENTRY_BY_ID, {"id": decision_id}).first()
     if found is None:
         return None
-    return _recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
+    return as_recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
 
 
-def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
+def as_recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
     decision = read_decision(document, values)
     receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
     return Recorded(found.entry_id, decision, receipt, replayed=True)
 
 
-def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
+def same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
     """Whether a deal document comes again. What was erased since cannot be compared, and is not."""
     kept = {value.path for value in values}
     erased = [path for path in document["private"] if path.startswith("/deal/") and path not in kept]

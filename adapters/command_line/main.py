@@ -9,6 +9,7 @@ from dealgate.adapters.command_line import (
     databases,
     deals,
     decisions,
+    guards,
     ledger,
     ledger_records,
     mappings,
@@ -34,6 +35,7 @@ app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
+app.add_typer(guards.app, name="guard")
 app.add_typer(databases.app, name="db")
 for command in (
     ledger_records.notice,
