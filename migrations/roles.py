@@ -7,7 +7,7 @@ Made where the migrations run as a superuser. None of them can log in: the host 
 from sqlalchemy import Connection, text
 
 from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
-from dealgate.migrations.revisions import VERSION_TABLE
+from dealgate.migrations.revisions import HOME, VERSION_TABLE
 
 OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
 
@@ -150,9 +150,9 @@ def _event_statement(name: str, body: str) -> str:
     )
 
 
-_OWNERS = text("""
+_OWNERS = text(rf"""
 SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'dealgate\\_ledger\\_%' AND c.relkind IN ('r', 'p')
+WHERE c.relnamespace = {HOME} AND c.relname LIKE 'dealgate\_ledger\_%' AND c.relkind IN ('r', 'p')
 """)
 _EVENT_TRIGGERS = text("""
 SELECT evtname, evtevent, evtenabled, prosrc FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
