@@ -83,7 +83,7 @@ def _at_home(connection: Connection, schema: str | None) -> Iterator[None]:
         yield
         return
     quoted = connection.dialect.identifier_preparer.quote_identifier(home)
-    if not connection.execute(text("SELECT FROM pg_namespace WHERE nspname = :home"), {"home": home}).first():
+    if not connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :home"), {"home": home}).first():
         connection.exec_driver_sql(f"CREATE SCHEMA {quoted}")
     before = connection.execute(text("SHOW search_path")).scalar()
     set_path = text("SELECT set_config('search_path', :path, true)")
