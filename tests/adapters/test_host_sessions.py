@@ -364,8 +364,10 @@ def test_a_session_that_is_bound_to_several_engines_stores_where_dealgates_table
     two: tuple[Engine, Engine], gate: Gate, otherwise: bool
 ) -> None:
     ours, theirs = two
-    binds: dict[type, Engine] = {DealgateBase: ours} if otherwise else {DealgateBase: ours, hosts.Base: theirs}
-    with Session(theirs if otherwise else None, binds=binds) as session, session.begin():
+    session = Session(theirs, binds={DealgateBase: ours})
+    if not otherwise:
+        session = Session(binds={DealgateBase: ours, hosts.Base: theirs})
+    with session, session.begin():
         book(session, gate, "D-1", "K-1")
         with session.begin_nested() as savepoint:
             book(session, gate, "D-1", "K-2")
