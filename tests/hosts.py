@@ -60,7 +60,7 @@ COUNTED = "SELECT deal_id, submissions, entries FROM dealgate_deal"
 def kept_together(database: Engine | Connection) -> set[str]:
     """The keys of the host's applications, once it is sure that all their parts are there, no others, and numbered without gap."""
     if isinstance(database, Engine):
-        with database.connect() as connection:
+        with database.connect().execution_options(isolation_level="SERIALIZABLE") as connection:  # all as of one moment
             return kept_together(connection)
     found = {part: sorted(database.execute(text(query)).scalars()) for part, query in PARTS.items()}
     assert found == dict.fromkeys(PARTS, found["application"])
