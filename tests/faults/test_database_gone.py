@@ -117,7 +117,7 @@ def test_a_server_that_is_killed_at_any_statement_is_an_error_and_nothing_is_kep
         keys.add(f"K-{number}")
         assert kept_together(database) == keys
     figures(
-        f"killed at {len(tried)} of {len(statements)} statements: {len(tried)} errors told, nothing kept of them, all in at the retry"
+        f"killed at each of {len(statements)} statements: {len(statements)} errors told, nothing kept, all in at the retry"
     )
     database.dispose()
 
