@@ -273,14 +273,15 @@ class Gate:
     @contextmanager
     def _reading(self, given: Engine | Joinable | None) -> Iterator[Connection | None]:
         """Where policies in force are read; an engine lends a connection for it."""
+        if not self._policies.need_a_database:
+            yield None
+            return
         with self._place(given) as place:
-            if place is None or not self._policies.need_a_database:
-                yield None
-            elif isinstance(place, Engine):
+            if isinstance(place, Engine):
                 with place.connect().execution_options(**{READS_ONLY: True}) as connection:
                     yield connection
             else:
-                yield connection_of(place)
+                yield None if place is None else connection_of(place)
 
     @contextmanager
     def _place(self, given: Engine | Joinable | None) -> Iterator[Engine | Session | Connection | None]:

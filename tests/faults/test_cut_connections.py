@@ -99,9 +99,9 @@ def booked(database: Engine, gate: Gate, number: int) -> Verdict:
         return book(session, gate, f"D-{number % 3}", f"K-{number}")
 
 
-@efforts(8, None)
+@efforts(8, 1_000)
 def test_a_connection_cut_at_any_byte_of_a_hosts_transaction_leaves_all_of_it_or_nothing(
-    database_url: str, cable: Wire, far: Engine, effort: int | None, chance: Random, figures: Callable[[str], None]
+    database_url: str, cable: Wire, far: Engine, effort: int, chance: Random, figures: Callable[[str], None]
 ) -> None:
     """The caller is told, does not know whether it was committed, and finds out by the same key."""
     gate, near = Gate(policy=a_policy()), open_database(database_url)
