@@ -158,7 +158,7 @@ def test_asynchronous_drivers_find_it_too(url: str, database: Engine) -> None:
 
 
 def test_an_upgrade_brings_the_functions_of_the_event_triggers_up_to_date(database: Engine) -> None:
-    older = "CREATE OR REPLACE FUNCTION dealgate_guard_drops() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'"
+    older = f"CREATE OR REPLACE FUNCTION {SCHEMA}.dealgate_guard_drops() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'"
     with database.begin() as connection:
         connection.exec_driver_sql(older)
         assert roles.problems(connection) == ["the event trigger dealgate_guard_drops is not as it was created"]
