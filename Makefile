@@ -46,7 +46,7 @@ test-every-python:
 
 # Tampering, crashes, power loss, cut connections and full disks, at length; shows figures. The short ones run in `make test`.
 faults: $(READY)
-	$(BIN)/python -m pytest tests/faults -m faults
+	$(BIN)/python -m pytest -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ Made where the migrations run as a superuser. None of them can log in: the host 
 from sqlalchemy import Connection, text
 
 from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
-from dealgate.migrations.revisions import VERSION_TABLE
+from dealgate.migrations.revisions import HOME, VERSION_TABLE
 
 OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
 
@@ -86,6 +86,7 @@ BEGIN
       USING ERRCODE = 'insufficient_privilege';
   END LOOP;
 END""",
+    # What PostgreSQL itself puts on a table for a host's foreign key to it goes with that key.
     DROP_GUARD: """
 DECLARE
   dropped record;
@@ -97,6 +98,7 @@ BEGIN
     SELECT object_type, object_identity FROM pg_event_trigger_dropped_objects()
     WHERE object_type IN ('table', 'trigger', 'rule', 'policy', 'function', 'table constraint')
       AND object_identity ~ '(^|[. ])dealgate_' AND schema_name NOT LIKE 'pg\\_temp%'
+      AND (original OR object_type <> 'trigger' OR object_identity !~ '^"RI_ConstraintTrigger_')
   LOOP
     RAISE EXCEPTION 'dealgate keeps what was recorded: dropping % % is left to a superuser',
       dropped.object_type, dropped.object_identity USING ERRCODE = 'insufficient_privilege';
@@ -147,21 +149,21 @@ def _rights() -> list[str]:
 
 
 def _event_statement(name: str, body: str) -> str:
-    """One event trigger stands for all schemas of a database."""
+    """One event trigger stands for all schemas of a database; the function of one that stands is brought up to date."""
     return (
-        "DO $do$ BEGIN "
-        f"IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = '{name}') THEN "
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS event_trigger LANGUAGE plpgsql "
-        f"SET search_path = pg_catalog, pg_temp AS $function${body}\n$function$; "
-        f"CREATE EVENT TRIGGER {name} ON {_EVENTS[name]} EXECUTE FUNCTION {name}(); "
-        f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; "
-        "END IF; END $do$"
+        f"DO $do$ DECLARE standing regproc := (SELECT evtfoid FROM pg_event_trigger WHERE evtname = '{name}'); "
+        f"body text := $function${body}\n$function$; BEGIN "
+        "IF standing IS NULL OR (SELECT prosrc FROM pg_proc WHERE oid = standing) <> body THEN "
+        "EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS event_trigger LANGUAGE plpgsql "
+        f"SET search_path = pg_catalog, pg_temp AS %L', coalesce(standing::text, '{name}'), body); END IF; "
+        f"IF standing IS NULL THEN CREATE EVENT TRIGGER {name} ON {_EVENTS[name]} EXECUTE FUNCTION {name}(); "
+        f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; END IF; END $do$"
     )
 
 
-_OWNERS = text("""
+_OWNERS = text(rf"""
 SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'dealgate\\_ledger\\_%' AND c.relkind IN ('r', 'p')
+WHERE c.relnamespace = {HOME} AND c.relname LIKE 'dealgate\_ledger\_%' AND c.relkind IN ('r', 'p')
 """)
 _EVENT_TRIGGERS = text("""
 SELECT evtname, evtevent, evtenabled, prosrc FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid

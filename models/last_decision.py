@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, or_, select
 
-from dealgate.models.ledger import ENTRY_BY_ID, Writable, private_values
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import ENTRY_BY_ID, private_values
 from dealgate.models.recording import DECISION, SUBMISSION, Recorded, as_recorded, same_deal
 from dealgate.rules.deal import Deal
 

@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, insert, select
 
 from dealgate.models.commitments import disclose
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import DEAL, ENTRY_BY_KEY, Receipt, Writable, append, private_values
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import DEAL, ENTRY_BY_KEY, Receipt, append, private_values
 from dealgate.models.reading import find_decision
 from dealgate.models.recording import PURGED_BY_KEY, VERSION, IdempotencyConflictError
 from dealgate.models.standing import NAMED, STEP, Override, find_override

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, cast, delete, func, select
 
-from dealgate.models.ledger import Writable, table
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import table
 from dealgate.models.watch_tables import UnansweredChange
 
 CHANGE = table(UnansweredChange)
