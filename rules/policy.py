@@ -50,6 +50,8 @@ class Measure:
     meaning: str = ""
     source: str = ""
     reading: str = ""
+    only_where_read: bool = False
+    """Of a shipped measure that came after policies had been recorded: the content of one that does not read it is as it was."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ class Policy:
             "on_unknown": self.on_unknown.value,
             "collateral_value": {condition: list(bases) for condition, bases in self.collateral_value.items()},
             "equity": _equity_content(self.equity),
-            "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
+            "measures": {name: _measure_content(self.measures[name]) for name in self._recorded},
             "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
             "rules": [_rule_content(rule) for rule in self.rules],
             "examples": [
@@ -245,6 +247,14 @@ class Policy:
         if self.guarantees:
             content["guarantees"] = [{"never": expression_text(guarantee.never)} for guarantee in self.guarantees]
         return content
+
+    @cached_property
+    def _recorded(self) -> list[str]:
+        """The measures of the content."""
+        always = [name for name, measure in self.measures.items() if not measure.only_where_read]
+        promised = [name for guarantee in self.guarantees for name in _names(guarantee.never)]
+        read = self.read_by_rules | self._closure([*always, *self.limits, *promised])
+        return [name for name in self.measures if name in read]
 
     @cached_property
     def canonical(self) -> str:

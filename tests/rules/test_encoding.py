@@ -132,7 +132,7 @@ class Fixed:
         if unit == Unit.TEXT:
             words = self.deal.word_numbers
             return words.get(value, len(words))
-        return int(value.year if unit == Unit.DATE else value)
+        return int(value.toordinal() if unit == Unit.DATE else value)
 
 
 @pytest.mark.parametrize("seed", range(8))
