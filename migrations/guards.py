@@ -285,7 +285,9 @@ def suspended(connection: Connection, name: str, tables: Collection[str]) -> Ite
     every = sqlite_triggers() if sqlite else postgresql_triggers()
     triggers = [trigger for trigger in every if trigger.table in tables and trigger.name == f"{trigger.table}_{name}"]
     for trigger in triggers:
-        off = f"DROP TRIGGER {trigger.name}" if sqlite else f"ALTER TABLE {trigger.table} DISABLE TRIGGER {trigger.name}"
+        off = (
+            f"DROP TRIGGER {trigger.name}" if sqlite else f"ALTER TABLE {trigger.table} DISABLE TRIGGER {trigger.name}"
+        )
         connection.exec_driver_sql(off)
     yield
     for trigger in triggers:

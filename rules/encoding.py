@@ -366,6 +366,8 @@ class Encoder:
         cases = []
         for guard, one, other in self._pairs(left, right):
             if operator == "/":
+                if other.top.high <= 0:
+                    continue  # never known, and no number can be made of it
                 top, bottom = terms.times(one.top, other.bottom), terms.times(one.bottom, other.top)
             elif operator == "*":
                 top, bottom = terms.times(one.top, other.top), terms.times(one.bottom, other.bottom)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -182,6 +182,18 @@ class Policy:
         """The definitions that rules rest on, and those of the named measures with all that they read."""
         wanted = self.read_by_rules | self._closure(names)
         return tuple(definition for definition in self.definitions if definition.name in wanted)
+
+    def everything_read(self, *expressions: Expression | None) -> Iterator[Expression]:
+        """Every node of expressions and of what they rest on, through measures and limits."""
+        seen: set[str] = set()
+        waiting = list(expressions)
+        while waiting:
+            for node in walk(waiting.pop()):
+                yield node
+                if isinstance(node, MeasureName | LimitName) and node.name not in seen:
+                    seen.add(node.name)
+                    defined = self.measures if isinstance(node, MeasureName) else self.limits
+                    waiting += definition_expressions(defined[node.name])
 
     def _closure(self, names: Iterable[str]) -> frozenset[str]:
         defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}

@@ -18,7 +18,7 @@ branch_labels = None
 depends_on = None
 
 SUBMISSION, DECISION = "dealgate_submission", "dealgate_decision"
-COLUMNS = {
+COLUMNS: Mapping[str, Mapping[str, sa.types.TypeEngine[Any]]] = {
     SUBMISSION: {"expected_funding_on": sa.Date(), "credit_report_as_of": sa.Date()},
     DECISION: {
         "days_past_good_through": sa.BigInteger(),
@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table, columns in COLUMNS.items():
-        for name in reversed(columns):
+        for name in columns:
             op.drop_column(table, name)
 
 
