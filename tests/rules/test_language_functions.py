@@ -144,7 +144,7 @@ def test_a_function_means_this(text: str, tree: Expression) -> None:
         (
             "days(submitted_on, expected_funding_on) <= $5",
             "days(submitted_on, expected_funding_on) <= $5",
-            "a count cannot be compared with a money | Write",
+            "a count cannot be compared with a money",
         ),
         (
             "days(submitted_on, expected_funding_on) + cash_down",
