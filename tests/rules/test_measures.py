@@ -103,21 +103,19 @@ def days(start: object, end: object) -> Known:
     return Fraction((last - first) // timedelta(days=1))
 
 
-def at_funding(document: Document) -> tuple[Known, Known]:
+def at_funding(document: Document) -> tuple[Any, Any]:
     """Of the trades that owe: the most days past a good-through date, and what accrues by then."""
-    most, accrued = Fraction(0), Fraction(0)
+    most: Any = Fraction(0)
+    accrued: Any = Fraction(0)
     for trade in document.get("trade_ins", []):
         payoff = Fraction(0) if trade["kind"] == "none" else cents(trade.get("payoff"))
-        past = days(trade.get("payoff_good_through"), document.get("expected_funding_on"))
+        past: Any = days(trade.get("payoff_good_through"), document.get("expected_funding_on"))
+        daily: Any = cents(trade.get("per_diem"))
         if payoff == 0:
             continue
-        if payoff is None or past is None:
-            most = accrued = None
-            break
-        most = max(most, past)
-        if past > 0 and accrued is not None:
-            daily = cents(trade.get("per_diem"))
-            accrued = None if daily is None else accrued + daily * past
+        most = None if None in (most, payoff, past) else max(most, past)
+        if past is None or past > 0:  # nothing accrues on a fresh quote, whatever else is unknown of it
+            accrued = None if None in (accrued, payoff, past, daily) else accrued + daily * past
     return most, accrued
 
 
