@@ -18,7 +18,7 @@ from dealgate.rules.privacy import personal_parts
 from dealgate.rules.reading import shipped_measures
 from dealgate.rules.review import review_policy
 from dealgate.rules.staleness import in_words
-from tests.booked import assert_same
+from tests.booked import assert_same, random_deals
 
 Document = dict[str, Any]
 WritePolicy = Callable[..., str]
@@ -309,6 +309,7 @@ DATED_RULES = (
     'days(book_value_as_of("invoice"), listed_value_as_of()) == 0',
     "greatest(trade_ins, payoff * 33%, payoff_good_through >= submitted_on) <= $100",
     "greatest(trade_ins, -payoff) == $0",
+    "greatest(trade_ins, payoff / per_diem) <= 200%",
     "year(listed_value_as_of()) == year(submitted_on)",
 )
 DATED = json.dumps(
@@ -323,10 +324,10 @@ DATED = json.dumps(
 )  # fmt: skip
 
 
-def test_days_and_the_greatest_as_columns_over_the_whole_calendar(tmp_path: Path) -> None:
-    """The other engines' turn comes in tests/adapters/portfolio, where Spark is started once."""
-    shares = DATED.replace("greatest(trade_ins, -payoff) == $0", "greatest(trade_ins, payoff / per_diem) <= 200%")
-    assert_same(open_engine("polars"), Policy.from_text(shares), dated_deals(), tmp_path)
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_days_and_the_greatest_as_columns_over_the_whole_calendar(engine: str, tmp_path: Path) -> None:
+    """The shipped measures of these deals come on Spark too, in tests/adapters/portfolio, where it is started once."""
+    assert_same(open_engine(engine), Policy.from_text(DATED), [*random_deals(7, 300), *dated_deals()], tmp_path)
 
 
 def dated_deals() -> list[Deal]:
