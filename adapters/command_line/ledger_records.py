@@ -34,7 +34,8 @@ def notice(
         str | None, typer.Option(help="How it went: mail, email, portal, in_person or telephone.")
     ] = None,
     decision: Annotated[
-        str | None, typer.Option(metavar="ID", help="What it tells of; without it, the last decision before it was sent.")
+        str | None,
+        typer.Option(metavar="ID", help="What it tells of; without it, the last decision before it was sent."),
     ] = None,
     reason: Annotated[
         list[str] | None, typer.Option(help="A reason that it gave, in the decision's words; may be repeated.")

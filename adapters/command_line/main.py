@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_replay,
     databases,
     deals,
     decisions,
@@ -43,6 +44,10 @@ for command in (
 ):
     ledger.app.command()(command)
 app.add_typer(ledger.app, name="ledger")
+
+audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_replay.replay)
+app.add_typer(audit, name="audit")
 
 
 def _version(wanted: bool) -> None:
