@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_file,
     audit_replay,
     databases,
     deals,
@@ -46,6 +47,7 @@ for command in (
 app.add_typer(ledger.app, name="ledger")
 
 audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_file.file)
 audit.command()(audit_replay.replay)
 app.add_typer(audit, name="audit")
 
