@@ -116,10 +116,9 @@ def _entry(number: int, policy: CompiledPolicy, chance: Random) -> Entry:
 def _replayed(engine: Engine, url: str, processes: int) -> Summary:
     with engine.connect() as connection:
         numbers = decisions_between(connection, START)
-    return _timed(
-        f"{len(numbers):,} decisions made again by {processes} processes",
-        lambda: replay_stored(url, numbers, processes=processes),
-    )
+    what = f"{len(numbers):,} decisions made again by {processes} processes"
+    summary: Summary = _timed(what, lambda: replay_stored(url, numbers, processes=processes))
+    return summary
 
 
 def _timed(what: str, work: Any) -> Any:

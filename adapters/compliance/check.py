@@ -87,7 +87,7 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
     if len(signature) != 64 or scalar >= ORDER:
         return False
     left, right = times(scalar, BASE), add(commitment, times(challenge, key))
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+    return all((left[axis] * right[2] - right[axis] * left[2]) % P == 0 for axis in (0, 1))
 
 
 # Signed notes and checkpoints, c2sp.org/signed-note and c2sp.org/tlog-checkpoint
@@ -198,7 +198,7 @@ class CaseFile:
     def document(self, name: str) -> Any:
         return json.loads(self.read(name))
 
-    def check(self) -> list[str]:
+    def check(self) -> None:
         self.manifest()
         self.checkpoint()
         self.entries()
@@ -207,7 +207,6 @@ class CaseFile:
         self.policies()
         self.named_keys()
         self.anchors()
-        return self.lines
 
     def manifest(self) -> None:
         data = self.read(MANIFEST)
@@ -376,15 +375,13 @@ def main(arguments: list[str]) -> int:
         key = "".join(arguments[at + 1 : at + 2])
         arguments = arguments[:at] + arguments[at + 2 :]
     case = CaseFile(read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent), key)
+    failure = ""
     try:
-        lines = case.check()
+        case.check()
     except Exception as error:  # whatever a changed byte leads to is a failure
-        print("\n".join(case.lines))
-        print(f"FAILS: {error if isinstance(error, CheckError) else f'{type(error).__name__}: {error}'}")
-        return 1
-    print("\n".join(lines))
-    print("HOLDS")
-    return 0
+        failure = f"FAILS: {error if isinstance(error, CheckError) else f'{type(error).__name__}: {error}'}"
+    print("\n".join([*case.lines, failure or "HOLDS"]))
+    return 1 if failure else 0
 
 
 if __name__ == "__main__":

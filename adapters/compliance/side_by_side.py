@@ -32,9 +32,14 @@ def side_by_side(decided: Sequence[Mapping[str, Any]], hidden: str) -> list[Line
     """From disclosed envelopes of decisions. What only a commitment stands for is told as `hidden`, and never as changed: the
     commitments of one value differ.
     """
-    columns = [dict(_flat(one, hidden)) for one in decided]
-    fields = dict.fromkeys(field for column in columns for field in column)
-    return [_line(field, [column.get(field, "") for column in columns], hidden) for field in fields]
+    deals = [dict(_fields(one["deal"], "", hidden)) for one in decided]
+    figures = [dict(_figures(one["decision"], hidden)) for one in decided]
+    fields = sorted({field for deal in deals for field in deal}), dict.fromkeys(name for one in figures for name in one)
+    return [
+        _line(field, [column.get(field, "") for column in columns], hidden)
+        for names, columns in zip(fields, (deals, figures), strict=True)
+        for field in names
+    ]
 
 
 def as_csv(lines: Sequence[Line], heads: Sequence[str]) -> bytes:
@@ -57,18 +62,14 @@ def _line(field: str, values: Sequence[str], hidden: str) -> Line:
     return Line(field, tuple(values), (False, *(hidden not in pair and pair[0] != pair[1] for pair in pairs)))
 
 
-def _flat(envelope: Mapping[str, Any], hidden: str) -> Iterator[tuple[str, str]]:
-    decision = envelope["decision"]
-    yield from _fields(envelope["deal"], "", hidden)
+def _figures(decision: Mapping[str, Any], hidden: str) -> Iterator[tuple[str, str]]:
     yield "outcome", decision["outcome"]
     yield "policy", f"{decision['policy']['name']} {decision['policy']['version']}"
     for name in FIGURES:
         measure = decision["measures"].get(name, {})
-        measure = measure | measure["evidence"] if isinstance(measure.get("evidence"), dict) else measure
-        yield (
-            name,
-            hidden if COMMIT in measure else "unknown" if measure.get("value") is None else str(measure["value"]),
-        )
+        told = measure | measure.get("evidence", {})
+        shown = hidden if COMMIT in told else "unknown" if told.get("value") is None else str(told["value"])
+        yield f"{name} (%)" if told.get("unit") == "percent" else name, shown
 
 
 def _fields(part: Any, path: str, hidden: str) -> Iterator[tuple[str, str]]:
