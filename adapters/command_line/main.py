@@ -7,6 +7,7 @@ import typer
 
 from dealgate.adapters.command_line import (
     audit_file,
+    audit_notices,
     audit_replay,
     databases,
     deals,
@@ -49,6 +50,9 @@ app.add_typer(ledger.app, name="ledger")
 audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
 audit.command()(audit_file.file)
 audit.command()(audit_replay.replay)
+audit.command()(audit_notices.notice)
+audit.command()(audit_notices.clocks)
+audit.command()(audit_notices.notice_sample)
 app.add_typer(audit, name="audit")
 
 
