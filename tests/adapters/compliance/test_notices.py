@@ -267,7 +267,8 @@ def test_from_the_sample_to_the_recorded_notice_by_command(database: Engine, dat
 def test_bad_input_of_the_commands_is_refused_by_name(database: Engine, database_url: str, tmp_path: Path) -> None:
     decided(database)
     invoke("audit", "notice-sample", "-o", tmp_path)
-    sample, gone = ["--data", tmp_path / "sample_notice.yaml", "-o", tmp_path / "x"], tmp_path / "gone"
+    gone = tmp_path / "gone"
+    sample: list[str | Path] = ["--data", tmp_path / "sample_notice.yaml", "-o", tmp_path / "x"]
     refusals: list[tuple[list[str | Path], str]] = [
         (
             ["notice", "nobody", "--template", tmp_path / "sample_notice.txt", *sample],
