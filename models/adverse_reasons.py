@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dealgate.models.ledger import Writable
+from dealgate.models.joining import Writable
 from dealgate.models.overrides import policy_that_decided
 from dealgate.models.standing import overrides_of
 from dealgate.rules.authority import Side

@@ -246,10 +246,8 @@ def test_from_the_sample_to_the_recorded_notice_by_command(database: Engine, dat
     sample = tmp_path / "sample"
     assert "No legal advice" in invoke("audit", "notice-sample", "-o", sample).stdout
     assert invoke("audit", "notice-sample", "-o", sample).exit_code == 2
-    output, using = (
-        tmp_path / "notice.txt",
-        ["--template", sample / "sample_notice.txt", "--data", sample / "sample_notice.yaml"],
-    )
+    output = tmp_path / "notice.txt"
+    using: list[str | Path] = ["--template", sample / "sample_notice.txt", "--data", sample / "sample_notice.yaml"]
     written = invoke("audit", "notice", decision, *using, "-o", output, "--db", database_url)
     assert written.exit_code == 0, written.output
     assert f"1. {COLLATERAL}" in output.read_text()
