@@ -56,7 +56,7 @@ audit.command()(audit_file.file)
 audit.command()(audit_replay.replay)
 audit.command()(audit_notices.notice)
 audit.command()(audit_notices.clocks)
-audit.command()(audit_notices.notice_sample)
+audit.command("notice-sample")(audit_notices.notice_sample)
 app.add_typer(audit, name="audit")
 
 
