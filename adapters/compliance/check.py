@@ -41,7 +41,6 @@ P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_1 = pow(2, (P - 1) // 4, P)
-Point = "tuple[int, int, int, int]"
 
 
 def add(a: Any, b: Any) -> Any:

@@ -35,6 +35,9 @@ SPARSE = 20
 INPUTS = {"envelope", "leaf hash", "column", "personal value", "projection", "row"}
 """Flaws of an entry that put in doubt what was decided about; its place in chain and tree is the verification's to judge."""
 
+OF_DECISION = ENTRY.c.kind == "decision"
+STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, BODY.c.envelope).outerjoin(BODY, BODY_OF_ENTRY)
+
 
 class Verdict(StrEnum):
     MATCH = "match"
@@ -123,7 +126,7 @@ Progress = Callable[[int, int], None]
 
 def find_decisions(connection: Connection, ids: Sequence[str]) -> list[int]:
     """The numbers of decisions' entries, in the order of the ids. Raises `LookupError` that names those that are not there."""
-    rows = connection.execute(select(ENTRY.c.entry_id, ENTRY.c.id).where(_is_decision(), ENTRY.c.entry_id.in_(ids)))
+    rows = connection.execute(select(ENTRY.c.entry_id, ENTRY.c.id).where(OF_DECISION, ENTRY.c.entry_id.in_(ids)))
     numbers = {row.entry_id: row.id for row in rows}
     if unknown := [one for one in ids if one not in numbers]:
         raise LookupError(f"no decision has the id {', '.join(map(repr, unknown))}; dealgate decision list names them")
@@ -132,7 +135,7 @@ def find_decisions(connection: Connection, ids: Sequence[str]) -> list[int]:
 
 def decisions_between(connection: Connection, since: datetime, until: datetime | None = None) -> list[int]:
     """The numbers of every decision recorded from a moment on and before another, purged ones too, in their order."""
-    statement = select(ENTRY.c.id).where(_is_decision(), ENTRY.c.recorded_at >= since).order_by(ENTRY.c.id)
+    statement = select(ENTRY.c.id).where(OF_DECISION, ENTRY.c.recorded_at >= since).order_by(ENTRY.c.id)
     if until is not None:
         statement = statement.where(ENTRY.c.recorded_at < until)
     return list(connection.execute(statement).scalars())
@@ -208,13 +211,6 @@ def replay(replayer: Replayer, numbers: Sequence[int]) -> Iterator[Replayed]:
         for number in batch:
             row = rows[number]
             yield _replayed(replayer, row, values[row.entry_id], flaws.get(number, ()))
-
-
-STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, BODY.c.envelope).outerjoin(BODY, BODY_OF_ENTRY)
-
-
-def _is_decision() -> Any:
-    return ENTRY.c.kind == "decision"
 
 
 def _flaws(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Flaw, ...]]:
