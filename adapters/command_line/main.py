@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_file,
+    audit_notices,
+    audit_replay,
     databases,
     deals,
     decisions,
@@ -47,6 +50,14 @@ for command in (
 ):
     ledger.app.command()(command)
 app.add_typer(ledger.app, name="ledger")
+
+audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_file.file)
+audit.command()(audit_replay.replay)
+audit.command()(audit_notices.notice)
+audit.command()(audit_notices.clocks)
+audit.command("notice-sample")(audit_notices.notice_sample)
+app.add_typer(audit, name="audit")
 
 
 def _version(wanted: bool) -> None:

@@ -29,7 +29,7 @@ FREE = {
 FREE_OF_PURGED = {
     "dealgate_deal": {"outcome"},
     "dealgate_ledger_entry": {"actor", "idempotency_key", "recorded_at", "effective_at", "policy_sha256"},
-    "dealgate_notice": {"deal_id", "kind", "sent_at"},
+    "dealgate_notice": {"deal_id", "kind", "sent_at", "channel", "decision_id", "reasons"},
     "dealgate_legal_hold": {"deal_id", "deal_seq", "placed"},
     "dealgate_ledger_erasure": {"erased", "path", "entry"},
 }
