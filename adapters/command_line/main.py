@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_reports,
     databases,
     deals,
     decisions,
@@ -33,6 +34,10 @@ app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(databases.app, name="db")
+audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_reports.report)
+audit.command()(audit_reports.groups)
+app.add_typer(audit, name="audit")
 for command in (
     ledger_records.notice,
     ledger_records.hold,
