@@ -4,12 +4,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
+from dealgate.models.types import Moment
 from dealgate.rules.decision import moment
 
 
@@ -25,7 +26,7 @@ def after(statement: Select[Any], keys: Sequence[Key], place: Sequence[Any] | No
     rows = statement.subquery("report")
     found = select(rows)
     if place is not None:
-        values = [_read(value, rows.c[key.column].type.python_type) for key, value in zip(keys, place, strict=True)]
+        values = [_read(value, rows.c[key.column].type) for key, value in zip(keys, place, strict=True)]
         found = found.where(_beyond(rows.c, keys, values))
     order = [rows.c[key.column].desc() if key.descending else rows.c[key.column].asc() for key in keys]
     return found.order_by(*order)
@@ -78,8 +79,9 @@ def _question(report: str, asked: Asked) -> str:
 
 
 def _written(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else int(value) if not isinstance(value, str) else value
+    """Moments are the only keys that JSON has no form for; counts may come as decimals."""
+    return moment(value) if isinstance(value, datetime) else value if isinstance(value, str) else int(value)
 
 
-def _read(value: Any, kind: type) -> Any:
-    return kind.fromisoformat(value) if issubclass(kind, date) else value
+def _read(value: Any, kind: Any) -> Any:
+    return datetime.fromisoformat(value) if isinstance(kind, Moment) else value

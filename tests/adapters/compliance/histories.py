@@ -1,0 +1,216 @@
+"""Random histories of deals: submissions, overrides, notices, holds, redactions, policy versions, failures of the engine, and time."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from dealgate import CompiledPolicy, Deal, Policy
+from dealgate.models import (
+    OverrideError,
+    deny_override,
+    grant_override,
+    record_policy,
+    record_submission,
+    request_override,
+)
+from dealgate.models.erasure import NOTICES, ErasureError, NoticeError, hold, record_notice, redact
+from dealgate.models.ledger import UnknownDealError
+from dealgate.models.recording import DECISION
+from dealgate.models.standing import STEP
+from dealgate.models.versions import VersionError, add_version, approve_version, retire_version
+from dealgate.rules.fields import Facts
+from dealgate.rules.reference import Reckoning
+from tests.models.samples import NOW, a_deal
+
+POLICY = """
+policy: history
+version: "1"
+title: A policy with limits of every countable kind
+effective_from: 2026-11-01
+collateral_value: {new: [invoice], used: [jdpower_clean_trade]}
+limits:
+  max_total_ltv:
+    unit: percent
+    rows:
+      - when: tier == "A" and condition == "used"
+        limit: 140%
+      - when: tier in ["A", "B"] and term_months <= 72
+        limit: 137.5%
+      - limit: 130%
+  max_ne:
+    unit: money
+    hit_policy: unique
+    on_no_hit: unknown
+    rows:
+      - when: tier == "A"
+        limit: $4,000
+      - when: tier != "A"
+        limit: $3,000
+rules:
+  - {id: LTV-TOTAL, title: LTV within the tier's limit, require: total_ltv <= max_total_ltv, otherwise: refer,
+     reason: Value or type of collateral not sufficient}
+  - {id: NE-ROLLED, title: Little negative equity rolled in, applies: trade_payoff > $0, require: max_ne >= rolled_in_negative_equity,
+     otherwise: flag, reason: Unpaid balance on trade-in vehicle exceeds limits}
+  - {id: NE-HIDDEN, title: No negative equity hidden, require: hidden_negative_equity < $1, otherwise: refer,
+     reason: Value of trade-in vehicle could not be supported}
+  - {id: AGE, title: At most three model years old, require: vehicle_age <= 3, otherwise: decline, reason: Age of automobile}
+  - {id: DTI, title: Debts within 45 percent of the income, require: debt_to_income <= 45%, otherwise: refer,
+     reason: Excessive obligations in relation to income, mitigated_by: {when: credit_score >= 700, to: flag}}
+overrides:
+  reasons: {STRONG-INCOME: Income well above the tier's requirement, COLLATERAL-DOUBT: The collateral is in doubt}
+  authority:
+    - {role: credit-manager, max_amount: "$90,000", max_excess: "$90,000", unmeasured: true}
+    - {role: director, max_amount: "$900,000", max_excess: "$900,000", unmeasured: true}
+  second_person: {above_amount: "$60,000", above_excess: "$4,000"}
+  expires_after_days: 10
+"""
+SECOND = POLICY.replace('version: "1"', 'version: "2"').replace("2026-11-01", "2026-12-01").replace("137.5%", "135%")
+
+BROKEN = "broken"
+DAY = timedelta(days=1)
+DEALS = ("D-0", "D-1", "D-2", "D-3")
+
+CHANGES: dict[str, Sequence[dict[str, Any]]] = {
+    "dealer": ({}, {"dealer_id": "DLR-7"}, {"dealer_id": None}),
+    "tier": ({}, {"applicant__tier": "A"}, {"applicant__tier": None}),
+    "place": ({}, {"state": "CA", "channel": "direct"}),
+    "price": ({}, {"cash_price": "28495.00"}, {"cash_price": "24000.00"}),
+    "trade": (
+        {},
+        *(
+            {"trade_ins": [{"kind": "loan", "allowance": allowance, "acv": acv, "payoff": payoff}]}
+            for allowance, acv, payoff in (
+                ("15500.00", "15500.00", "18000.00"),
+                ("17000.00", "15500.00", "18000.00"),
+                ("17000.00", None, "18000.00"),
+                ("16000.00", "15500.00", None),
+            )
+        ),
+    ),
+    "vehicle": (
+        {},
+        {"vehicle__model_year": 2022},
+        {"vehicle__values": []},
+    ),
+    "person": (
+        {},
+        {"applicant__monthly_debt": "3000.00"},
+        {"applicant__monthly_debt": "3000.00", "applicant__credit_score": 720},
+        {"applicant__monthly_income": None},
+    ),
+    "day": ({}, {"submitted_on": "2026-11-19"}),
+}
+"""What may be otherwise than in the sample deal; each submission takes one of each."""
+
+CHOICES = st.tuples(*(st.integers(0, len(found) - 1) for found in CHANGES.values()))
+HOURS = st.sampled_from((0, 1, 30, 24 * 9, 24 * 29, 24 * 61))
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), st.sampled_from(DEALS), CHOICES, st.sampled_from(("1", "1", "2", BROKEN))),
+    st.tuples(st.just("submit"), st.sampled_from(DEALS[:2]), st.just((0,) * len(CHANGES)), st.sampled_from(("1", "2"))),
+    st.tuples(st.just("request"), st.integers(0, 9), st.sampled_from(("low", "low", "high")), st.integers(0, 3)),
+    st.tuples(st.just("grant"), st.integers(0, 9), st.sampled_from(("ann", "ben", "cyd")), st.sampled_from(("credit-manager", "director"))),
+    st.tuples(st.just("grant"), st.integers(0, 9), st.sampled_from(("ann", "ben", "cyd")), st.just("credit-manager")),
+    st.tuples(st.just("deny"), st.integers(0, 9)),
+    st.tuples(st.just("notice"), st.sampled_from(DEALS), st.sampled_from(NOTICES), st.sampled_from((0, 0, 2, 200))),
+    st.tuples(st.just("hold"), st.sampled_from(DEALS), st.booleans()),
+    st.tuples(st.just("redact"), st.integers(0, 9)),
+    st.tuples(st.just("version"), st.sampled_from(("add", "approve", "retire")), st.sampled_from(("1", "2"))),
+    st.tuples(st.just("time"), HOURS),
+)  # fmt: skip
+HISTORIES = st.lists(STEPS, min_size=4, max_size=22)
+
+
+class _BrokenEngine:
+    def evaluate(self, facts: Facts, reckoning: Reckoning) -> Any:
+        raise RuntimeError("out of order")
+
+
+@cache
+def policy(name: str) -> CompiledPolicy:
+    read = Policy.from_text(SECOND if name == "2" else POLICY, "history.yaml")
+    return CompiledPolicy(read, lambda _policy: _BrokenEngine()) if name == BROKEN else CompiledPolicy(read)
+
+
+class History:
+    """Takes the steps of a history, in the caller's transaction. Steps that are refused leave nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.now = NOW
+        self.moments = [NOW]
+
+    def take(self, steps: Sequence[tuple[Any, ...]]) -> None:
+        for kind, *given in steps:
+            with suppress(OverrideError, NoticeError, ErasureError, UnknownDealError, VersionError):
+                getattr(self, f"_{kind}")(*given)
+            self.now += timedelta(seconds=1)
+            self.moments.append(self.now)
+
+    def submit(self, deal_id: str, version: str = "1", **changes: Any) -> str:
+        compiled = policy(version)
+        deal = Deal.read(a_deal(deal_id=deal_id, **changes))
+        record_policy(self.connection, compiled.policy, compiled.policy.self_contained, self.now)
+        evaluation = compiled.evaluate(deal)
+        return record_submission(
+            self.connection, deal, evaluation, decision_id=str(uuid4()), now=self.now, actor="desk"
+        ).decision_id
+
+    def notice(self, deal_id: str, kind: str, sent_at: datetime | None = None) -> None:
+        record_notice(self.connection, deal_id, kind, sent_at or self.now, self.now, actor="ops")
+
+    def _submit(self, deal_id: str, choices: Sequence[int], version: str) -> None:
+        changes: dict[str, Any] = {}
+        for found, index in zip(CHANGES.values(), choices, strict=True):
+            changes |= found[index]
+        self.submit(deal_id, version, **changes)
+
+    def _request(self, which: int, side: str, named: int) -> None:
+        decision_id = self._one_of(DECISION.c.decision_id, which)
+        rules = [["LTV-TOTAL"], ["LTV-TOTAL", "NE-HIDDEN"], ["AGE"], ["DTI"]][named] if side == "low" else []
+        reason = "STRONG-INCOME" if side == "low" else "COLLATERAL-DOUBT"
+        request_override(
+            self.connection, decision_id, rules, self.now, actor="asker", reason=reason, note="Why.", side=side
+        )
+
+    def _grant(self, which: int, actor: str, role: str) -> None:
+        override_id = self._one_of(STEP.c.override_id, which)
+        grant_override(self.connection, override_id, self.now, actor=actor, role=role)
+
+    def _deny(self, which: int) -> None:
+        deny_override(self.connection, self._one_of(STEP.c.override_id, which), self.now, actor="cyd", note="No.")
+
+    def _notice(self, deal_id: str, kind: str, hours_ago: int) -> None:
+        self.notice(deal_id, kind, self.now - timedelta(hours=hours_ago))
+
+    def _hold(self, deal_id: str, placed: bool) -> None:
+        hold(self.connection, deal_id, "A letter from counsel.", self.now, actor="counsel", placed=placed)
+
+    def _redact(self, which: int) -> None:
+        decision_id = self._one_of(DECISION.c.decision_id, which)
+        redact(self.connection, decision_id, ["/deal/applicant/credit_score"], "Asked for.", self.now, actor="ops")
+
+    def _version(self, step: str, name: str) -> None:
+        one = policy(name).policy
+        if step == "add":
+            add_version(self.connection, one, one.self_contained, self.now, actor="author")
+        elif step == "approve":
+            approve_version(self.connection, one, self.now, actor="approver")
+        else:
+            retire_version(self.connection, one.sha256, self.now, actor="author")
+
+    def _time(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    def _one_of(self, column: Any, which: int) -> str:
+        """One of the latest few; there may be none."""
+        found = self.connection.execute(select(column).order_by(column.table.c[0].desc()).limit(3)).scalars().all()
+        if not found:
+            raise OverrideError("nothing is there yet")
+        chosen: str = found[which % len(found)]
+        return chosen
