@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from math import lcm
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, false, literal, not_, null, or_, true
+from sqlalchemy import BigInteger, ColumnElement, and_, case, false, literal, not_, null, or_, true
 
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules import expressions as tree
@@ -54,6 +54,11 @@ class Held(NamedTuple):
     where: ColumnElement[bool]
 
 
+def _whole(number: int) -> Any:
+    """A number of 64 bits: a shorter one would make shorter products."""
+    return literal(number, BigInteger)
+
+
 def held(policy: Policy, rule: Rule) -> Held:
     """Raises `NotCountableError`."""
     if not isinstance(rule.require, tree.Comparison):
@@ -82,14 +87,14 @@ def _limit(policy: Policy, expression: tree.Expression) -> Ratio:
     if common > FINEST or any(abs(number.numerator) * common > LARGEST for number in numbers):
         raise NotCountableError("its limits are too fine, or too large")
     return Ratio(
-        _chosen(limit, [number.numerator * common // number.denominator for number in numbers]), literal(common)
+        _chosen(limit, [number.numerator * common // number.denominator for number in numbers]), _whole(common)
     )
 
 
 def _plain(number: tree.Number) -> Ratio:
     if number.denominator > FINEST or abs(number.numerator) > LARGEST:
         raise NotCountableError("its limit is too fine, or too large")
-    return Ratio(literal(number.numerator), literal(number.denominator))
+    return Ratio(_whole(number.numerator), _whole(number.denominator))
 
 
 def _number(expression: tree.Expression) -> tree.Number:
@@ -107,7 +112,7 @@ def _chosen(limit: Limit, numbers: list[int]) -> Any:
     if limit.hit_policy != "first":
         rows.append((or_(false(), *(condition.is_(None) for condition in conditions)), null()))
     for condition, number in zip(conditions, numbers, strict=True):
-        rows += [(condition.is_(None), null()), (condition, literal(number))]
+        rows += [(condition.is_(None), null()), (condition, _whole(number))]
     return case(*rows)
 
 
@@ -147,7 +152,7 @@ def _ratio(expression: tree.Expression) -> Ratio:
         case tree.Number():
             return _plain(expression)
         case tree.FieldName():
-            return Ratio(_column(expression), literal(RATE_DENOMINATOR if expression.name == "apr_percent" else 1))
+            return Ratio(_column(expression), _whole(RATE_DENOMINATOR if expression.name == "apr_percent" else 1))
         case tree.MeasureName():
             return _measure(expression.name)
         case _:
@@ -162,7 +167,7 @@ def _measure(name: str) -> Ratio:
     column = f"{name}_cents" if f"{name}_cents" in columns else name
     if column not in columns:
         raise NotCountableError(f"{name} has no column: it is the policy's own, or personal")
-    return Ratio(columns[column], literal(1))
+    return Ratio(columns[column], _whole(1))
 
 
 def _column(field: tree.FieldName) -> Any:

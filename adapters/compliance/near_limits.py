@@ -1,9 +1,9 @@
 """Bunching: how many decisions end up just within a limit, and how many just beyond it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, literal, not_, select
+from sqlalchemy import Connection, Select, and_, case, func, not_, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import count_if, in_period
@@ -12,7 +12,7 @@ from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
 
-BANDS = ("next_within", "just_within", "just_beyond", "next_beyond")
+COUNTS = ("judged", "next_within", "just_within", "just_beyond", "next_beyond")
 
 
 def versions_statement(asked: Asked) -> Select[Any]:
@@ -41,7 +41,6 @@ def _counted(connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[
 
 
 def _of_version(connection: Connection, asked: Asked, version: Row, width: int) -> Iterator[Row]:
-    """One statement counts all rules of a version."""
     policy = policy_of(version["sha256"], version["document"])
     countable, reasons = dict[str, Held](), dict[str, str]()
     for rule in policy.rules:
@@ -49,38 +48,54 @@ def _of_version(connection: Connection, asked: Asked, version: Row, width: int) 
             countable[rule.id] = held(policy, rule)
         except NotCountableError as error:
             reasons[rule.id] = str(error)
-    numbers = [count for one in countable.values() for count in _counts(one, width)]
-    statement = (
-        select(func.count(), *numbers)
-        .select_from(DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id))
-        .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == version["sha256"])
-    )
-    found = iter([int(value or 0) for value in connection.execute(statement).one()][1:])
-    counted = {rule: dict(zip(("judged", *BANDS), found, strict=False)) for rule in countable}
+    counted = _count(connection, asked, version["sha256"], countable, width)
     for rule in policy.rules:
-        head = {"program": version["name"], "version": version["version"], "rule": rule.id}
-        nothing = dict.fromkeys(("measure", "judged", *BANDS, "near", "difference"))
-        if rule.id in reasons:
-            yield {**head, **nothing, "near": 0, "difference": 0, "not_counted": reasons[rule.id]}
-        else:
-            yield {**head, **_told(countable[rule.id], counted[rule.id]), "not_counted": None}
+        counts = counted.get(rule.id)
+        measure = countable[rule.id].measure if counts else None
+        yield {
+            "program": version["name"],
+            "version": version["version"],
+            "rule": rule.id,
+            "measure": measure,
+            **(counts or dict.fromkeys(COUNTS)),
+            "near": counts["just_within"] + counts["just_beyond"] if counts else 0,
+            "difference": counts["just_within"] - counts["just_beyond"] if counts else 0,
+            "not_counted": reasons.get(rule.id),
+        }
 
 
-def _told(one: Held, counts: dict[str, int]) -> Row:
-    near = counts["just_within"] + counts["just_beyond"]
-    return {"measure": one.measure, **counts, "near": near, "difference": counts["just_within"] - counts["just_beyond"]}
+def _count(
+    connection: Connection, asked: Asked, sha256: str, rules: Mapping[str, Held], width: int
+) -> dict[str, dict[str, int]]:
+    """All rules of a version in one statement: first what each decision is held against, then how far it is from that."""
+    sides = [side for index, one in enumerate(rules.values()) for side in _sides(one, index)]
+    judged = (
+        select(DECISION.c.id, *sides)
+        .select_from(DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id))
+        .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == sha256)
+        .offset(0)  # keeps the planner from working the sides out again for each count
+        .subquery("judged")
+    )
+    numbers = [
+        number
+        for index, one in enumerate(rules.values())
+        for number in _bands(judged.c[f"left_{index}"], judged.c[f"right_{index}"], one.operator, width)
+    ]
+    found = iter(connection.execute(select(func.count(judged.c.id), *numbers)).one()[1:])
+    return {rule: {name: int(next(found)) for name in COUNTS} for rule in rules}
 
 
-def _counts(one: Held, width: int) -> Iterator[Any]:
-    """How many are judged, and how many lie in each band: the distance from the limit in thousandths of it, times the denominators."""
-    value, limit = one.value, one.limit
-    left, right = value.numerator * limit.denominator, limit.numerator * value.denominator
-    # Inside CASE, where the sums are known to fit: a condition beside another is not promised to be looked at second.
-    distance = case((one.where, func.abs(left - right) * 1000))
-    band = case((one.where, func.abs(right) * literal(width)))
-    keeps = case((one.where, COMPARE[one.operator](left, right)))
-    just, following = distance < band, and_(distance >= band, distance < band * 2)
-    yield count_if(one.where)
+def _sides(one: Held, index: int) -> Iterator[Any]:
+    """The value and the limit over their common denominator. Inside CASE, where the products are known to fit 64 bits."""
+    yield case((one.where, one.value.numerator * one.limit.denominator)).label(f"left_{index}")
+    yield case((one.where, one.limit.numerator * one.value.denominator)).label(f"right_{index}")
+
+
+def _bands(left: Any, right: Any, operator: str, width: int) -> Iterator[Any]:
+    distance, one_width = func.abs(left - right) * 1000, func.abs(right) * width
+    keeps = COMPARE[operator](left, right)
+    just, following = distance < one_width, and_(distance >= one_width, distance < one_width * 2)
+    yield func.count(left)
     yield count_if(and_(keeps, following))
     yield count_if(and_(keeps, just))
     yield count_if(and_(not_(keeps), just))

@@ -1,13 +1,14 @@
 """Deals worked until they fit: price or allowance moved while the payoff stayed, and where negative equity hides."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.known import DECIDED, count_if, in_period, is_latest
 from dealgate.adapters.compliance.paging import Key
-from dealgate.adapters.compliance.reporting import Column, Report
+from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION
 
 SUBMITTED_BEFORE, DECIDED_BEFORE = SUBMISSION.alias("submitted_before"), DECISION.alias("decided_before")
@@ -79,6 +80,10 @@ def dealers_statement(asked: Asked) -> Select[Any]:
     )
 
 
+def _named(_connection: Connection, _asked: Asked, rows: Sequence[Row]) -> list[Row]:
+    return [{**row, "dealer": row["dealer"] or None} for row in rows]
+
+
 RESUBMISSIONS = Report(
     name="resubmissions",
     title="Resubmitted with price or allowance moved, payoff the same",
@@ -126,5 +131,6 @@ DEALERS = Report(
     ),
     statement=dealers_statement,
     key=(Key("hidden", descending=True), Key("dealer")),
+    finish=_named,
     summary=True,
 )
