@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.findings import OF_A_DECISION
@@ -23,6 +23,7 @@ from dealgate.adapters.compliance.known import (
     is_uncleared,
     last_notice,
     notices,
+    there_is,
 )
 from dealgate.adapters.compliance.moments_in_sql import day_text, utc_day
 from dealgate.adapters.compliance.paging import Key
@@ -67,7 +68,7 @@ def worklist_statement(asked: Asked) -> Select[Any]:
         .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of), is_uncleared(asked.as_of))
         .subquery("waiting")
     )
-    rounds = _round_begins(waiting.c.deal_id, waiting.c.noticed_at)
+    rounds = _round_begins(asked, waiting.c.deal_id, waiting.c.noticed_at)
     owed = (
         select(waiting, rounds.label("begun_on"))
         .where(or_(waiting.c.noticed_at.is_(None), waiting.c.noticed_at < waiting.c.decided_at))
@@ -78,7 +79,7 @@ def worklist_statement(asked: Asked) -> Select[Any]:
     return select(owed, start.label("clock_from"))
 
 
-def _round_begins(deal_id: Any, noticed_at: Any) -> Any:
+def _round_begins(asked: Asked, deal_id: Any, noticed_at: Any) -> Any:
     """The earliest day that the submissions since the last notice came on, or that they name."""
     came, names = utc_day(SUBMISSION.c.received_at), day_text(SUBMISSION.c.submitted_on)
     earlier = case((names < came, names), else_=came)
@@ -86,8 +87,10 @@ def _round_begins(deal_id: Any, noticed_at: Any) -> Any:
         select(func.min(earlier))
         .where(
             SUBMISSION.c.deal_id == deal_id,
+            SUBMISSION.c.received_at <= asked.as_of,
             or_(noticed_at.is_(None), SUBMISSION.c.received_at > noticed_at),
         )
+        .correlate_except(SUBMISSION)
         .scalar_subquery()
     )
 
@@ -119,10 +122,12 @@ def counteroffers_statement(asked: Asked) -> Select[Any]:
             final.c.sent_at >= NOTICE.c.sent_at,
             recorded.c.recorded_at <= asked.as_of,
         )
+        .correlate_except(final, recorded)
         .exists()
     )
     since = DECISION.alias("since")
-    submitted_again = exists().where(
+    submitted_again = there_is(
+        since,
         since.c.deal_id == NOTICE.c.deal_id,
         since.c.decided_at > NOTICE.c.sent_at,
         since.c.decided_at <= asked.as_of,
@@ -141,7 +146,8 @@ def _with_ninety_days(_connection: Connection, asked: Asked, rows: Sequence[Row]
 
 
 def reasons_statement(asked: Asked) -> Select[Any]:
-    consumer_report = exists().where(
+    consumer_report = there_is(
+        FINDING,
         FINDING.c.decision == DECISION.c.id,
         FINDING.c.severity.in_(STANDS_AGAINST),
         FINDING.c.used_consumer_report,
@@ -231,6 +237,7 @@ def _standing(asked: Asked) -> Any:
         .where(one.c.deal_id == NOTICE.c.deal_id, one.c.decided_at <= NOTICE.c.sent_at, one.c.decided_at <= asked.as_of)
         .order_by(one.c.submission.desc())
         .limit(1)
+        .correlate_except(one)
         .scalar_subquery()
     )
 

@@ -14,6 +14,7 @@ from dealgate.adapters.compliance.known import (
     count_if,
     denied,
     granted,
+    has_ended,
     has_override,
     in_force,
     in_period,
@@ -102,7 +103,7 @@ def override_log_statement(asked: Asked) -> Select[Any]:
         (~is_latest(asked.as_of), "superseded"),
         (denied(asked.as_of), "denied"),
         (in_force(asked.as_of), "in force"),
-        (_ended(asked), "ended"),
+        (has_ended(asked.as_of), "ended"),
         else_="requested",
     )
     return (
@@ -124,20 +125,6 @@ def override_log_statement(asked: Asked) -> Select[Any]:
         .join(DECISION, DECISION.c.decision_id == REQUEST.c.decision_id)
         .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
         .where(in_period(REQUEST.c.recorded_at, asked), REQUEST.c.step == "request")
-    )
-
-
-def _ended(asked: Asked) -> Any:
-    one = STEP.alias("ended")
-    return (
-        select(one.c.entry)
-        .where(
-            one.c.override_id == REQUEST.c.override_id,
-            one.c.step == "grant",
-            one.c.recorded_at <= asked.as_of,
-            one.c.ends_at <= asked.as_of,
-        )
-        .exists()
     )
 
 

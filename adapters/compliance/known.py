@@ -6,7 +6,7 @@ Of a deal its last decision counts. Order is by the number of the submission; mo
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.models.erasure import FINDING, NOTICE
@@ -38,10 +38,16 @@ def in_period(column: ColumnElement[Any], asked: Asked) -> ColumnElement[bool]:
     return and_(*parts)
 
 
+def there_is(own: FromClause, *where: Any) -> ColumnElement[bool]:
+    """Whether a row of `own` answers to conditions; every other table they name is the statement's around it, however far out."""
+    return exists().where(*where).select_from(own).correlate_except(own)
+
+
 def is_latest(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
     """Whether no later submission of the deal was known."""
     later = DECISION.alias("later")
-    return ~exists().where(
+    return ~there_is(
+        later,
         later.c.deal_id == decision.c.deal_id,
         later.c.submission > decision.c.submission,
         later.c.decided_at <= as_of,
@@ -68,26 +74,30 @@ def requested(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
 
 
 def denied(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
-    _, where = _steps("deny", as_of, request)
-    return exists().where(where)
+    return there_is(*_steps("deny", as_of, request))
 
 
 def granted(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
     """Whether all the persons it needs had granted it, be it ended since or not."""
     one, where = _steps("grant", as_of, request)
-    grants: ColumnElement[int] = select(func.count()).select_from(one).where(where).scalar_subquery()
-    return grants >= cast("ColumnElement[int]", request.c.persons)
+    grants = select(func.count()).select_from(one).where(where).correlate_except(one).scalar_subquery()
+    return cast("ColumnElement[bool]", grants >= request.c.persons)
+
+
+def has_ended(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    """Whether one of its grants has, be they enough or not."""
+    one, where = _steps("grant", as_of, request)
+    return there_is(one, where, one.c.ends_at <= as_of)
 
 
 def in_force(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
-    one, where = _steps("grant", as_of, request)
-    return and_(granted(as_of, request), ~denied(as_of, request), ~exists().where(where, one.c.ends_at <= as_of))
+    return and_(granted(as_of, request), ~denied(as_of, request), ~has_ended(as_of, request))
 
 
 def has_override(side: str, as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
     """Whether an override of the decision was granted on a side."""
     where = (REQUEST.c.decision_id == decision.c.decision_id, REQUEST.c.side == side)
-    return exists().where(*where, requested(as_of), granted(as_of), ~denied(as_of))
+    return there_is(REQUEST, *where, requested(as_of), granted(as_of))
 
 
 def is_turned_down(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
@@ -96,14 +106,15 @@ def is_turned_down(as_of: Moment, decision: Any = DECISION) -> ColumnElement[boo
 
 def is_overridden(as_of: Moment, decision_id: Any, rule: Any) -> ColumnElement[bool]:
     """Whether an override in force lets the deal through against a finding."""
-    names_it = exists().where(NAMED.c.entry == REQUEST.c.entry, NAMED.c.rule == rule)
+    names_it = there_is(NAMED, NAMED.c.entry == REQUEST.c.entry, NAMED.c.rule == rule)
     where = (REQUEST.c.decision_id == decision_id, REQUEST.c.side == "low")
-    return exists().where(*where, requested(as_of), in_force(as_of), names_it)
+    return there_is(REQUEST, *where, requested(as_of), in_force(as_of), names_it)
 
 
 def is_uncleared(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
     """Whether the deal may not be booked: a finding stands against it that no override in force names, or it was turned down."""
-    stands = exists().where(
+    stands = there_is(
+        FINDING,
         FINDING.c.decision == decision.c.id,
         FINDING.c.severity.in_(STANDS_AGAINST),
         ~is_overridden(as_of, decision.c.decision_id, FINDING.c.rule),
@@ -119,10 +130,10 @@ def notices(as_of: Moment, *columns: Any) -> Select[Any]:
     return select(*columns).join(ENTRY, ENTRY.c.id == NOTICE.c.entry).where(ENTRY.c.recorded_at <= as_of)
 
 
-def last_notice(as_of: Moment, deal_id: Any, kinds: tuple[str, ...] | None = None) -> Any:
+def last_notice(as_of: Moment, deal_id: Any) -> Any:
     """When the last notice about a deal was sent; unknown where none was."""
     found = notices(as_of, func.max(NOTICE.c.sent_at)).where(NOTICE.c.deal_id == deal_id)
-    return (found.where(NOTICE.c.kind.in_(kinds)) if kinds else found).scalar_subquery()
+    return found.correlate_except(NOTICE, ENTRY).scalar_subquery()
 
 
 def is_approved(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
@@ -132,7 +143,7 @@ def is_approved(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
         NOTICE.c.kind == "approval",
         NOTICE.c.sent_at >= decision.c.decided_at,
     )
-    return found.exists()
+    return found.correlate_except(NOTICE, ENTRY).exists()
 
 
 def count_if(condition: ColumnElement[bool]) -> Any:

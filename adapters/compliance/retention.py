@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, exists, select
+from sqlalchemy import Connection, Select, case, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import in_period, is_latest, last_notice
@@ -58,12 +58,14 @@ def _is_held(as_of: datetime) -> Any:
         .where(HOLD.c.deal_id == DECISION.c.deal_id, ENTRY.c.recorded_at <= as_of)
         .order_by(HOLD.c.deal_seq.desc())
         .limit(1)
+        .correlate_except(HOLD, ENTRY)
         .scalar_subquery()
     )
 
 
 def _is_unsealed() -> Any:
-    return exists().where(ENTRY.c.deal_id == DECISION.c.deal_id, PENDING.c.entry == ENTRY.c.id)
+    pending = select(PENDING.c.entry).join(ENTRY, ENTRY.c.id == PENDING.c.entry)
+    return pending.where(ENTRY.c.deal_id == DECISION.c.deal_id).correlate_except(PENDING, ENTRY).exists()
 
 
 def _with_end(_connection: Connection, _asked: Asked, rows: Sequence[Row]) -> list[Row]:

@@ -109,21 +109,90 @@ CHANGES: dict[str, Sequence[dict[str, Any]]] = {
 """What may be otherwise than in the sample deal; each submission takes one of each."""
 
 CHOICES = st.tuples(*(st.integers(0, len(found) - 1) for found in CHANGES.values()))
-HOURS = st.sampled_from((0, 1, 30, 24 * 9, 24 * 29, 24 * 61))
-STEPS = st.one_of(
-    st.tuples(st.just("submit"), st.sampled_from(DEALS), CHOICES, st.sampled_from(("1", "1", "2", BROKEN))),
-    st.tuples(st.just("submit"), st.sampled_from(DEALS[:2]), st.just((0,) * len(CHANGES)), st.sampled_from(("1", "2"))),
-    st.tuples(st.just("request"), st.integers(0, 9), st.sampled_from(("low", "low", "high")), st.integers(0, 3)),
-    st.tuples(st.just("grant"), st.integers(0, 9), st.sampled_from(("ann", "ben", "cyd")), st.sampled_from(("credit-manager", "director"))),
-    st.tuples(st.just("grant"), st.integers(0, 9), st.sampled_from(("ann", "ben", "cyd")), st.just("credit-manager")),
-    st.tuples(st.just("deny"), st.integers(0, 9)),
-    st.tuples(st.just("notice"), st.sampled_from(DEALS), st.sampled_from(NOTICES), st.sampled_from((0, 0, 2, 200))),
-    st.tuples(st.just("hold"), st.sampled_from(DEALS), st.booleans()),
-    st.tuples(st.just("redact"), st.integers(0, 9)),
-    st.tuples(st.just("version"), st.sampled_from(("add", "approve", "retire")), st.sampled_from(("1", "2"))),
-    st.tuples(st.just("time"), HOURS),
-)  # fmt: skip
-HISTORIES = st.lists(STEPS, min_size=4, max_size=22)
+VERSIONS = st.sampled_from(("1", "1", "2", BROKEN))
+PEOPLE = st.sampled_from(("ann", "ben", "cyd"))
+SAMPLE = (0,) * len(CHANGES)
+
+Step = tuple[Any, ...]
+
+
+def _maybe(step: Any) -> Any:
+    """A step that may be left out."""
+    return st.lists(step, max_size=1)
+
+
+def _story(*parts: Any) -> Any:
+    """Steps that have to do with each other, one after the other."""
+    return st.tuples(*parts).map(lambda found: [step for part in found for step in part])
+
+
+def _one(*step: Any) -> Any:
+    return st.tuples(*(part if isinstance(part, st.SearchStrategy) else st.just(part) for part in step))
+
+
+def _always(*step: Any) -> Any:
+    return _one(*step).map(lambda taken: [taken])
+
+
+def _stories(deal: str) -> Any:
+    """What may happen to a deal: worked until it fits, an exception made of it, answered in time or late, held, forgotten."""
+    submit = _one("submit", deal, CHOICES, VERSIONS)
+    again = _one("submit", deal, st.just(SAMPLE), VERSIONS)
+    notice = _one("notice", deal, st.sampled_from(NOTICES), st.sampled_from((0, 0, 2, 200)))
+    wait = _one("time", st.sampled_from((1, 30, 24 * 9, 24 * 29, 24 * 61)))
+    asked = _always("request", 0, st.sampled_from(("low", "low", "high")), st.integers(0, 3))
+    grant = _one("grant", 0, PEOPLE, st.sampled_from(("credit-manager", "director")))
+    return st.one_of(
+        _story(_maybe(submit), _always("submit", deal, CHOICES, VERSIONS), _maybe(wait), _maybe(notice), _maybe(wait)),
+        _story(
+            _always("submit", deal, CHOICES, "1"), asked, _maybe(wait), _maybe(grant), _maybe(grant), _maybe(notice)
+        ),
+        _story(_always("submit", deal, CHOICES, "2"), asked, _maybe(grant), _maybe(_one("deny", 0)), _maybe(again)),
+        _story(_maybe(again), _maybe(again), _maybe(notice), _maybe(_one("redact", 0))),
+        _story(_maybe(notice), _maybe(_one("hold", deal, st.booleans())), _maybe(wait)),
+    )
+
+
+STORIES = st.one_of(
+    *(_stories(deal) for deal in DEALS),
+    st.lists(_one("version", st.sampled_from(("add", "approve", "retire")), st.sampled_from(("1", "2"))), max_size=3),
+)
+HISTORIES = st.lists(STORIES, min_size=2, max_size=6).map(lambda found: [step for story in found for step in story])
+
+RICH: list[Step] = [
+    ("version", "add", "1"),
+    ("version", "approve", "1"),
+    ("version", "add", "2"),
+    ("version", "approve", "2"),
+    ("submit", "D-0", (0, 0, 0, 0, 2, 0, 0, 0), "1"),  # over-allowed to hide what is owed
+    ("notice", "D-0", "counteroffer", 0),
+    ("submit", "D-0", (0, 0, 0, 1, 1, 0, 0, 0), "1"),  # and worked
+    ("request", 0, "low", 0),
+    ("time", 30),
+    ("grant", 0, "ann", "credit-manager"),
+    ("submit", "D-1", SAMPLE, "1"),
+    ("request", 0, "low", 0),
+    ("grant", 0, "ann", "credit-manager"),
+    ("grant", 0, "ben", "director"),
+    ("notice", "D-1", "approval", 0),
+    ("submit", "D-2", (1, 1, 1, 2, 1, 0, 0, 0), "1"),  # lets pass what an override turns down
+    ("request", 0, "high", 0),
+    ("grant", 0, "cyd", "credit-manager"),
+    ("submit", "D-3", (0, 0, 0, 0, 0, 2, 0, 0), "1"),  # cannot be judged
+    ("notice", "D-3", "approval", 0),
+    ("submit", "D-4", SAMPLE, BROKEN),
+    ("request", 0, "low", 0),
+    ("deny", 0),
+    ("submit", "D-5", (0, 0, 0, 2, 1, 0, 0, 0), "1"),
+    ("submit", "D-6", (0, 0, 0, 2, 1, 0, 1, 0), "1"),  # the same but for the debts
+    ("time", 24 * 31),
+    ("submit", "D-7", (2, 2, 0, 1, 3, 1, 0, 0), "2"),
+    ("request", 0, "low", 2),
+    ("hold", "D-3", True),
+    ("notice", "D-7", "approval", 2000),  # before anything was decided
+    ("notice", "D-4", "adverse_action", 0),
+]
+"""One history in which everything happens that a report tells."""
 
 
 class _BrokenEngine:

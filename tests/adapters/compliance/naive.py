@@ -288,7 +288,7 @@ class Naive:
             noticed = max(self.sent(one["deal_id"]), default=None)
             if not self.uncleared(one) or (noticed and noticed >= one["decided_at"]):
                 continue
-            mine = [s for s in self.everything if s["deal_id"] == one["deal_id"]]
+            mine = [s for s in self.known if s["deal_id"] == one["deal_id"]]
             days = [
                 min(s["received_at"].date(), s["submitted_on"])
                 for s in mine
@@ -335,13 +335,21 @@ class Naive:
         found = []
         for one in latest_first(self.decided()):
             before = [
-                o for o in self.everything if o["deal_id"] == one["deal_id"] and o["submission"] == one["submission"] - 1
+                o
+                for o in self.everything
+                if o["deal_id"] == one["deal_id"] and o["submission"] == one["submission"] - 1
             ]
             if not before:
                 continue
             (was, then), now = sums(before[0]["deal"]), sums(one["deal"])
-            if now[1] and now[1] == then and (was != now[0] or before[0]["deal"]["cash_price"] != one["deal"]["cash_price"]):
-                found.append({"decision_id": one["decision_id"], "payoff": now[1], "allowance_before": was, "allowance": now[0]})
+            if (
+                now[1]
+                and now[1] == then
+                and (was != now[0] or before[0]["deal"]["cash_price"] != one["deal"]["cash_price"])
+            ):
+                found.append(
+                    {"decision_id": one["decision_id"], "payoff": now[1], "allowance_before": was, "allowance": now[0]}
+                )
         return found
 
     def dealers(self) -> list[Row]:
@@ -373,7 +381,9 @@ class Naive:
             {
                 "decisions": len(group),
                 "deals": len({one["deal_id"] for one in group}),
-                "outcomes": [f"{name} {number}" for name, number in sorted(Counter(o["outcome"] for o in group).items())],
+                "outcomes": [
+                    f"{name} {number}" for name, number in sorted(Counter(o["outcome"] for o in group).items())
+                ],
                 "versions": sorted({f"{one['program']} {one['version']}" for one in group}),
                 "first_decided_at": min(one["decided_at"] for one in group),
                 "explained_by": self._explanation(group),

@@ -1,5 +1,6 @@
 """Every named report on any history, against the same in plain Python over all rows, on each database."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
-from dealgate.adapters.compliance.asking import ReportError
 from dealgate.adapters.compliance.reporting import Page, Share, read_page
 from dealgate.adapters.compliance.reports import REPORTS
 from dealgate.models.erasure import due, months_before
-from tests.adapters.compliance.histories import DAY, HISTORIES, History
+from tests.adapters.compliance.histories import DAY, HISTORIES, RICH, History
 from tests.adapters.compliance.naive import AGAINST, Naive
-from tests.models.samples import NOW
 
 BY = {
     "exceptions": ("program", "version", "tier", "dealer", "state", "channel", "condition", "month", "outcome"),
@@ -35,6 +34,9 @@ QUESTIONS = st.fixed_dictionaries(
         ),
     }
 )
+EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "12"))
+"""Each takes about a second on each database."""
+
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -82,7 +84,7 @@ def agree(got: list[dict[str, Any]], expected: list[dict[str, Any]], ordered: bo
 
 
 def test_every_report_agrees_with_plain_python(database: Engine) -> None:
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps=HISTORIES, question=QUESTIONS)
     def run(steps: list[Any], question: dict[str, Any]) -> None:
         with undone(database) as connection:
@@ -91,6 +93,18 @@ def test_every_report_agrees_with_plain_python(database: Engine) -> None:
             hold_against_each_other(connection, history, question)
 
     run()
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+def test_every_report_tells_of_a_history_in_which_everything_happens(database: Engine, limit: int) -> None:
+    question = {"as_of": 0, "since": None, "until": None, "limit": limit, "by": {name: ["tier"] for name in BY}}
+    with undone(database) as connection:
+        history = History(connection)
+        history.take(RICH)
+        hold_against_each_other(connection, history, question)
+        asked = {"as_of": history.now + 800 * DAY, "since": LONG_AGO}
+        nothing = {name for name in REPORTS if not told(connection, name, **asked)}
+        assert not nothing
 
 
 def hold_against_each_other(connection: Connection, history: History, question: dict[str, Any]) -> None:
