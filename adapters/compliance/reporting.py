@@ -108,8 +108,8 @@ def ask(
     given: Mapping[str, str] | None = None,
 ) -> Asked:
     """What is asked, complete and checked. Raises `ReportError`."""
-    as_of = as_of or datetime.now(UTC)
-    _check_moments(as_of=as_of, since=since, until=until)
+    as_of, since, until = _in_utc(as_of=as_of or datetime.now(UTC), since=since, until=until)
+    assert as_of is not None
     if report.summary and since is None:
         since = (until or as_of) - timedelta(days=SUMMARY_DAYS)
     if since and until and until <= since:
@@ -124,10 +124,12 @@ def ask(
     return asked
 
 
-def _check_moments(**moments: datetime | None) -> None:
+def _in_utc(**moments: datetime | None) -> list[datetime | None]:
+    """Days are those of UTC: a moment told in another zone may lie on another day there."""
     for name, value in moments.items():
         if value is not None and value.tzinfo is None:
             raise ReportError(f"--{name.replace('_', '-')} {value} has no time zone: give one, such as +00:00")
+    return [value and value.astimezone(UTC) for value in moments.values()]
 
 
 def _parameters(report: Report, given: Mapping[str, str]) -> dict[str, str]:

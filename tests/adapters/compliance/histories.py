@@ -22,10 +22,13 @@ from dealgate.models import (
 from dealgate.models.erasure import NOTICES, ErasureError, NoticeError, hold, record_notice, redact
 from dealgate.models.ledger import UnknownDealError
 from dealgate.models.recording import DECISION
+from dealgate.models.sealing import seal
+from dealgate.models.signing import Ed25519Signer
 from dealgate.models.standing import STEP
 from dealgate.models.versions import VersionError, add_version, approve_version, retire_version
 from dealgate.rules.fields import Facts
 from dealgate.rules.reference import Reckoning
+from tests.models.ledgers import a_signer
 from tests.models.samples import NOW, a_deal
 
 POLICY = """
@@ -155,6 +158,7 @@ def _stories(deal: str) -> Any:
 
 STORIES = st.one_of(
     *(_stories(deal) for deal in DEALS),
+    _always("seal"),
     st.lists(_one("version", st.sampled_from(("add", "approve", "retire")), st.sampled_from(("1", "2"))), max_size=3),
 )
 HISTORIES = st.lists(STORIES, min_size=2, max_size=6).map(lambda found: [step for story in found for step in story])
@@ -186,13 +190,22 @@ RICH: list[Step] = [
     ("submit", "D-5", (0, 0, 0, 2, 1, 0, 0, 0), "1"),
     ("submit", "D-6", (0, 0, 0, 2, 1, 0, 1, 0), "1"),  # the same but for the debts
     ("time", 24 * 31),
+    ("seal",),
     ("submit", "D-7", (2, 2, 0, 1, 3, 1, 0, 0), "2"),
     ("request", 0, "low", 2),
     ("hold", "D-3", True),
+    ("notice", "D-1", "adverse_action", 0),
+    ("notice", "D-2", "incomplete", 0),
     ("notice", "D-7", "approval", 2000),  # before anything was decided
+    ("seal",),
     ("notice", "D-4", "adverse_action", 0),
 ]
 """One history in which everything happens that a report tells."""
+
+
+@cache
+def signer() -> Ed25519Signer:
+    return a_signer()
 
 
 class _BrokenEngine:
@@ -272,6 +285,9 @@ class History:
             approve_version(self.connection, one, self.now, actor="approver")
         else:
             retire_version(self.connection, one.sha256, self.now, actor="author")
+
+    def _seal(self) -> None:
+        seal(self.connection, signer(), self.now)
 
     def _time(self, hours: int) -> None:
         self.now += timedelta(hours=hours)

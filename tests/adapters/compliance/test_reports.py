@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
@@ -34,7 +33,7 @@ QUESTIONS = st.fixed_dictionaries(
         ),
     }
 )
-EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "10"))
 """Each takes about a second on each database."""
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -95,9 +94,8 @@ def test_every_report_agrees_with_plain_python(database: Engine) -> None:
     run()
 
 
-@pytest.mark.parametrize("limit", [2, 100])
-def test_every_report_tells_of_a_history_in_which_everything_happens(database: Engine, limit: int) -> None:
-    question = {"as_of": 0, "since": None, "until": None, "limit": limit, "by": {name: ["tier"] for name in BY}}
+def test_every_report_tells_of_a_history_in_which_everything_happens(database: Engine) -> None:
+    question = {"as_of": 0, "since": None, "until": None, "limit": 2, "by": {name: ["tier"] for name in BY}}
     with undone(database) as connection:
         history = History(connection)
         history.take(RICH)
