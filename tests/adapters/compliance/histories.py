@@ -191,7 +191,7 @@ RICH: list[Step] = [
     ("submit", "D-6", (0, 0, 0, 2, 1, 0, 1, 0), "1"),  # the same but for the debts
     ("time", 24 * 31),
     ("seal",),
-    ("submit", "D-7", (2, 2, 0, 1, 3, 1, 0, 0), "2"),
+    ("submit", "D-7", (2, 2, 0, 1, 2, 1, 0, 0), "2"),  # over-allowed, and left so
     ("request", 0, "low", 2),
     ("hold", "D-3", True),
     ("notice", "D-1", "adverse_action", 0),

@@ -78,7 +78,7 @@ def test_a_spreadsheet_takes_nothing_for_a_formula(database: Engine, database_ur
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("report", "what"), "no report is invoke 'what'"),
+        (("report", "what"), "no report is called 'what'"),
         (("report", "reasons", "--since", "yesterday"), "'yesterday' is no moment"),
         (("report", "reasons", "--format", "pdf"), "use table, jsonl or csv"),
         (("report", "near-limits", "--set", "width"), "write NAME=VALUE"),
@@ -86,8 +86,8 @@ def test_a_spreadsheet_takes_nothing_for_a_formula(database: Engine, database_ur
         (("groups", "missing.csv", "--rate", "overrides"), "missing.csv: cannot be read"),
     ],
 )
-def test_bad_input_is_named(url: str, arguments: tuple[str, ...], words: str) -> None:
-    result = invoke("audit", *arguments, "--db", url)
+def test_bad_input_is_named(database_url: str, arguments: tuple[str, ...], words: str) -> None:
+    result = invoke("audit", *arguments, "--db", database_url)
     assert result.exit_code == 2
     assert words in result.stderr
 

@@ -184,7 +184,7 @@ def test_a_file_that_is_not_right_is_refused(text: str, words: str) -> None:
         ({"rate": "overrides", "least": 0}, "--least 0"),
     ],
 )
-def test_a_question_that_is_not_right_is_refused(history: History, given_: dict[str, Any], words: str) -> None:
-    with pytest.raises(ReportError) as error:
-        group_rates(history.connection, ask(EXCEPTIONS, as_of=history.now, by=()), FILE, **given_)
+def test_a_question_that_is_not_right_is_refused(database: Engine, given_: dict[str, Any], words: str) -> None:
+    with database.connect() as connection, pytest.raises(ReportError) as error:
+        group_rates(connection, ask(EXCEPTIONS, by=()), FILE, **given_)
     assert words in str(error.value)
