@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, and_, case, false, literal, no
 
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules import expressions as tree
-from dealgate.rules.comparing import facing_the_limit
+from dealgate.rules.comparing import NUMERIC, facing_the_limit
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.fields import FIELDS
 from dealgate.rules.policy import Limit, Policy, Rule
@@ -151,7 +151,7 @@ def _ratio(expression: tree.Expression) -> Ratio:
     match expression:
         case tree.Number():
             return _plain(expression)
-        case tree.FieldName():
+        case tree.FieldName() if expression.unit in NUMERIC:
             return Ratio(_column(expression), _whole(RATE_DENOMINATOR if expression.name == "apr_percent" else 1))
         case tree.MeasureName():
             return _measure(expression.name)

@@ -95,7 +95,7 @@ class Naive:
         return [g for g in self.grants if g["override_id"] == request["override_id"] and g["recorded_at"] <= at]
 
     def is_granted(self, request: Row, at: datetime | None = None) -> bool:
-        return len(self.granted_at(request, at or self.as_of)) >= request["persons"]
+        return len(self.granted_at(request, at or self.as_of)) >= int(request["persons"])
 
     def is_denied(self, request: Row, at: datetime | None = None) -> bool:
         return any(
@@ -201,7 +201,8 @@ class Naive:
     def _places(self, one: Row, request: Row, by: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         grants: list[Row] = self.granted_at(request, self.as_of) if {"grantor", "role"} & set(by) else []
         for grant in grants or [{}]:
-            for rule in (sorted(self.named[request["entry"]]) or [None]) if "rule" in by else [None]:
+            rules: list[Any] = sorted(self.named[request["entry"]]) if "rule" in by else []
+            for rule in rules or [None]:
                 special = {
                     "side": request["side"],
                     "reason": request["reason"],
@@ -250,7 +251,7 @@ class Naive:
         for one in self.decided():
             for finding in one["document"]["findings"]:
                 if finding["result"] in {"violated", "mitigated", "not_evaluable"}:
-                    place = tuple(value(one, name) if name in OF_A_DECISION else finding[name] for name in by)
+                    place = tuple(value(one, name) if name in OF_A_DECISION else finding.get(name) for name in by)
                     results[place][finding["result"]] += 1
         if len(of_decisions) == len(by):
             for place in decisions:
@@ -258,7 +259,7 @@ class Naive:
         found = []
         for place, counts in results.items():
             of = decisions[tuple(v for name, v in zip(by, place, strict=True) if name in OF_A_DECISION)]
-            row = {name: counts[name] for name in ("violated", "mitigated", "not_evaluable")} | {"decisions": of}
+            row: Row = {name: counts[name] for name in ("violated", "mitigated", "not_evaluable")} | {"decisions": of}
             row |= {f"{name}_rate": (counts[name], of) for name in ("violated", "not_evaluable")}
             found.append(dict(zip(by, place, strict=True)) | row)
         return found

@@ -113,7 +113,7 @@ def test_no_withheld_group_can_be_computed(counts: list[Group], least: int) -> N
         assert not withheld
     shown = [one for one in groups if one not in withheld and one.deals]
     if withheld and shown:  # totals less what is shown tells of several together, and that is not small
-        together = Group(None, *(sum(one[index] for one in withheld) for index in (1, 2, 3)))
+        together = Group(None, *(sum(getattr(one, name) for one in withheld) for name in ("deals", "part", "whole")))
         assert len(withheld) > 1
         assert not is_small(together)
 

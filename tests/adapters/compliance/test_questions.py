@@ -92,7 +92,8 @@ def test_a_cursor_goes_on_with_no_other_question(connection: Connection) -> None
     for number in range(3):
         history.submit(f"D-{number}")
     first = read_page(connection, REPORTS["reasons"], as_of=NOW, limit=1)
-    for name, asked in (("reasons", {"since": NOW}), ("resubmissions", {})):
+    others: list[tuple[str, dict[str, Any]]] = [("reasons", {"since": NOW}), ("resubmissions", {})]
+    for name, asked in others:
         with pytest.raises(ReportError, match="another question"):
             read_page(connection, REPORTS[name], cursor=first.cursor, **asked)
     with pytest.raises(ReportError, match="the cursor goes on as of"):

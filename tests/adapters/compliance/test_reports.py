@@ -100,7 +100,7 @@ def test_every_report_tells_of_a_history_in_which_everything_happens(database: E
         history = History(connection)
         history.take(RICH)
         hold_against_each_other(connection, history, question)
-        asked = {"as_of": history.now + 800 * DAY, "since": LONG_AGO}
+        asked: dict[str, Any] = {"as_of": history.now + 800 * DAY, "since": LONG_AGO}
         nothing = {name for name in REPORTS if not told(connection, name, **asked)}
         assert not nothing
 
