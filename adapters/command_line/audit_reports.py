@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -203,8 +205,6 @@ def _write(
 def _print_table(
     columns: "Sequence[Column]", rows: Sequence[Mapping[str, Any]], heading: Sequence[str], ending: Sequence[str]
 ) -> None:
-    from dealgate.adapters.compliance.writing import cell  # noqa: PLC0415
-
     console = standard_output()
     for line in heading:
         console.print(Text(line, style="dim"))
@@ -213,9 +213,28 @@ def _print_table(
         right = column.unit in {"count", "money", "percent", "points", "days"}
         shown.add_column(column.name.replace("_", " "), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell(column, row[column.name])) for column in columns))
-    console.print(shown)
+        shown.add_row(*(Text(_brief(column, row[column.name])) for column in columns))
+    if shown.__rich_measure__(console, console.options.update(width=10_000)).maximum <= console.width:
+        console.print(shown)
+    else:
+        _print_records(console, columns, rows)
     if not rows:
         console.print("Nothing.")
     for line in ending:
         console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def _print_records(console: Console, columns: "Sequence[Column]", rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows that are too wide for a table: each as a paragraph, without what is unknown."""
+    for row in rows:
+        told = [(column.name.replace("_", " "), _brief(column, row[column.name])) for column in columns]
+        parts = [part for name, text in told if text for part in ((name, "dim"), " ", text, "   ")]
+        console.print(Padding(Text.assemble(*parts), (0, 0, 0, 2)), soft_wrap=False)
+        console.print()
+
+
+def _brief(column: "Column", value: Any) -> str:
+    """A moment to the second: csv and jsonl have all of it."""
+    from dealgate.adapters.compliance.writing import cell  # noqa: PLC0415
+
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else cell(column, value)

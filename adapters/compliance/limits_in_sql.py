@@ -1,7 +1,7 @@
-"""A rule that holds a measure against a limit, as an expression over the columns of stored decisions, exact in 64-bit integers.
+"""A rule that holds a value against a limit, as an expression over the columns of stored decisions, exact in 64-bit integers.
 
-Only where the columns have all of it: a measure of the shipped catalogue that tells nothing personal, a table whose conditions read
-columns, and limits that are plain amounts. For anything else `NotCountableError` says why.
+Only where the columns have all of it: a field, or a measure of the shipped catalogue, that tells nothing personal; a table whose
+conditions read columns; limits that are plain amounts. For anything else `NotCountableError` says why.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,8 +66,8 @@ def held(policy: Policy, rule: Rule) -> Held:
     comparison = facing_the_limit(rule.require)
     if comparison.operator not in {"<=", "<", ">=", ">"}:
         raise NotCountableError("it is no limit above or below")
-    if not isinstance(comparison.left, tree.MeasureName):
-        raise NotCountableError("what it judges is no measure")
+    if not isinstance(comparison.left, tree.MeasureName | tree.FieldName):
+        raise NotCountableError("what it judges is a formula")
     value = _ratio(comparison.left)
     limit = _limit(policy, comparison.right)
     applies = true() if rule.applies is None else _truth(rule.applies)
@@ -175,5 +175,5 @@ def _column(field: tree.FieldName) -> Any:
     names = {"apr_percent": "apr_ten_thousandths", "given_monthly_payment": "monthly_payment_cents"}
     name = names.get(field.name) or (f"{field.name}_cents" if f"{field.name}_cents" in columns else field.name)
     if name not in columns or (field.name in FIELDS and FIELDS[field.name].personal):
-        raise NotCountableError(f"its conditions read {field.name}, which has no column")
+        raise NotCountableError(f"it reads {field.name}, which has no column: it is personal")
     return columns[name]

@@ -63,6 +63,7 @@ rules:
   - {id: NE-HIDDEN, title: No negative equity hidden, require: hidden_negative_equity < $1, otherwise: refer,
      reason: Value of trade-in vehicle could not be supported}
   - {id: AGE, title: At most three model years old, require: vehicle_age <= 3, otherwise: decline, reason: Age of automobile}
+  - {id: MILES, title: At most 31500 miles, require: mileage <= 31500, otherwise: flag, reason: Mileage of automobile}
   - {id: DTI, title: Debts within 45 percent of the income, require: debt_to_income <= 45%, otherwise: refer,
      reason: Excessive obligations in relation to income, mitigated_by: {when: credit_score >= 700, to: flag}}
 overrides:
@@ -99,7 +100,7 @@ CHANGES: dict[str, Sequence[dict[str, Any]]] = {
     "vehicle": (
         {},
         {"vehicle__model_year": 2022},
-        {"vehicle__values": []},
+        {"vehicle__values": [], "vehicle__mileage": 32000},
     ),
     "person": (
         {},

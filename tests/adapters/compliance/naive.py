@@ -427,7 +427,7 @@ class Naive:
         for one in self.decided():
             for finding in one["document"]["findings"]:
                 rule = finding["rule"]
-                limit, measure = finding.get("limit"), one["document"]["measures"].get(finding.get("measure"), {})
+                limit, measure = finding.get("limit"), one["document"]["measures"].get(finding.get("measure"), finding)
                 known = limit is not None and measure.get("value") is not None
                 if rule in COUNTED and finding["result"] not in {"not_evaluable", "not_applicable"} and known:
                     place = (one["program"], one["version"], rule)
@@ -483,8 +483,8 @@ class Naive:
         return sorted(found, key=lambda row: row["starts_at"])
 
 
-COUNTED = {"LTV-TOTAL", "NE-ROLLED", "NE-HIDDEN", "AGE"}
-SCALE = {"LTV-TOTAL": 100, "NE-ROLLED": 1, "NE-HIDDEN": 1, "AGE": 1}
+COUNTED = {"LTV-TOTAL", "NE-ROLLED", "NE-HIDDEN", "AGE", "MILES"}
+SCALE = {"LTV-TOTAL": 100, "NE-ROLLED": 1, "NE-HIDDEN": 1, "AGE": 1, "MILES": 1}
 OF_A_DECISION = {"program", "version", "tier", "dealer", "state", "channel", "condition", "month", "outcome"}
 
 
