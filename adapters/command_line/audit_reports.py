@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dealgate.adapters.compliance.asking import Asked
     from dealgate.adapters.compliance.reporting import Column, Page
 
+NO_BREAK = "\u00a0"
 LARGEST_FILE = 200_000_000
 
 SinceOption = Annotated[
@@ -227,8 +228,8 @@ def _print_table(
 def _print_records(console: Console, columns: "Sequence[Column]", rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows that are too wide for a table: each as a paragraph, without what is unknown."""
     for row in rows:
-        told = [(column.name.replace("_", " "), _brief(column, row[column.name])) for column in columns]
-        parts = [part for name, text in told if text for part in ((name, "dim"), " ", text, "   ")]
+        told = [(column.name.replace("_", NO_BREAK), _brief(column, row[column.name])) for column in columns]
+        parts = [part for name, text in told if text for part in ((name, "dim"), NO_BREAK, text, "   ")]
         console.print(Padding(Text.assemble(*parts), (0, 0, 0, 2)), soft_wrap=False)
         console.print()
 
@@ -237,4 +238,7 @@ def _brief(column: "Column", value: Any) -> str:
     """A moment to the second: csv and jsonl have all of it."""
     from dealgate.adapters.compliance.writing import cell  # noqa: PLC0415
 
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else cell(column, value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    text = cell(column, value)
+    return f"{text} %" if text and column.unit == "percent" else text

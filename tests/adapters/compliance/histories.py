@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from dealgate import CompiledPolicy, Deal, Policy
 from dealgate.models import (
@@ -142,7 +142,7 @@ def _stories(deal: str) -> Any:
     """What may happen to a deal: worked until it fits, an exception made of it, answered in time or late, held, forgotten."""
     submit = _one("submit", deal, CHOICES, VERSIONS)
     again = _one("submit", deal, st.just(SAMPLE), VERSIONS)
-    notice = _one("notice", deal, st.sampled_from(NOTICES), st.sampled_from((0, 0, 2, 200)))
+    notice = _one("notice", deal, st.sampled_from(NOTICES), st.sampled_from((0, None, 2, 200)))
     wait = _one("time", st.sampled_from((1, 30, 24 * 9, 24 * 29, 24 * 61)))
     asked = _always("request", 0, st.sampled_from(("low", "low", "high")), st.integers(0, 3))
     grant = _one("grant", 0, PEOPLE, st.sampled_from(("credit-manager", "director")))
@@ -184,7 +184,10 @@ RICH: list[Step] = [
     ("request", 0, "high", 0),
     ("grant", 0, "cyd", "credit-manager"),
     ("submit", "D-3", (0, 0, 0, 0, 0, 2, 0, 0), "1"),  # cannot be judged
-    ("notice", "D-3", "approval", 0),
+    ("notice", "D-3", "approval", None),
+    ("submit", "D-8", (0, 0, 0, 0, 2, 1, 0, 0), "1"),  # let through against one finding of two
+    ("request", 0, "low", 2),
+    ("grant", 0, "ann", "director"),
     ("submit", "D-4", SAMPLE, BROKEN),
     ("request", 0, "low", 0),
     ("deny", 0),
@@ -268,8 +271,11 @@ class History:
     def _deny(self, which: int) -> None:
         deny_override(self.connection, self._one_of(STEP.c.override_id, which), self.now, actor="cyd", note="No.")
 
-    def _notice(self, deal_id: str, kind: str, hours_ago: int) -> None:
-        self.notice(deal_id, kind, self.now - timedelta(hours=hours_ago))
+    def _notice(self, deal_id: str, kind: str, hours_ago: int | None) -> None:
+        """Sent so many hours ago, or at the very moment of the deal's last decision."""
+        decided = select(func.max(DECISION.c.decided_at)).where(DECISION.c.deal_id == deal_id)
+        at = self.connection.execute(decided).scalar() if hours_ago is None else self.now - timedelta(hours=hours_ago)
+        self.notice(deal_id, kind, at)
 
     def _hold(self, deal_id: str, placed: bool) -> None:
         hold(self.connection, deal_id, "A letter from counsel.", self.now, actor="counsel", placed=placed)
