@@ -71,7 +71,10 @@ def held(policy: Policy, rule: Rule) -> Held:
     value = _ratio(comparison.left)
     limit = _limit(policy, comparison.right)
     applies = true() if rule.applies is None else _truth(rule.applies)
-    fits = and_(value.numerator.between(-LARGEST, LARGEST), value.denominator.between(1, LARGEST))
+    fits = and_(
+        value.numerator.between(_whole(-LARGEST), _whole(LARGEST)),
+        value.denominator.between(_whole(1), _whole(LARGEST)),
+    )
     known = and_(value.numerator.is_not(None), limit.numerator.is_not(None), fits)
     return Held(comparison.left.name, comparison.operator, value, limit, and_(applies, known))
 
