@@ -96,11 +96,13 @@ CHANGES: dict[str, Sequence[dict[str, Any]]] = {
                 ("16000.00", "15500.00", None),
             )
         ),
+        {"trade_ins": []},
     ),
     "vehicle": (
         {},
         {"vehicle__model_year": 2022},
         {"vehicle__values": [], "vehicle__mileage": 32000},
+        {"vehicle__mileage": 29925},  # a width of 5 % below the limit, to the mile
     ),
     "person": (
         {},
@@ -183,16 +185,21 @@ RICH: list[Step] = [
     ("submit", "D-2", (1, 1, 1, 2, 1, 0, 0, 0), "1"),  # lets pass what an override turns down
     ("request", 0, "high", 0),
     ("grant", 0, "cyd", "credit-manager"),
+    ("submit", "D-3", (1, 1, 1, 2, 1, 0, 0, 0), "1"),
     ("submit", "D-3", (0, 0, 0, 0, 0, 2, 0, 0), "1"),  # cannot be judged
     ("notice", "D-3", "approval", None),
     ("submit", "D-8", (0, 0, 0, 0, 2, 1, 0, 0), "1"),  # let through against one finding of two
     ("request", 0, "low", 2),
     ("grant", 0, "ann", "director"),
+    ("grant", 0, "ben", "director"),
     ("submit", "D-4", SAMPLE, BROKEN),
     ("request", 0, "low", 0),
     ("deny", 0),
     ("submit", "D-5", (0, 0, 0, 2, 1, 0, 0, 0), "1"),
     ("submit", "D-6", (0, 0, 0, 2, 1, 0, 1, 0), "1"),  # the same but for the debts
+    ("submit", "D-5", (0, 0, 0, 2, 2, 0, 0, 0), "1"),  # the allowance alone
+    ("submit", "D-9", (0, 0, 0, 0, 5, 3, 0, 0), "1"),  # nothing is owed on a trade-in: nothing to hide
+    ("submit", "D-9", (0, 0, 0, 1, 5, 3, 0, 0), "1"),
     ("time", 24 * 31),
     ("seal",),
     ("submit", "D-7", (2, 2, 0, 1, 2, 1, 0, 0), "2"),  # over-allowed, and left so
