@@ -9,6 +9,7 @@ from dealgate.adapters.command_line import (
     audit_file,
     audit_notices,
     audit_replay,
+    audit_reports,
     databases,
     deals,
     decisions,
@@ -52,6 +53,8 @@ for command in (
 app.add_typer(ledger.app, name="ledger")
 
 audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_reports.report)
+audit.command()(audit_reports.groups)
 audit.command()(audit_file.file)
 audit.command()(audit_replay.replay)
 audit.command()(audit_notices.notice)
