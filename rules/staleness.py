@@ -17,6 +17,14 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 Tells = Callable[[Trace], Iterator[str]]
 
 
+GOOD_THROUGH = ItemName("payoff_good_through", Unit.DATE)
+
+
+def tells_of_quotes(policy: Policy, expression: Expression) -> bool:
+    """Whether lienholders may be named."""
+    return GOOD_THROUGH in policy.everything_read(expression)
+
+
 def in_words(day: date) -> str:
     return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
 
@@ -24,7 +32,7 @@ def in_words(day: date) -> str:
 def staleness_told(policy: Policy, expression: Expression) -> tuple[Tells, ...]:
     """What can be told of the dates that an expression reads, directly or through measures and limits."""
     told = {
-        ItemName("payoff_good_through", Unit.DATE): _of_quotes,
+        GOOD_THROUGH: _of_quotes,
         FieldName("credit_report_as_of", Unit.DATE): _of_the_report,
         ListedValueAsOf(): _of_the_listed_value,
     }

@@ -218,6 +218,7 @@ def test_the_date_of_a_report_is_of_a_consumer_report_and_not_personal(write_pol
     report, value = evaluate(Deal.read(WORKED), policy).findings
     assert (report.used_consumer_report, value.used_consumer_report) == (True, False)
     assert not personal_parts(policy).rules
+    assert personal_parts(Policy.from_text(write_policy("payoff_at_funding <= $1"))).rules == {"R0"}
     assert not personal_parts(policy).measures & LATER
 
 
