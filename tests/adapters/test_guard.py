@@ -372,9 +372,9 @@ def test_a_deal_that_was_never_decided_stands_by_nothing(host: Engine, guard: Gu
     with guarding(gate), Session(host) as session, session.begin():
         standing = gate.check(session.get_one(Application, 1), session)
     assert not standing.passes
-    assert standing == ("A-1", False, None, None, None)
     assert not standing.cleared
     assert standing.missing == ("the deal was not decided yet",)
+    assert standing == ("A-1", False, None, None, None)
 
 
 def test_a_deal_may_be_booked_by_an_override_of_the_very_decision_that_it_stands_by(host: Engine, gate: Gate) -> None:
