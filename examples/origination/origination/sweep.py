@@ -7,3 +7,7 @@ def main() -> None:
     with work_of("sweep") as session:
         for answered in gate.answer(session, actor="sweep"):
             print(*answered.key, answered.problem or answered.outcome or "is gone")
+
+
+if __name__ == "__main__":
+    main()
