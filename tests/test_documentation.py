@@ -29,7 +29,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 DECISION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d\.\d{6}Z| \d\d:\d\d:\d\d\b)")
 KEY = re.compile(r"\+[0-9a-f]{8}\b(?:\+[A-Za-z0-9+/]{44})?")
 SIGNATURE = re.compile(r"[A-Za-z0-9+/]{91}=")
 ROOT_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
