@@ -178,7 +178,7 @@ def test_an_override_lets_a_referred_one_through_and_dies_when_the_term_is_chang
 def test_an_override_is_granted_with_authority_only_and_for_what_was_read(lender: Lender) -> None:
     first = lender.take("A-5")["decision_id"]
     lender.ask("PATCH", "/A-5", term_months=66)
-    words = {"rules": ["NE-ROLLED"], "reason": "STRONG-INCOME", "note": "Seen."}
+    words: dict[str, Any] = {"rules": ["NE-ROLLED"], "reason": "STRONG-INCOME", "note": "Seen."}
     stale = lender.ask("POST", "/A-5/overrides", 409, decision_id=first, **words)
     assert stale["detail"] == "the application was decided again since: read it first"
     asked = lender.ask("POST", "/A-5/overrides", 201, decision_id=lender.ask("GET", "/A-5")["decision_id"], **words)
