@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_search,
     databases,
     deals,
     decisions,
@@ -32,6 +33,10 @@ app.add_typer(overrides.app, name="override")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(portfolio.app, name="portfolio")
+audit = typer.Typer(help="What an examiner or an auditor asks.", no_args_is_help=True)
+audit.command()(audit_search.search)
+audit.command()(audit_search.check)
+app.add_typer(audit, name="audit")
 app.add_typer(databases.app, name="db")
 for command in (
     ledger_records.notice,
