@@ -20,7 +20,8 @@ from dealgate.adapters.command_line.terminal import outcome_text, standard_outpu
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from dealgate.adapters.compliance import Query, Reader
+    from dealgate.adapters.compliance.query import Query
+    from dealgate.adapters.compliance.readers import Reader
 
 PAGE = 50
 DIFFERENT = 1
@@ -113,7 +114,8 @@ def search(
         "as_of": as_of,
     }
     with _query_exit_codes():
-        from dealgate.adapters.compliance import Query, Reader  # noqa: PLC0415
+        from dealgate.adapters.compliance.query import Query  # noqa: PLC0415
+        from dealgate.adapters.compliance.readers import Reader  # noqa: PLC0415
         from dealgate.adapters.database import stored  # noqa: PLC0415
 
         query = Query.read({name: value for name, value in asked.items() if value not in (None, [])})
@@ -157,7 +159,7 @@ def check(
 @contextmanager
 def _query_exit_codes() -> Iterator[None]:
     """A query that cannot be asked is bad input."""
-    from dealgate.adapters.compliance import QueryError  # noqa: PLC0415
+    from dealgate.adapters.compliance.query import QueryError  # noqa: PLC0415
 
     with exit_codes():
         try:
@@ -167,7 +169,7 @@ def _query_exit_codes() -> Iterator[None]:
 
 
 def _count(connection: "Connection", query: "Query") -> None:
-    from dealgate.adapters.compliance import count_by_outcome  # noqa: PLC0415
+    from dealgate.adapters.compliance.search import count_by_outcome  # noqa: PLC0415
 
     counts = count_by_outcome(connection, query)
     for outcome, number in counts.items():
@@ -197,12 +199,12 @@ def _write(
 def _show_page(
     connection: "Connection", query: "Query", reader: "Reader", file_format: str, most: int, cursor: str | None
 ) -> None:
-    from dealgate.adapters.compliance import search as search_page  # noqa: PLC0415
+    from dealgate.adapters.compliance import search as searching  # noqa: PLC0415
     from dealgate.adapters.compliance.rows import rows_of  # noqa: PLC0415
 
     if file_format not in {"table", "jsonl", "csv"}:
         refuse([f"--format {file_format}: give the file that it goes to with --output"])
-    page = search_page(connection, query, most=most, cursor=cursor)
+    page = searching.search(connection, query, most=most, cursor=cursor)
     rows = rows_of(connection, page.rows, reader, query.as_of)
     if file_format == "table":
         standard_output().print(_table(rows))

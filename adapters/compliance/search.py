@@ -28,7 +28,6 @@ AT_ONCE = 1_000
 SIGN = "dealgate_ratio_sign"
 OPERATORS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
 
-LATEST_FIRST = (DECISION.c.decided_at.desc(), DECISION.c.id.desc())
 SUBMITTED = ("channel", "dealer_id", "state", "tier", "condition", "actor", "term_months")
 DECIDED = (
     select(DECISION, *(SUBMISSION.c[name] for name in SUBMITTED), VERSION.c.name.label("policy"), VERSION.c.version)
@@ -82,14 +81,9 @@ def search_all(connection: Connection, query: Query, *, most: int | None = None)
 
 def count_by_outcome(connection: Connection, query: Query) -> dict[str, int]:
     """How many decisions there are of each outcome."""
-    _prepare(connection)
-    statement = (
-        select(DECISION.c.outcome, func.count())
-        .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
-        .where(*conditions(query))
-        .group_by(DECISION.c.outcome)
-    )
-    return {outcome: number for outcome, number in sorted(map(tuple, connection.execute(statement)))}
+    prepare(connection)
+    counts = _found(query, select(DECISION.c.outcome, func.count()).select_from(DECISION)).group_by(DECISION.c.outcome)
+    return {row[0]: row[1] for row in sorted(connection.execute(counts))}
 
 
 def count_purged(connection: Connection, as_of: datetime | None) -> int:
@@ -98,18 +92,33 @@ def count_purged(connection: Connection, as_of: datetime | None) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def statement_of(query: Query, place: Place | None = None) -> Select[Any]:
-    """The one statement, without a limit."""
-    statement = DECIDED.where(*conditions(query)).order_by(*LATEST_FIRST)
-    if place is None:
-        return statement
-    after = tuple_(literal(place.decided_at, Moment), literal(place.id))
-    return statement.where(tuple_(DECISION.c.decided_at, DECISION.c.id) < after)
+def statement_of(query: Query, most: int, place: Place | None = None) -> Select[Any]:
+    """The one statement: it finds a page of decisions by their numbers first, and reads the rest of those alone."""
+    at = _moment(query)
+    found = _found(query, select(DECISION.c.id)).order_by(at.desc(), DECISION.c.id.desc()).limit(most)
+    if place is not None:
+        decided_at = literal(place.decided_at, Moment)
+        after = tuple_(at, DECISION.c.id) < tuple_(decided_at, literal(place.id))
+        found = found.where(at <= decided_at, after)  # said apart, so that an index on the moment begins there
+    page = found.subquery("page")
+    return DECIDED.join(page, page.c.id == DECISION.c.id).order_by(DECISION.c.decided_at.desc(), DECISION.c.id.desc())
+
+
+def _found(query: Query, chosen: Select[Any]) -> Select[Any]:
+    """What is chosen, of the decisions that are meant."""
+    if any((query.dealers, query.states, query.channels, query.tiers, query.actors)):
+        chosen = chosen.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
+    return chosen.where(*conditions(query))
+
+
+def _moment(query: Query) -> ColumnElement[datetime]:
+    """A submission is received at the moment of its decision; its own column stands in the indexes by dealer and by state."""
+    return SUBMISSION.c.received_at if query.dealers or query.states else DECISION.c.decided_at
 
 
 def _rows(connection: Connection, query: Query, place: Place | None, most: int) -> list[Any]:
-    _prepare(connection)
-    return list(connection.execute(statement_of(query, place).limit(most)))
+    prepare(connection)
+    return list(connection.execute(statement_of(query, most, place)))
 
 
 # Cursors
@@ -137,7 +146,7 @@ def read_cursor(query: Query, cursor: str) -> Place:
 
 
 def conditions(query: Query) -> list[ColumnElement[bool]]:
-    """Of a decision and its submission, both of which the statement names."""
+    """Of a decision and, where a part of the query is about it, its submission."""
     found = [
         column.in_(values)
         for column, values in (
@@ -151,12 +160,13 @@ def conditions(query: Query) -> list[ColumnElement[bool]]:
         )
         if values
     ]
+    at = _moment(query)
     if query.decided_from:
-        found.append(DECISION.c.decided_at >= query.decided_from)
+        found.append(at >= query.decided_from)
     if query.decided_before:
-        found.append(DECISION.c.decided_at < query.decided_before)
+        found.append(at < query.decided_before)
     if query.as_of:
-        found.append(DECISION.c.decided_at <= query.as_of)  # a decision is recorded at the moment it is made
+        found.append(at <= query.as_of)  # a decision is recorded at the moment it is made
     found += [_measured(one) for one in query.measures]
     return [*found, *_of_policy(query), *_of_finding(query), *_of_override(query), *_of_notices(query)]
 
@@ -254,7 +264,7 @@ def _by_python(element: RatioSign, compiler: Any, **options: Any) -> str:
     return f"{SIGN}({', '.join(compiler.process(one, **options) for one in element.clauses)})"
 
 
-def _prepare(connection: Connection) -> None:
+def prepare(connection: Connection) -> None:
     """SQLite's integers turn into floats where they overflow: Python's do not."""
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection

@@ -29,6 +29,10 @@ STATES = (
 ).split()
 DEALERS = 400
 DIRECT_SHARE = 0.06
+OUTCOMES = {"pass": 0.46, "flag": 0.20, "refer": 0.24, "decline": 0.10}
+"""Shares of deals, by what came of their last submission."""
+
+ENGINE_FAILURES = 2e-5
 KINDS = {"request": "override_request", "grant": "override_grant", "deny": "override_denial"}
 LOADED = ("deal", "ledger_entry", "submission", "trade_in", "decision", "finding", "override_finding", "override_step", "notice")
 SEQUENCES = {"submission": "id", "decision": "id", "ledger_entry": "id"}
@@ -95,15 +99,18 @@ class _Templates:
         decisions = recorded["decision"]
         begun = decisions.group_by("deal_id").agg(pl.col("decided_at").min().alias("begun"))
         begun = begun.sort("deal_id").with_row_index("chain")
-        policies = decisions.unique("deal_id").select("deal_id", "policy_sha256")
-        self.chains = begun.join(policies, on="deal_id").select("chain", "policy_sha256")
+        last = decisions.sort("submission").group_by("deal_id").agg(
+            pl.col("policy_sha256", "outcome", "engine_agreed").last(), pl.len().alias("submissions")
+        )
+        self.chains = begun.join(last, on="deal_id").with_columns(_weights()).sort("chain")
         own = begun.select("deal_id", "chain", "begun")
 
         def since(frame: pl.DataFrame, *moments: str) -> pl.DataFrame:
             offsets = [(pl.col(one) - pl.col("begun")).dt.total_microseconds().alias(one) for one in moments]
             return frame.join(own, on="deal_id").with_columns(offsets).drop("deal_id", "begun")
 
-        self.submissions_each = len(decisions) / len(begun)
+        weighted = (self.chains["submissions"] * self.chains["weight"]).sum()
+        self.submissions_each = weighted / self.chains["weight"].sum()
         self.decisions = since(decisions, "decided_at").rename({"submission_id": "template"}).drop("id", "submission")
         self.submissions = recorded["submission"].rename({"id": "template"}).drop("deal_id")
         number = decisions.select(pl.col("id").alias("decision"), pl.col("submission_id").alias("template"))
@@ -117,8 +124,21 @@ class _Templates:
         told = recorded["ledger_entry"].select(pl.col("id").alias("entry"), "recorded_at")
         self.notices = since(recorded["notice"].join(told, on="entry"), "sent_at", "recorded_at").drop("entry")
 
-    def of_policy(self, sha256: str) -> Any:
-        return self.chains.filter(pl.col("policy_sha256") == sha256)["chain"].to_numpy()
+    def drawn(self, draw: np.random.Generator, sha256: str, size: int) -> Any:
+        """So many deals of a policy version."""
+        mine = self.chains.filter(pl.col("policy_sha256") == sha256)
+        weights = mine["weight"].to_numpy()
+        return draw.choice(mine["chain"].to_numpy(), size, p=weights / weights.sum())
+
+
+def _weights() -> pl.Expr:
+    """How often a deal is drawn, so that the last outcomes come in their shares: a synthetic book under limits that are
+    illustrative is referred far more often than a lender's.
+    """
+    share = pl.col("outcome").replace_strict(OUTCOMES, return_dtype=pl.Float64)
+    failed = ~pl.col("engine_agreed")
+    weight = share / pl.len().over("policy_sha256", "outcome", "engine_agreed")
+    return pl.when(failed).then(ENGINE_FAILURES).otherwise(weight).alias("weight")
 
 
 def _chains(
@@ -137,7 +157,7 @@ def _chains(
     template = np.zeros(size, np.uint32)
     for number, one in enumerate(versions):
         chosen = version == number
-        template[chosen] = draw.choice(templates.of_policy(one.policy.sha256), int(chosen.sum()))
+        template[chosen] = templates.drawn(draw, one.policy.sha256, int(chosen.sum()))
     weights = 1 / np.arange(4, DEALERS + 4)  # a few dealers sell much, many sell little
     dealer = draw.choice(DEALERS, size, p=weights / weights.sum())
     states = np.array(STATES)[np.random.default_rng(1).integers(0, len(STATES), DEALERS)]

@@ -21,6 +21,7 @@ from dealgate.models import Base, OverrideError, grant_override, record_policy, 
 from dealgate.models.erasure import record_notice
 from dealgate.models.overrides import deny_override
 from dealgate.rules.amounts import hundredths
+from dealgate.rules.engine import EngineError
 
 MONTHS, VERSIONS = 30, 5
 DAYS = 913
@@ -71,12 +72,22 @@ def fill(engine: Engine, versions: list[Version], deals: int, seed: int) -> None
     rows, layout = book.to_dicts(), checked_layout(book.schema)
     pick = Random(seed)
     for number, version in enumerate(versions):
-        compiled = CompiledPolicy(version.policy)
+        compiled, failing = CompiledPolicy(version.policy), CompiledPolicy(version.policy, _Failing)
         with engine.begin() as connection:
             record_policy(connection, version.policy, version.text, version.start)
-            for row in rows[number * deals : (number + 1) * deals]:
-                document = document_of(row, layout)
-                _submit_all(connection, compiled, _dated(document, version.start), version.start, pick)
+            for index, row in enumerate(rows[number * deals : (number + 1) * deals]):
+                document = _dated(document_of(row, layout), version.start)
+                _submit_all(connection, compiled if index else failing, document, version.start, pick)
+
+
+class _Failing:
+    """A rules engine that fails on every deal: `history` lets it happen to few."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def evaluate(self, facts: Any, reckoning: Any) -> Any:
+        raise EngineError("the engine gave no answer")
 
 
 def _dated(document: dict[str, Any], start: datetime) -> dict[str, Any]:
@@ -104,8 +115,8 @@ def _submit_all(
             now=now,
             actor="los",
         )
-    _override(connection, made.decision, now, pick)
-    _notify(connection, made.decision, now, pick)
+    granted = _override(connection, made.decision, now, pick)
+    _notify(connection, made.decision, granted, now, pick)
 
 
 def _worked(document: dict[str, Any], pick: Random) -> dict[str, Any]:
@@ -134,33 +145,33 @@ def _cents(amount: str) -> int:
     return int(whole) * 100 + int((part + "00")[:2])
 
 
-def _override(connection: Connection, decision: Mapping[str, Any], now: datetime, pick: Random) -> None:
-    """For a part of what is not simply passed, and now and then on the high side."""
-    open_rules = [one["rule"] for one in decision["findings"] if one["result"] == "violated" and one["severity"] != "flag"]
+def _override(connection: Connection, decision: Mapping[str, Any], now: datetime, pick: Random) -> bool:
+    """Of a part of what is not simply passed, and now and then on the high side. Whether the deal is let through by it."""
+    open_rules = [one["rule"] for one in decision["findings"] if one["severity"] in {"refer", "decline"}]
     side = "low" if open_rules else "high"
-    if pick.random() > (0.11 if side == "low" else 0.004):
-        return
-    reason = pick.choice(("STRONG-INCOME", "LOYAL-CUSTOMER", "MANUFACTURER-PROGRAM")) if side == "low" else "COLLATERAL-DOUBT"
+    if pick.random() > (0.2 if side == "low" else 0.004):
+        return False
+    low = ("STRONG-INCOME", "LOYAL-CUSTOMER", "MANUFACTURER-PROGRAM")
     asker, *others = pick.sample(GRANTORS, 3)
-    words = {"actor": asker, "reason": reason, "note": "Worked by the desk.", "side": side}
+    words = {"actor": asker, "reason": pick.choice(low) if open_rules else "COLLATERAL-DOUBT", "note": "Worked by the desk."}
     moments = _later(now, pick)
     try:
         with connection.begin_nested():
-            taken = request_override(
-                connection, decision["decision_id"], open_rules if side == "low" else [], next(moments), **words
-            )
-            _settle(connection, taken.override, others, moments, pick)
+            taken = request_override(connection, decision["decision_id"], open_rules, next(moments), side=side, **words)
+            return _settle(connection, taken.override, others, moments, pick) and side == "low"
     except OverrideError:
-        return
+        return False
 
 
-def _settle(connection: Connection, override: Any, others: list[str], moments: Iterator[datetime], pick: Random) -> None:
+def _settle(connection: Connection, override: Any, others: list[str], moments: Iterator[datetime], pick: Random) -> bool:
+    """Denied, granted by as many as it takes, or left waiting."""
     chance = pick.random()
     if chance < 0.15:
         deny_override(connection, override.override_id, next(moments), actor=others[0], note="Too far over.")
     elif chance < 0.92:
         for person in others[: override.persons]:
             grant_override(connection, override.override_id, next(moments), actor=person, role="credit-manager")
+    return 0.15 <= chance < 0.92
 
 
 def _later(now: datetime, pick: Random) -> Iterator[datetime]:
@@ -169,13 +180,20 @@ def _later(now: datetime, pick: Random) -> Iterator[datetime]:
         yield now
 
 
-def _notify(connection: Connection, decision: Mapping[str, Any], now: datetime, pick: Random) -> None:
+NOTICES = {
+    "passed": (("approval", 0.60), (None, 1)),
+    "let through": (("approval", 0.90), (None, 1)),
+    "refer": (("adverse_action", 0.85), ("counteroffer", 0.93), ("approval", 0.95), (None, 1)),
+    "decline": (("adverse_action", 0.97), (None, 1)),
+}
+"""Up to which chance a deal of that kind gets which notice: a few approvals stand against an open finding."""
+
+
+def _notify(connection: Connection, decision: Mapping[str, Any], granted: bool, now: datetime, pick: Random) -> None:
+    outcome = decision["outcome"]
+    of_kind = "let through" if granted else "passed" if outcome in {"pass", "flag"} else outcome
     chance = pick.random()
-    kind = None
-    if decision["outcome"] in {"pass", "flag"}:
-        kind = "approval" if chance < 0.6 else None
-    elif chance < 0.75:
-        kind = "adverse_action" if chance < 0.62 else "counteroffer"
+    kind = next(name for name, until in NOTICES[of_kind] if chance <= until)
     if kind:
         sent = now + timedelta(days=pick.randrange(1, 29), minutes=pick.randrange(600))
         told = sent + timedelta(minutes=pick.randrange(1, 90))
