@@ -33,6 +33,7 @@ class LedgerEntry(Base):
     policy_sha256: Mapped[Sha256 | None]
     leaf_hash: Mapped[Hash]
 
+
 OF_KEYS = text("kind = 'key_rotation'")
 Index(f"ix_{LEDGER}entry_key_rotation", LedgerEntry.id, postgresql_where=OF_KEYS, sqlite_where=OF_KEYS)
 """The entries that introduce keys, a handful, which nobody must look for among millions."""

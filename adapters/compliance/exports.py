@@ -32,7 +32,7 @@ class Export:
     """What is to be written: a query, for whom, how much of it at the most."""
 
     query: Query
-    reader: Reader = Reader()
+    reader: Reader
     most: int | None = None
 
 
@@ -144,7 +144,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 NEEDED = frozenset(
-    "format file_sha256 query query_sha256 role limit columns rows rows_sha256 purged_decisions ledger".split()
+    [
+        "format",
+        "file_sha256",
+        "query",
+        "query_sha256",
+        "role",
+        "limit",
+        "columns",
+        "rows",
+        "rows_sha256",
+        "purged_decisions",
+        "ledger",
+    ]
 )
 
 
@@ -160,7 +172,7 @@ def check_file(path: Path, manifest: Mapping[str, Any]) -> list[str]:
         for row in read_rows(manifest["format"], path, _columns(manifest)):
             digest.update(line(row).encode())
             rows += 1
-    except Exception as error:  # noqa: BLE001  whatever a damaged file does to its library
+    except Exception as error:
         return [*found, f"the file cannot be read: {error}"]
     if rows != manifest["rows"]:
         found.append(f"the manifest tells of {manifest['rows']} rows, the file has {rows}")

@@ -7,8 +7,10 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from decimal import Decimal
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,9 +22,10 @@ SHEET_ROWS = 1_048_575
 
 CELL = 32_767
 EXACT = 2**53
-ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
-"""What Excel would read as an escaped character."""
+ESCAPED = re.compile(r"[\x00-\x1f]|_(?=x[0-9A-Fa-f]{4}_)")
+"""What an Excel file writes as `_x000D_`, and what would be read as such by mistake."""
 
+CHARACTER = re.compile("_x([0-9A-Fa-f]{4})_")
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """A spreadsheet would take a text that begins so for a formula; a text that begins with the sign of escape is escaped, too."""
 
@@ -146,11 +149,10 @@ class _Excel:
     def _cell(self, value: str | int | None, column: Column) -> Any:
         """A text as a text, whatever it begins with; so, too, an integer that Excel's numbers could not hold."""
         from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
-        from openpyxl.utils.escape import escape  # noqa: PLC0415
 
         if value is None or (isinstance(value, int) and abs(value) < EXACT):
             return value
-        text = escape(ESCAPED.sub("_x005F_", str(value)))
+        text = ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", str(value))
         if len(text) > CELL:
             raise QueryError("format", "xlsx", f"a cell of {column.name} holds {CELL:,} characters: use csv or parquet")
         cell = WriteOnlyCell(self.sheet, value=text)
@@ -163,21 +165,21 @@ class _Excel:
 
 def _read_excel(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
     from openpyxl import load_workbook  # noqa: PLC0415
-    from openpyxl.utils.escape import unescape  # noqa: PLC0415
 
     kinds = {column.name: column.kind for column in columns}
-    book = load_workbook(path, read_only=True)
-    try:
+    with path.open("rb") as file, closing(load_workbook(file, read_only=True)) as book:  # whatever the file is called
         rows = book.worksheets[0].iter_rows(values_only=True)
         names = [str(name) for name in next(rows, ())]
         for row in rows:
-            texts = (None if value is None else unescape(str(value)) for value in row)
+            texts = (None if value is None else _unescaped(str(value)) for value in row)
             yield {
                 name: int(text) if text is not None and kinds.get(name) == COUNT else text
-                for name, text in zip(names, texts, strict=True)
+                for name, text in zip_longest(names, texts)  # empty cells at the end of a row are not in the file
             }
-    finally:
-        book.close()
+
+
+def _unescaped(text: str) -> str:
+    return CHARACTER.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 WRITERS: dict[str, Any] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet, "xlsx": _Excel}

@@ -65,13 +65,13 @@ def rows_of(connection: Connection, found: Sequence[Any], reader: Reader, as_of:
         told.append(_personal(connection, [one.decision_id for one in found]))
     nothing = dict.fromkeys(column.name for column in TOLD)
     masked = dict.fromkeys(reader.masked, MASKED)
-    rows = []
+    rows: list[Row] = []
     for one in found:
         row: dict[str, str | int | None] = {column.name: READ[column.kind](one, column.name) for column in STORED}
         row |= nothing
         for details in told:
             row |= details.get(one.decision_id, {})
-        rows.append(row | masked)
+        rows.append({**row, **masked})
     return rows
 
 

@@ -6,7 +6,7 @@ Ratios are held against bounds by multiplying integers out: no float, and no ove
 import base64
 import json
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,7 +26,13 @@ AT_ONCE = 1_000
 """Decisions that are read at once where all are wanted."""
 
 SIGN = "dealgate_ratio_sign"
-OPERATORS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
+OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
 
 SUBMITTED = ("channel", "dealer_id", "state", "tier", "condition", "actor", "term_months")
 DECIDED = (
@@ -147,7 +153,7 @@ def read_cursor(query: Query, cursor: str) -> Place:
 
 def conditions(query: Query) -> list[ColumnElement[bool]]:
     """Of a decision and, where a part of the query is about it, its submission."""
-    found = [
+    found: list[ColumnElement[bool]] = [
         column.in_(values)
         for column, values in (
             (DECISION.c.deal_id, query.deals),

@@ -5,6 +5,7 @@ with one amount added to cash price and cash down alike, which leaves every meas
 Entries have no bodies and no private values, and are not sealed: no search and no report reads those.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,10 +24,11 @@ from tests.benchmarks.compliance_templates import DAYS, Version
 CHUNK = 150_000
 """Deals made at once, of one stretch of time."""
 
-STATES = (
-    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN "
-    "TX UT VT VA WA WV WI WY"
-).split()
+STATES = tuple(
+    re.findall(
+        "..", "ALAKAZARCACOCTDEFLGAHIIDILINIAKSKYLAMEMDMAMIMNMSMOMTNENVNHNJNMNYNCNDOHOKORPARISCSDTNTXUTVTVAWAWVWIWY"
+    )
+)
 DEALERS = 400
 DIRECT_SHARE = 0.06
 OUTCOMES = {"pass": 0.46, "flag": 0.20, "refer": 0.24, "decline": 0.10}
@@ -34,7 +36,17 @@ OUTCOMES = {"pass": 0.46, "flag": 0.20, "refer": 0.24, "decline": 0.10}
 
 ENGINE_FAILURES = 2e-5
 KINDS = {"request": "override_request", "grant": "override_grant", "deny": "override_denial"}
-LOADED = ("deal", "ledger_entry", "submission", "trade_in", "decision", "finding", "override_finding", "override_step", "notice")
+LOADED = (
+    "deal",
+    "ledger_entry",
+    "submission",
+    "trade_in",
+    "decision",
+    "finding",
+    "override_finding",
+    "override_step",
+    "notice",
+)
 SEQUENCES = {"submission": "id", "decision": "id", "ledger_entry": "id"}
 FORM = "%Y-%m-%d %H:%M:%S%.6f+00"
 
@@ -99,8 +111,10 @@ class _Templates:
         decisions = recorded["decision"]
         begun = decisions.group_by("deal_id").agg(pl.col("decided_at").min().alias("begun"))
         begun = begun.sort("deal_id").with_row_index("chain")
-        last = decisions.sort("submission").group_by("deal_id").agg(
-            pl.col("policy_sha256", "outcome", "engine_agreed").last(), pl.len().alias("submissions")
+        last = (
+            decisions.sort("submission")
+            .group_by("deal_id")
+            .agg(pl.col("policy_sha256", "outcome", "engine_agreed").last(), pl.len().alias("submissions"))
         )
         self.chains = begun.join(last, on="deal_id").with_columns(_weights()).sort("chain")
         own = begun.select("deal_id", "chain", "begun")
@@ -109,8 +123,7 @@ class _Templates:
             offsets = [(pl.col(one) - pl.col("begun")).dt.total_microseconds().alias(one) for one in moments]
             return frame.join(own, on="deal_id").with_columns(offsets).drop("deal_id", "begun")
 
-        weighted = (self.chains["submissions"] * self.chains["weight"]).sum()
-        self.submissions_each = weighted / self.chains["weight"].sum()
+        self.submissions_each = float(np.average(self.chains["submissions"], weights=self.chains["weight"]))
         self.decisions = since(decisions, "decided_at").rename({"submission_id": "template"}).drop("id", "submission")
         self.submissions = recorded["submission"].rename({"id": "template"}).drop("deal_id")
         number = decisions.select(pl.col("id").alias("decision"), pl.col("submission_id").alias("template"))
@@ -264,7 +277,9 @@ def _entries(
     number = entries.select("entry_id", pl.col("id").alias("entry"))
     steps = steps.join(number, on="entry_id")
     requests = steps.filter(pl.col("step") == "request")
-    requests = requests.select("deal", "asked", pl.col("entry_id").alias("override_id"), pl.col("entry").alias("request"))
+    requests = requests.select(
+        "deal", "asked", pl.col("entry_id").alias("override_id"), pl.col("entry").alias("request")
+    )
     steps = steps.join(requests, on=["deal", "asked"])
     named = requests.join(templates.named, left_on="asked", right_on="override_id").rename({"request": "entry"})
     notices = notices.join(number, on="entry_id").drop("kind").rename({"notice": "kind"})
@@ -320,5 +335,8 @@ def _copy(connection: Connection, name: str, frame: pl.DataFrame) -> None:
     }
     data = frame.with_columns(**moments).select(columns).write_csv(include_header=False, datetime_format=FORM)
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN (FORMAT csv)") as out:
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN (FORMAT csv)") as out,
+    ):
         out.write(data)

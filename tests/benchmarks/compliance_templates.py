@@ -153,7 +153,11 @@ def _override(connection: Connection, decision: Mapping[str, Any], now: datetime
         return False
     low = ("STRONG-INCOME", "LOYAL-CUSTOMER", "MANUFACTURER-PROGRAM")
     asker, *others = pick.sample(GRANTORS, 3)
-    words = {"actor": asker, "reason": pick.choice(low) if open_rules else "COLLATERAL-DOUBT", "note": "Worked by the desk."}
+    words = {
+        "actor": asker,
+        "reason": pick.choice(low) if open_rules else "COLLATERAL-DOUBT",
+        "note": "Worked by the desk.",
+    }
     moments = _later(now, pick)
     try:
         with connection.begin_nested():
@@ -163,7 +167,9 @@ def _override(connection: Connection, decision: Mapping[str, Any], now: datetime
         return False
 
 
-def _settle(connection: Connection, override: Any, others: list[str], moments: Iterator[datetime], pick: Random) -> bool:
+def _settle(
+    connection: Connection, override: Any, others: list[str], moments: Iterator[datetime], pick: Random
+) -> bool:
     """Denied, granted by as many as it takes, or left waiting."""
     chance = pick.random()
     if chance < 0.15:
