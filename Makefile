@@ -38,7 +38,7 @@ run: $(READY)
 	@echo "Stored in dealgate.db. Next: $(BIN)/dealgate decision list, $(BIN)/dealgate evaluate DEAL.json"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The suite under every CPython from 3.11 on that this machine has.
 test-every-python:
@@ -46,7 +46,7 @@ test-every-python:
 
 # Tampering, crashes, power loss, cut connections and full disks, at length; shows figures. The short ones run in `make test`.
 faults: $(READY)
-	$(BIN)/python -m pytest tests/faults -m faults
+	$(BIN)/python -m pytest -m faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

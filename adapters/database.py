@@ -1,5 +1,6 @@
 """Opening a database the safe way and bringing it up to date."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,11 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import PoolResetState
 
 from dealgate.migrations.revisions import HEAD, current_revision
 
 READS_ONLY = "dealgate_reads_only"
 """The execution option of a connection that stores nothing."""
+
+
+FILE = "dealgate_file"
+"""Where a connection notes the SQLite file that it opened."""
 
 
 class DatabaseError(RuntimeError):
@@ -32,7 +39,7 @@ def guard_sqlite(engine: Engine) -> None:
     """Make SQLite keep what it acknowledged, refuse broken references, and queue for the write lock instead of failing at it."""
 
     @event.listens_for(engine, "connect")
-    def settings(connection: Any, _record: Any) -> None:
+    def settings(connection: Any, record: Any) -> None:
         # Transactions are begun below; the driver's own habit begins them too late and as readers.
         connection.isolation_level = None
         for pragma in (
@@ -43,11 +50,38 @@ def guard_sqlite(engine: Engine) -> None:
             "busy_timeout=30000",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+        _, _, path = connection.execute("PRAGMA database_list").fetchone()
+        record.info[FILE] = path and (path, _identity(path))
+
+    @event.listens_for(engine, "reset")
+    def roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+        # A COMMIT that SQLite refuses leaves the transaction open, SQLAlchemy takes it for closed, and who comes next would go on in it.
+        if state.transaction_was_reset and state.asyncio_safe:
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # Who only reads does not queue for the write lock: under WAL it sees the last commit, whoever is writing.
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS_ONLY) else "BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "commit")
+    def keep(connection: Connection) -> None:
+        # A file that was removed or exchanged while it was open would take the commit, and nobody would find it again.
+        opened = connection.info.get(FILE)
+        if opened and _identity(opened[0]) != opened[1]:
+            connection.invalidate()
+            gone = sqlite3.OperationalError(
+                f"the file {opened[0]} was removed or exchanged while it was open: nothing was committed"
+            )
+            raise OperationalError("COMMIT", None, gone, connection_invalidated=True)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
@@ -72,12 +106,12 @@ def _of_one_moment(engine: Engine) -> dict[str, Any]:
     return {READS_ONLY: True}
 
 
-def upgrade_database(engine: Engine) -> str:
-    """Apply all migrations in one transaction; returns the revision reached."""
+def upgrade_database(engine: Engine, schema: str | None = None) -> str:
+    """Apply all migrations in one transaction, the first time in a schema of their own if one is named; returns the revision reached."""
     from dealgate.migrations.running import upgrade  # noqa: PLC0415  Alembic is loaded only where it is used
 
     with engine.begin() as connection:
-        upgrade(connection)
+        upgrade(connection, schema=schema)
     return HEAD
 
 

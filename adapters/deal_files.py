@@ -3,7 +3,7 @@
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -103,17 +103,24 @@ def read_deal(text: bytes) -> Deal:
 @contextmanager
 def open_deals(name: str) -> Iterator[DealFile]:
     """Open a file of deals. Raises `OSError`."""
-    if name == "-":
-        with SpooledTemporaryFile(max_size=16_000_000) as kept:
-            while block := sys.stdin.buffer.read(1_000_000):
-                kept.write(block)
-            yield DealFile("(standard input)", kept)
-        return
-    with Path(name).open("rb") as stream:
-        if stream.seekable():
-            yield DealFile(name, stream)
+    with open_again(name) as (shown, stream):
+        yield DealFile(shown, stream)
+
+
+@contextmanager
+def open_again(name: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """A file that can be read more than once, and what it is called in messages. Raises `OSError`."""
+    with ExitStack() as stack:
+        shown, stream = (
+            ("(standard input)", sys.stdin.buffer)
+            if name == "-"
+            else (name, stack.enter_context(Path(name).open("rb")))
+        )
+        if name != "-" and stream.seekable():
+            yield shown, stream
             return
         with SpooledTemporaryFile(max_size=16_000_000) as kept:
             while block := stream.read(1_000_000):
                 kept.write(block)
-            yield DealFile(name, kept)
+            kept.seek(0)
+            yield shown, kept

@@ -8,7 +8,8 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.replay import replay_decisions
 from dealgate.adapters.sealer import ANCHOR
-from dealgate.migrations import guards, roles
+from dealgate.migrations import guards, roles, watching
+from dealgate.migrations.revisions import HOME
 from dealgate.models.entry_checks import check_entries
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
@@ -25,10 +26,10 @@ SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursi
 NOT_PERMITTED = "42501"
 """PostgreSQL's insufficient_privilege."""
 
-_INDEXES = text("""
+_INDEXES = text(rf"""
 SELECT bt_index_check(c.oid, true), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname LIKE 'dealgate\\_%' AND a.amname = 'btree' AND c.relkind = 'i'
+WHERE t.relnamespace = {HOME} AND t.relname LIKE 'dealgate\_%' AND a.amname = 'btree' AND c.relkind = 'i'
 """)
 
 
@@ -76,7 +77,7 @@ def _check_receipts(connection: Connection, report: Report, anchors: Sequence[An
 
 def check_database(connection: Connection) -> list[str]:
     """What keeps this database from refusing changes to what was recorded; one sentence each."""
-    problems = guards.problems(connection)
+    problems = [*guards.problems(connection), *watching.problems(connection)]
     if connection.dialect.name == "postgresql":
         return [*problems, *roles.problems(connection)]
     for name, expected in SETTINGS.items():

@@ -60,5 +60,9 @@ def in_transaction(engine: Engine, work: Callable[..., T]) -> T:
 def _attempt(engine: Engine, work: Callable[[Connection], T]) -> T:
     if queue := queue_of(engine):
         return queue.run(work)
-    with engine.begin() as connection:
-        return work(connection)
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            # Who queues for a deal's row goes on from what the one before committed, whatever level the host works at.
+            connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            return work(connection)

@@ -78,9 +78,16 @@ _owner = os.getpid()
 
 
 def queue_of(engine: Engine) -> WriteQueue | None:
-    """The queue of an engine in this process; None where SQLite's file is not shared by its threads' connections."""
+    """The queue of an engine in this process; None where SQLite's file is not shared by its threads' connections.
+
+    None in asynchronous hosts too: there, who waits in the queue would stop the one that is in it.
+    """
     global _queues, _owner
-    if engine.dialect.name != "sqlite" or isinstance(engine.pool, SingletonThreadPool | StaticPool):
+    if (
+        engine.dialect.name != "sqlite"
+        or engine.dialect.is_async
+        or isinstance(engine.pool, SingletonThreadPool | StaticPool)
+    ):
         return None
     if _owner != os.getpid():
         _queues, _owner = WeakKeyDictionary(), os.getpid()

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from dealgate.migrations.revisions import HOME
+
 PARTITIONED = "dealgate_ledger_body"
 
 PLAIN = {"no_parameters": True}
@@ -328,10 +330,15 @@ def _sqlite_problems(connection: Connection) -> list[str]:
 _PARTITIONS = text("""
 SELECT c.relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = to_regclass(:table) ORDER BY 1
 """)
-_TRIGGERS = text("""
+_TRIGGERS = text(f"""
 SELECT c.relname, t.tgname, t.tgenabled, pg_get_triggerdef(t.oid), p.prosrc, p.oid::regprocedure::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal
+WHERE c.relnamespace = {HOME} AND NOT t.tgisinternal
+""")
+_ELSEWHERE = text(rf"""
+SELECT c.relname, c.relnamespace::regnamespace::text AS schema FROM pg_class c
+WHERE c.relname LIKE 'dealgate\_%' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid) AND c.relnamespace <> {HOME}
+ORDER BY 1
 """)
 
 
@@ -340,7 +347,10 @@ def _postgresql_problems(connection: Connection) -> list[str]:
     expected = [*postgresql_triggers()]
     for partition in partitions(connection):
         expected += partition_triggers(partition)
-    found = []
+    found = [
+        f"{name} is found in the schema {schema}, ahead of the schema that has dealgate's tables: rename it, or mend the search path"
+        for name, schema in connection.execute(_ELSEWHERE)
+    ]
     for trigger in expected:
         what = f"the trigger {trigger.name} on {trigger.table}"
         if (trigger.table, trigger.name) not in there:
@@ -364,4 +374,4 @@ def decoded(flag: object) -> str:
 
 def _plain(definition: str) -> str:
     """A trigger's definition without the schema that PostgreSQL writes into it."""
-    return re.sub(r"\b[\w\"]+\.(?=dealgate_)", "", definition)
+    return re.sub(r'(?:\b\w+|"(?:[^"]|"")+")\.(?=dealgate_)', "", definition)

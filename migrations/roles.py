@@ -7,7 +7,7 @@ Made where the migrations run as a superuser. None of them can log in: the host 
 from sqlalchemy import Connection, text
 
 from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
-from dealgate.migrations.revisions import VERSION_TABLE
+from dealgate.migrations.revisions import HOME, VERSION_TABLE
 
 OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
 
@@ -38,6 +38,9 @@ SEALED = (
     "dealgate_ledger_erasure",
 )
 PENDING = "dealgate_ledger_pending"
+WORKED = ("dealgate_unanswered_change", "dealgate_watched_table")
+"""No record: whoever submits also writes down what is still to be decided, and deletes it once it is."""
+
 ERASABLE = (
     "dealgate_submission",
     "dealgate_trade_in",
@@ -56,6 +59,7 @@ SEQUENCES = (
     "dealgate_decision_id_seq",
     "dealgate_shadow_decision_id_seq",
     "dealgate_ledger_entry_id_seq",
+    "dealgate_unanswered_change_id_seq",
 )
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
@@ -82,6 +86,7 @@ BEGIN
       USING ERRCODE = 'insufficient_privilege';
   END LOOP;
 END""",
+    # What PostgreSQL itself puts on a table for a host's foreign key to it goes with that key.
     DROP_GUARD: """
 DECLARE
   dropped record;
@@ -93,6 +98,7 @@ BEGIN
     SELECT object_type, object_identity FROM pg_event_trigger_dropped_objects()
     WHERE object_type IN ('table', 'trigger', 'rule', 'policy', 'function', 'table constraint')
       AND object_identity ~ '(^|[. ])dealgate_' AND schema_name NOT LIKE 'pg\\_temp%'
+      AND (original OR object_type <> 'trigger' OR object_identity !~ '^"RI_ConstraintTrigger_')
   LOOP
     RAISE EXCEPTION 'dealgate keeps what was recorded: dropping % % is left to a superuser',
       dropped.object_type, dropped.object_identity USING ERRCODE = 'insufficient_privilege';
@@ -124,7 +130,7 @@ def _role_statement(role: str) -> str:
 
 
 def _rights() -> list[str]:
-    tables = (*SUBMITTED, *SEALED, PENDING)
+    tables = (*SUBMITTED, *SEALED, PENDING, *WORKED)
     return [
         f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
         *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
@@ -134,6 +140,7 @@ def _rights() -> list[str]:
         f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
         f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
         f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
+        f"GRANT INSERT, DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEQUENCES)} TO {APP}, {SEALER}",
         f"GRANT INSERT ON {', '.join(SEALED)} TO {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEALER_SEQUENCES)} TO {SEALER}",
@@ -142,21 +149,21 @@ def _rights() -> list[str]:
 
 
 def _event_statement(name: str, body: str) -> str:
-    """One event trigger stands for all schemas of a database."""
+    """One event trigger stands for all schemas of a database; the function of one that stands is brought up to date."""
     return (
-        "DO $do$ BEGIN "
-        f"IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = '{name}') THEN "
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS event_trigger LANGUAGE plpgsql "
-        f"SET search_path = pg_catalog, pg_temp AS $function${body}\n$function$; "
-        f"CREATE EVENT TRIGGER {name} ON {_EVENTS[name]} EXECUTE FUNCTION {name}(); "
-        f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; "
-        "END IF; END $do$"
+        f"DO $do$ DECLARE standing regproc := (SELECT evtfoid FROM pg_event_trigger WHERE evtname = '{name}'); "
+        f"body text := $function${body}\n$function$; BEGIN "
+        "IF standing IS NULL OR (SELECT prosrc FROM pg_proc WHERE oid = standing) <> body THEN "
+        "EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS event_trigger LANGUAGE plpgsql "
+        f"SET search_path = pg_catalog, pg_temp AS %L', coalesce(standing::text, '{name}'), body); END IF; "
+        f"IF standing IS NULL THEN CREATE EVENT TRIGGER {name} ON {_EVENTS[name]} EXECUTE FUNCTION {name}(); "
+        f"ALTER EVENT TRIGGER {name} ENABLE ALWAYS; END IF; END $do$"
     )
 
 
-_OWNERS = text("""
+_OWNERS = text(rf"""
 SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname LIKE 'dealgate\\_ledger\\_%' AND c.relkind IN ('r', 'p')
+WHERE c.relnamespace = {HOME} AND c.relname LIKE 'dealgate\_ledger\_%' AND c.relkind IN ('r', 'p')
 """)
 _EVENT_TRIGGERS = text("""
 SELECT evtname, evtevent, evtenabled, prosrc FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid

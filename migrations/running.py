@@ -1,18 +1,29 @@
-"""Bringing a database to a revision, and telling where it stands."""
+"""Bringing a database to a revision, and telling where it stands and whose its tables are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from dealgate.migrations import partitions, roles
-from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schema
 from dealgate.models.tables import PREFIX
 
-__all__ = ["HEAD", "VERSION_TABLE", "configuration", "downgrade", "include_object", "script_head", "upgrade"]
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "configuration",
+    "downgrade",
+    "include_object",
+    "leave_out_dealgate",
+    "script_head",
+    "upgrade",
+]
 
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
@@ -22,6 +33,11 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, comp
     return name is not None and name.startswith(PREFIX) and not (reflected and partitions.is_partition(name))
 
 
+def leave_out_dealgate(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+    """The same the other way round, for the `env.py` of a host: `context.configure(..., include_object=leave_out_dealgate)`."""
+    return kind != "table" or name is None or not name.startswith(PREFIX)
+
+
 def configuration(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", "dealgate.migrations:")
@@ -29,20 +45,51 @@ def configuration(connection: Connection | None = None) -> Config:
     return config
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
+def upgrade(connection: Connection, revision: str = "head", *, schema: str | None = None) -> None:
     """Apply migrations on an open connection; its owner commits.
 
-    On PostgreSQL the months ahead get their partitions, and a superuser makes the roles and gives the tables to them.
+    The tables are made in the schema that is named, which is made too, else in the first of the search path; later on they are
+    found wherever the search path has them. Raises `ValueError` for a schema beside another that has them, and on SQLite. On
+    PostgreSQL the months ahead get their partitions, and a superuser makes the roles and gives the tables to them.
     """
-    command.upgrade(configuration(connection), revision)
-    if connection.dialect.name == "postgresql" and current_revision(connection) == HEAD:
-        partitions.make_partitions(connection, datetime.now(UTC))
-        if roles.is_superuser(connection):
-            roles.secure(connection)
+    with _at_home(connection, schema):
+        command.upgrade(configuration(connection), revision)
+        if connection.dialect.name == "postgresql" and current_revision(connection) == HEAD:
+            partitions.make_partitions(connection, datetime.now(UTC))
+            if roles.is_superuser(connection):
+                roles.secure(connection)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
-    command.downgrade(configuration(connection), revision)
+    with _at_home(connection, None):
+        command.downgrade(configuration(connection), revision)
+
+
+@contextmanager
+def _at_home(connection: Connection, schema: str | None) -> Iterator[None]:
+    """With dealgate's own schema for a search path, so that nothing is made or found elsewhere."""
+    if connection.dialect.name != "postgresql":
+        if schema is not None:
+            raise ValueError(f"SQLite has no schemas: leave out {schema!r}, the tables are told by their names")
+        yield
+        return
+    there = home_schema(connection)
+    if schema is not None and there not in {None, schema}:
+        raise ValueError(
+            f"dealgate's tables stand in the schema {there!r}: leave out {schema!r}, or take {there!r} off the search path"
+        )
+    home = schema if schema is not None else there
+    if home is None:
+        yield
+        return
+    quoted = connection.dialect.identifier_preparer.quote_identifier(home)
+    if not connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :home"), {"home": home}).first():
+        connection.exec_driver_sql(f"CREATE SCHEMA {quoted}")
+    before = connection.execute(text("SHOW search_path")).scalar()
+    set_path = text("SELECT set_config('search_path', :path, true)")
+    connection.execute(set_path, {"path": quoted})
+    yield
+    connection.execute(set_path, {"path": before})
 
 
 def script_head() -> str | None:

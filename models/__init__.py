@@ -43,6 +43,7 @@ from dealgate.models.tables import (
     Submission,
     TradeIn,
 )
+from dealgate.models.watch_tables import UnansweredChange, WatchedTable
 from dealgate.rules.authority import OverrideError
 
 __all__ = [
@@ -80,7 +81,9 @@ __all__ = [
     "Submission",
     "Taken",
     "TradeIn",
+    "UnansweredChange",
     "UnknownDealError",
+    "WatchedTable",
     "clearance",
     "deny_override",
     "find_by_key",

@@ -16,7 +16,8 @@ from sqlalchemy import bindparam, delete, exists, func, insert, select
 from dealgate.models import tables
 from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, Writable, append, table
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.policy_tables import ShadowDecision

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, and_, bindparam, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, and_, bindparam, insert, select, update
 
 from dealgate.models import ledger_tables, tables
 from dealgate.models.canonical import canonical
 from dealgate.models.commitments import SALT_BYTES, PrivateValue, commit
 from dealgate.models.envelope import Draft, Place, envelope
+from dealgate.models.joining import Writable, join
 from dealgate.models.merkle import leaf_hash
-
-Writable = Session | Connection
 
 
 def table(entity: type[tables.Base]) -> Table:
@@ -71,6 +69,7 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
 
     Raises `UnknownDealError`, and `CanonicalError` for content that has no canonical form.
     """
+    session = join(session)
     if draft.deal_id is None:
         return append_all(session, [(draft, None)], now)[0]
     place = session.execute(NEXT_ENTRY, {"deal": draft.deal_id}).first()

@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, insert, select
 
 from dealgate.models.commitments import disclose
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import DEAL, ENTRY_BY_KEY, Receipt, Writable, append, private_values
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import DEAL, ENTRY_BY_KEY, Receipt, append, private_values
 from dealgate.models.reading import find_decision
 from dealgate.models.recording import PURGED_BY_KEY, VERSION, IdempotencyConflictError
 from dealgate.models.standing import NAMED, STEP, Override, find_override
@@ -103,24 +104,21 @@ def grant_override(
 
     Where two persons are needed, each has the authority, and neither is the one who asked. Raises `OverrideError`.
     """
-    override = _override(session, override_id)
     given = {
         "override_id": override_id,
         "role": role,
         "until": moment(until) if until else None,
         "note": _note(note) if note else "",
     }
-    decision = _decision(session, override.decision_id)
-    step = _Step("override_grant", str(uuid4()), decision, _person(actor), now, idempotency_key, given)
-    override, found = _held(session, override, step)
+    step, override, found = _held(session, "override_grant", actor, now, idempotency_key, given)
     if found:
         return found
     _check_waits(override, now)
     _check_person(override, actor)
-    policy = _policy(session, decision)
+    policy = _policy(session, step.decision)
     overrides = overrides_of_policy(policy)
     authority = overrides.of_role(role)
-    if lacks := authority.lacks(asked(policy, decision, override.side, override.rules)):
+    if lacks := authority.lacks(asked(policy, step.decision, override.side, override.rules)):
         raise OverrideError(f"{authority.role} may not grant this: {'; '.join(lacks)}")
     ends_at = _end(override, overrides, now, until)
     told = {"role": authority.role, "authority": authority.document(), "ends_at": moment(ends_at) if ends_at else None}
@@ -138,11 +136,8 @@ def deny_override(
     idempotency_key: str | None = None,
 ) -> Taken:
     """Deny an override that is not granted yet: whoever does it, nothing is let through by it. Raises `OverrideError`."""
-    override = _override(session, override_id)
     given = {"override_id": override_id, "note": _note(note)}
-    decision = _decision(session, override.decision_id)
-    step = _Step("override_denial", str(uuid4()), decision, _person(actor), now, idempotency_key, given)
-    override, found = _held(session, override, step)
+    step, override, found = _held(session, "override_denial", actor, now, idempotency_key, given)
     if found:
         return found
     _check_waits(override, now)
@@ -161,10 +156,14 @@ class _Step(NamedTuple):
     given: Mapping[str, Any]
 
 
-def _held(session: Writable, override: Override, step: _Step) -> tuple[Override, Taken | None]:
-    """The override as it stands once nobody else can take a step or submit the deal, and what an earlier use of the key led to."""
+def _held(
+    session: Writable, kind: str, actor: str, now: datetime, key: str | None, given: Mapping[str, Any]
+) -> tuple[_Step, Override, Taken | None]:
+    """The step, the override as it stands once nobody else can take one or submit the deal, and what the key led to before."""
+    override = _override(session, given["override_id"])
+    step = _Step(kind, str(uuid4()), _decision(session, override.decision_id), _person(actor), now, key, given)
     session.execute(HOLD_DEAL, {"deal": override.deal_id})
-    return _override(session, override.override_id), _taken_before(session, step)
+    return step, _override(session, override.override_id), _taken_before(session, step)
 
 
 def _taken_before(session: Writable, step: _Step) -> Taken | None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, select
 
 from dealgate.models.envelope import read_deal, read_decision
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, Writable, private_values
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
 from dealgate.models.recording import DECISION
 
 

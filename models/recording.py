@@ -10,19 +10,18 @@ from uuid import uuid4
 from sqlalchemy import Connection, Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from dealgate.models import tables
 from dealgate.models.canonical import canonical
 from dealgate.models.commitments import PrivateValue, disclose
 from dealgate.models.envelope import Draft, Place, decision_content, read_deal, read_decision
+from dealgate.models.joining import Writable, join
 from dealgate.models.ledger import (
     DEAL,
     ENTRY,
     ENTRY_BY_ID,
     ENTRY_BY_KEY,
     Receipt,
-    Writable,
     append,
     append_all,
     insert_numbered,
@@ -110,6 +109,7 @@ def plain_json(document: Any) -> str:
 
 def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -> None:
     """Store a policy version, with a ledger entry about it, unless it is already there. Raises `PolicyConflictError`."""
+    session = join(session)
     if session.execute(VERSION_BY_HASH, {"sha256": policy.sha256}).first():
         return
     row = {
@@ -128,7 +128,6 @@ def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -
         return
     if stored is not None:
         raise _conflict(policy, stored)
-    _begin(session)
     try:
         with session.begin_nested():
             session.execute(INSERT_VERSION, row)
@@ -136,13 +135,15 @@ def record_policy(session: Writable, policy: Policy, text: str, now: datetime) -
     except IntegrityError:
         # Somebody else recorded a version of this name between our look and our insert.
         stored = session.execute(VERSION_BY_NAME, {"name": policy.name, "version": policy.version}).scalar()
+        if stored is None:  # it is not to be seen by a transaction that reads as of its beginning
+            raise
         if stored != policy.sha256:
             raise _conflict(policy, stored) from None
 
 
-def _conflict(policy: Policy, stored: str | None) -> PolicyConflictError:
+def _conflict(policy: Policy, stored: str) -> PolicyConflictError:
     return PolicyConflictError(
-        f"policy {policy.name} {policy.version} is already recorded with other content (sha256 {(stored or '')[:12]}..., "
+        f"policy {policy.name} {policy.version} is already recorded with other content (sha256 {stored[:12]}..., "
         f"this one is {policy.sha256[:12]}...): give the changed document a new version"
     )
 
@@ -166,11 +167,11 @@ def find_by_key(session: Writable, key: str, deal: Deal) -> Recorded | None:
         return None
     document = json.loads(found.envelope)
     values = private_values(session, [found.entry_id])[found.entry_id]
-    if found.kind != "decision" or not _same_deal(document, values, deal.document()):
+    if found.kind != "decision" or not same_deal(document, values, deal.document()):
         raise IdempotencyConflictError(
             f"the idempotency key {key!r} was used for another deal document; use a new key for a new submission"
         )
-    return _recorded(found, document, values)
+    return as_recorded(found, document, values)
 
 
 def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
@@ -178,16 +179,16 @@ def find_recorded(session: Writable, decision_id: str) -> Recorded | None:
     found = session.execute(ENTRY_BY_ID, {"id": decision_id}).first()
     if found is None:
         return None
-    return _recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
+    return as_recorded(found, json.loads(found.envelope), private_values(session, [decision_id])[decision_id])
 
 
-def _recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
+def as_recorded(found: Any, document: Mapping[str, Any], values: Sequence[PrivateValue]) -> Recorded:
     decision = read_decision(document, values)
     receipt = Receipt(found.entry_id, found.leaf_hash, found.id, found.deal_seq)
     return Recorded(found.entry_id, decision, receipt, replayed=True)
 
 
-def _same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
+def same_deal(document: Mapping[str, Any], values: Sequence[PrivateValue], deal: Mapping[str, Any]) -> bool:
     """Whether a deal document comes again. What was erased since cannot be compared, and is not."""
     kept = {value.path for value in values}
     erased = [path for path in document["private"] if path.startswith("/deal/") and path not in kept]
@@ -211,7 +212,7 @@ def record_submissions(
     session: Writable, entries: Sequence[Entry], *, now: datetime, actor: str | None = None
 ) -> list[Recorded]:
     """Store many submissions at once, as `record_submission` stores one; the answers come in the order of the entries."""
-    return _record(session, entries, now, actor, None)
+    return _record(join(session), entries, now, actor, None)
 
 
 def record_submission(
@@ -229,10 +230,10 @@ def record_submission(
     Takes the deal's row first, so submissions of one deal are numbered without gap whoever else is at work. A key that an
     earlier submission carried leads to that submission's decision, and nothing is stored.
     """
+    session = join(session)
     entry = Entry(deal, evaluation, decision_id)
     if idempotency_key is None:
         return record_new(session, entry, now=now, actor=actor, idempotency_key=None)
-    _begin(session)
     try:
         with session.begin_nested():
             return record_new(session, entry, now=now, actor=actor, idempotency_key=idempotency_key)
@@ -243,7 +244,7 @@ def record_submission(
 
 
 def record_new(
-    session: Writable, entry: Entry, *, now: datetime, actor: str | None, idempotency_key: str | None
+    session: Connection, entry: Entry, *, now: datetime, actor: str | None, idempotency_key: str | None
 ) -> Recorded:
     """The same for a key that was looked for and not found. Raises `IntegrityError` where somebody took it since: then the caller
     rolls back and asks `recorded_meanwhile`.
@@ -271,7 +272,7 @@ class _Told(NamedTuple):
 
 
 def _record(
-    session: Writable, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
+    session: Connection, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
 ) -> list[Recorded]:
     heads = _count_submissions(session, entries)
     told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
@@ -298,9 +299,9 @@ def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | 
     return _Told(decision, draft, Place(head.entries, head.head))
 
 
-def _count_submissions(session: Writable, entries: Sequence[Entry]) -> list[Any]:
+def _count_submissions(session: Connection, entries: Sequence[Entry]) -> list[Any]:
     """Take the deals' rows in one order whoever asks, so that two writers cannot wait for each other."""
-    statement = NEXT_SUBMISSION[_dialect(session)]
+    statement = NEXT_SUBMISSION[session.dialect.name]
     heads: list[Any] = [None] * len(entries)
     for index in sorted(range(len(entries)), key=lambda index: entries[index].deal.deal_id):
         entry = entries[index]
@@ -348,24 +349,3 @@ def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Seq
     ]
     if findings:
         session.execute(INSERT_FINDING, findings)
-
-
-def _begin(session: Writable) -> None:
-    """SQLite's driver begins no transaction for a savepoint: on a host's own engine, releasing it would be its commit."""
-    connection = _connection(session)
-    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
-        connection.exec_driver_sql("BEGIN")
-
-
-def _in_transaction(connection: Connection) -> bool:
-    """As the driver itself sees it, an asynchronous one too."""
-    driver = connection.connection.driver_connection
-    return driver is not None and bool(driver.in_transaction)
-
-
-def _connection(session: Writable) -> Connection:
-    return session.connection() if isinstance(session, Session) else session
-
-
-def _dialect(session: Writable) -> str:
-    return _connection(session).dialect.name

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, select
 
 from dealgate.models.commitments import disclose
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, UnknownDealError, Writable, private_values, table
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, UnknownDealError, private_values, table
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.reading import find_decision
 from dealgate.models.recording import DECISION

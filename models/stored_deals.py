@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from sqlalchemy import func, select
 
 from dealgate.models.envelope import read_deal
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, Writable, private_values
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
 from dealgate.models.recording import DECISION, SUBMISSION, plain_json
 
 AT_ONCE = 1_000

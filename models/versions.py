@@ -13,7 +13,8 @@ from uuid import uuid4
 from sqlalchemy import func, insert, select
 
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import ENTRY, Writable, append, table
+from dealgate.models.joining import Writable
+from dealgate.models.ledger import ENTRY, append, table
 from dealgate.models.policy_tables import PolicyStep
 from dealgate.models.recording import VERSION, record_policy
 from dealgate.rules.authority import plain_name

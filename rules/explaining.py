@@ -80,8 +80,8 @@ def explain(policy: Policy) -> Iterator[Block]:
     yield from _head(policy)
     yield from _rules(policy)
     yield from _guarantees(policy)
-    yield from _limits(policy)
     yield from _overrides(policy.overrides)
+    yield from _limits(policy)
     yield from _assumptions(policy)
     yield from _measures(policy)
     yield from _examples(policy)
@@ -164,6 +164,46 @@ def _guarantees(policy: Policy) -> Iterator[Block]:
                 for condition in never
             )
         )
+
+
+# Overrides
+
+
+def _overrides(overrides: Overrides | None) -> Iterator[Block]:
+    yield Heading(2, "Overrides")
+    if overrides is None:
+        yield Paragraph("Nobody may override a finding.")
+        return
+    columns = ("Role", "Findings", "Amount financed at most", "Excess at most", "Sides", "What is not measured")
+    yield Grid(
+        columns,
+        tuple(
+            (
+                one.role,
+                ", ".join(one.rules) if one.rules is not None else "every rule",
+                dollars(one.max_amount),
+                dollars(one.max_excess),
+                " and ".join(one.sides),
+                "covered" if one.unmeasured else "not covered",
+            )
+            for one in overrides.authority
+        ),
+    )
+    yield Points(tuple(override_terms(overrides)))
+
+
+def override_terms(overrides: Overrides) -> Iterator[str]:
+    """What holds whatever the role."""
+    if second := overrides.second_person:
+        bounds = (("an amount financed", second.above_amount), ("an excess", second.above_excess))
+        told = [f"{what} above {dollars(most)}" for what, most in bounds if most is not None]
+        yield f"Two persons, neither of them the one who asks, grant {' or '.join(told)}, or one that is not measured."
+    else:
+        yield "One person grants."
+    yield f"An override ends {overrides.expires_after_days} days after its grant, and when the deal is submitted again."
+    for what, codes in (("Reasons", overrides.reasons), ("Compensating factors", overrides.compensating_factors)):
+        if codes:
+            yield f"{what}: {'; '.join(f'{code}, {words}' for code, words in codes.items())}."
 
 
 # Limits
@@ -253,46 +293,6 @@ def _value(limit: Expression, measures: Mapping[str, Measure]) -> Cell:
     if isinstance(limit, Number):
         return _literal(limit)
     return measures[limit.name].title if isinstance(limit, MeasureName) else Code(expression_text(limit))
-
-
-# Overrides
-
-
-def _overrides(overrides: Overrides | None) -> Iterator[Block]:
-    yield Heading(2, "Overrides")
-    if overrides is None:
-        yield Paragraph("Nobody may override a finding.")
-        return
-    columns = ("Role", "Findings", "Amount financed at most", "Excess at most", "Sides", "What is not measured")
-    yield Grid(
-        columns,
-        tuple(
-            (
-                one.role,
-                ", ".join(one.rules) if one.rules is not None else "every rule",
-                dollars(one.max_amount),
-                dollars(one.max_excess),
-                " and ".join(one.sides),
-                "covered" if one.unmeasured else "not covered",
-            )
-            for one in overrides.authority
-        ),
-    )
-    yield Points(tuple(override_terms(overrides)))
-
-
-def override_terms(overrides: Overrides) -> Iterator[str]:
-    """What holds whatever the role."""
-    if second := overrides.second_person:
-        bounds = (("an amount financed", second.above_amount), ("an excess", second.above_excess))
-        told = [f"{what} above {dollars(most)}" for what, most in bounds if most is not None]
-        yield f"Two persons, neither of them the one who asks, grant {' or '.join(told)}, or one that is not measured."
-    else:
-        yield "One person grants."
-    yield f"An override ends {overrides.expires_after_days} days after its grant, and when the deal is submitted again."
-    for what, codes in (("Reasons", overrides.reasons), ("Compensating factors", overrides.compensating_factors)):
-        if codes:
-            yield f"{what}: {'; '.join(f'{code}, {words}' for code, words in codes.items())}."
 
 
 # Assumptions

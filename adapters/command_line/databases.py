@@ -1,6 +1,7 @@
 """`dealgate db ...`."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,13 +15,27 @@ app = typer.Typer(help="The database.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(db: DatabaseOption = "sqlite:///dealgate.db") -> None:
+def upgrade(
+    db: DatabaseOption = "sqlite:///dealgate.db",
+    schema: Annotated[
+        str | None, typer.Option(metavar="NAME", help="On PostgreSQL: make the tables in a schema of their own.")
+    ] = None,
+) -> None:
     """Bring a database to the newest revision; a SQLite file is created where there is none."""
     from dealgate.adapters.database import open_database, upgrade_database  # noqa: PLC0415
+    from dealgate.migrations.revisions import current_revision  # noqa: PLC0415
 
     with exit_codes():
         engine = open_database(db)
-        revision = upgrade_database(engine)
+        revision = upgrade_database(engine, schema)
+        if schema:
+            with engine.connect() as connection:
+                off_the_path = current_revision(connection) is None
+            if off_the_path:
+                print(
+                    f"note: {schema} is not on the search path: ALTER DATABASE ... SET search_path = public, {schema}",
+                    file=sys.stderr,
+                )
         engine.dispose()
         print(f"{engine.url.render_as_string(hide_password=True)} is at revision {revision}")
 

@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import uuid4
 
 import typer
@@ -20,6 +21,11 @@ from dealgate.rules.decision import Decision
 from dealgate.rules.engine import Engine
 from dealgate.rules.levers import LEVERS
 
+if TYPE_CHECKING:
+    from dealgate.adapters.mapped_files import MappedFile
+
+Source: TypeAlias = "DealFile | MappedFile"
+
 IsolatedOption = Annotated[
     bool, typer.Option("--isolated", envvar="DEALGATE_ISOLATED", help="Run the rules engine in processes of its own.")
 ]
@@ -31,6 +37,12 @@ PolicyOption = Annotated[
     typer.Option("--policy", metavar="FILE", help="A policy file, or a shipped policy by name (default: prime-auto)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print decisions as JSON, one a line, and nothing else.")]
+MappingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping", metavar="MAPPING", help="Read a host's payloads: a mapping file, or a shipped one by name."
+    ),
+]
 DatabaseOption = Annotated[str, typer.Option("--db", metavar="URL", envvar="DEALGATE_DB", help="The database.")]
 
 
@@ -42,6 +54,7 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
     isolated: IsolatedOption = False,
+    mapping: MappingOption = None,
 ) -> None:
     """Hold deals against a policy. Stores nothing."""
     from dealgate.adapters.isolation import IsolatedEngine  # noqa: PLC0415
@@ -51,7 +64,7 @@ def evaluate(
         if cure is not None and cure not in LEVERS:
             refuse([f"no lever is called {cure!r}: use {', '.join(LEVERS[:-1])} or {LEVERS[-1]}"])
         compiled = check_policy(load_policy(policy), IsolatedEngine if isolated else Engine)
-        sources, count = _checked(stack, files)
+        sources, count = _checked(stack, files, mapping)
         output = _Output(as_json, at_once=True, only=_only_deal(sources, count), cures=cure is not None)
         for deal in _deals(sources, count, as_json=as_json):
             # As a first submission would be decided now: the document has the shape of a stored decision.
@@ -70,6 +83,7 @@ def submit(
     in_force: Annotated[
         bool, typer.Option("--in-force", help="Hold each deal against the version in force that answers for it.")
     ] = False,
+    mapping: MappingOption = None,
 ) -> None:
     """Hold deals against a policy and store submission, decision and findings: all deals of the call, or none."""
     from dealgate.adapters.database import open_database, ready_database  # noqa: PLC0415
@@ -82,7 +96,7 @@ def submit(
         engine = open_database(db)
         stack.callback(engine.dispose)
         gate = Gate(engine, IN_FORCE if in_force else policy, isolated=isolated)
-        sources, count = _checked(stack, files)
+        sources, count = _checked(stack, files, mapping)
         if ready_database(engine):
             print(
                 f"dealgate: set up a new database, {engine.url.render_as_string(hide_password=True)}", file=sys.stderr
@@ -109,20 +123,15 @@ def _by_lever(decision: dict[str, Any], lever: str) -> dict[str, Any]:
     return decision | {name: [by for by in decision[name] if by["lever"] == lever] for name in ("cures", "unfixable")}
 
 
-def _checked(stack: ExitStack, files: list[str]) -> tuple[list[DealFile], int]:
+def _checked(stack: ExitStack, files: list[str], mapping: str | None = None) -> tuple[list[Source], int]:
     """Open and read every file before anything is done with any of them."""
-    sources, problems, count = [], list[FileProblem](), 0
+    sources, problems, count = list[Source](), list[object](), 0
+    opened = _opener(mapping)
     for name in files:
         try:
-            source = stack.enter_context(open_deals(name))
+            source = stack.enter_context(opened(name))
         except OSError as error:
-            problems.append(
-                FileProblem(
-                    name,
-                    None,
-                    Problem("(file)", repr(name), f"cannot be read: {error.strerror}", "Give a readable file."),
-                )
-            )
+            problems.append(unreadable_file(name, error))
             continue
         found, wrong = source.check()
         sources.append(source)
@@ -130,17 +139,35 @@ def _checked(stack: ExitStack, files: list[str]) -> tuple[list[DealFile], int]:
         problems += wrong
     if problems:
         refuse(problems)
+    for source in sources:
+        if not isinstance(source, DealFile):
+            print("".join(f"note: {remark}\n" for remark in source.remarks), end="", file=sys.stderr)
     return sources, count
 
 
-def _deals(sources: list[DealFile], count: int, *, as_json: bool) -> Iterator[Deal]:
+def _opener(mapping: str | None) -> Callable[[str], AbstractContextManager[Source]]:
+    """How a file is opened: as deal documents, or as payloads that a mapping reads."""
+    if mapping is None:
+        return open_deals
+    from dealgate.adapters.mapped_files import open_mapped  # noqa: PLC0415
+    from dealgate.adapters.mappings import load_mapping  # noqa: PLC0415
+
+    return partial(open_mapped, mapping=load_mapping(mapping))
+
+
+def unreadable_file(name: str, error: OSError) -> FileProblem:
+    message = f"cannot be read: {error.strerror}"
+    return FileProblem(name, None, Problem("(file)", repr(name), message, "Give a readable file."))
+
+
+def _deals(sources: list[Source], count: int, *, as_json: bool) -> Iterator[Deal]:
     deals = (deal for source in sources for deal in source.deals())
     if count > MOST_ROWS and not as_json:
         return iter(track(deals, "Deals", total=count, console=Console(stderr=True), transient=True))
     return deals
 
 
-def _only_deal(sources: list[DealFile], count: int) -> Deal | None:
+def _only_deal(sources: list[Source], count: int) -> Deal | None:
     """The deal of a call that has one: it is shown in full."""
     return next((deal for source in sources for deal in source.deals()), None) if count == 1 else None
 

@@ -10,8 +10,10 @@ from dealgate.adapters.command_line import (
     databases,
     deals,
     decisions,
+    guards,
     ledger,
     ledger_records,
+    mappings,
     overrides,
     pictures,
     policies,
@@ -32,11 +34,13 @@ app.add_typer(decisions.app, name="decision")
 app.add_typer(overrides.app, name="override")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
+app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
 audit = typer.Typer(help="What an examiner or an auditor asks.", no_args_is_help=True)
 audit.command()(audit_search.search)
 audit.command()(audit_search.check)
 app.add_typer(audit, name="audit")
+app.add_typer(guards.app, name="guard")
 app.add_typer(databases.app, name="db")
 for command in (
     ledger_records.notice,

@@ -39,4 +39,4 @@ def read_documents(
 
 
 def _deal_id(document: object) -> str:
-    return str(document.get("deal_id", "")) if isinstance(document, dict) else ""
+    return str(document.get("deal_id", "")) if isinstance(document, dict) else getattr(document, "deal_id", "")

@@ -11,7 +11,7 @@ import polars as pl
 from sqlalchemy import inspect
 
 from dealgate.adapters.deal_files import open_deals, read_deal
-from dealgate.adapters.portfolio.absee import SIGNATURE, deal_document, read_xml
+from dealgate.adapters.mappings import MappedDeal, MappingError, load_mapping
 from dealgate.adapters.portfolio.book import Book, SourceError, parquet_files
 from dealgate.adapters.portfolio.databases import database_tables
 from dealgate.adapters.portfolio.documents import read_documents
@@ -19,6 +19,12 @@ from dealgate.adapters.portfolio.flat import checked_layout, is_exact, read_tabl
 from dealgate.adapters.portfolio.rejects import Rejects
 from dealgate.adapters.portfolio.validity import valid
 from dealgate.rules.deal import Deal
+
+LOANS = "absee"
+"""The mapping that reads loan files of SEC Form ABS-EE, Schedule AL."""
+
+SIGNATURE = {"originalLoanAmount", "originalLoanTerm", "vehicleValueAmount"}
+"""Elements by which a table is known as a loan file of this form."""
 
 TABLE_ROWS = 200_000
 READ = "read.json"
@@ -102,7 +108,7 @@ def _files(source: Source, folder: Path, rejects: Rejects) -> Iterator[tuple[Pat
         tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file)))
         return read_tables(tables, folder, rejects)
     if name.endswith(".xml"):
-        return _loans(_xml_rows(name), folder, rejects)
+        return _loans(_xml_loans(name), folder, rejects)
     if name.endswith(".csv"):
         return _csv(name, folder, rejects)
     return read_documents(_lines(name), read_deal, folder, rejects)
@@ -116,7 +122,7 @@ def _csv(name: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]
     with Path(name).open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file), [])
     if set(header) >= SIGNATURE:
-        return _loans(_csv_rows(name), folder, rejects)
+        return _loans(load_mapping(LOANS).read_rows(_csv_rows(name)), folder, rejects)
     if len(set(header)) < len(header):
         raise SourceError(f"{name}: two columns have one name in the header")
     return read_tables(_batches(pl.scan_csv(name, infer_schema=False)), folder, rejects)
@@ -127,14 +133,23 @@ def _csv_rows(name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _xml_rows(name: str) -> Iterator[Any]:
-    with Path(name).open("rb") as stream:
-        yield from read_xml(stream)
+def _xml_loans(name: str) -> Iterator[MappedDeal | MappingError]:
+    try:
+        with Path(name).open("rb") as stream:
+            yield from load_mapping(LOANS).read(stream)
+    except MappingError as error:
+        raise SourceError(f"{name}: {error}") from None
 
 
-def _loans(rows: Iterable[Any], folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
-    numbered = ((number, deal_document(number, row)) for number, row in enumerate(rows, start=1))
-    return read_documents(numbered, Deal.read, folder, rejects)
+def _loans(loans: Iterable[MappedDeal | MappingError], folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
+    return read_documents(enumerate(loans, start=1), _loan, folder, rejects)
+
+
+def _loan(found: MappedDeal | MappingError) -> Deal:
+    """Raises `MappingError`."""
+    if isinstance(found, MappingError):
+        raise found
+    return found.deal
 
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:

@@ -17,6 +17,7 @@ from dealgate.rules.policy import Outcome, Policy
 from dealgate.rules.reference import Result
 
 if TYPE_CHECKING:
+    from dealgate.adapters.declined import DeclinedError
     from dealgate.adapters.gate import Gate, Verdict
     from dealgate.adapters.programs import IN_FORCE
 
@@ -28,6 +29,7 @@ __all__ = [
     "Deal",
     "DealError",
     "Decision",
+    "DeclinedError",
     "Evaluation",
     "Finding",
     "Gate",
@@ -43,7 +45,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The gate brings SQLAlchemy with it; whoever only evaluates does not wait for that."""
-    if name in {"Gate", "Verdict"}:
+    if name in {"DeclinedError", "Gate", "Verdict"}:
         from dealgate.adapters import gate  # noqa: PLC0415
 
         return getattr(gate, name)

@@ -24,8 +24,8 @@ def dealgate(*arguments: str | Path, stdin: str | None = None, **options: Any) -
 
 
 def invoke(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
-    """Run the command in this process; standard output and standard error stay apart."""
-    return CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
+    """Run the command in this process; standard output and standard error stay apart, as wide as where nothing says how wide."""
+    return CliRunner().invoke(app, list(map(str, arguments)), input=stdin, env={"COLUMNS": None})
 
 
 def json_lines(documents: Iterable[Document]) -> str:

@@ -196,7 +196,11 @@ def test_a_moment_that_no_calendar_has_is_refused() -> None:
         ("tsa:ftp://host/x", "'ftp://host/x' is no address of an anchor: expected https://host/"),
         ("tsa:https:///x", "is no address of an anchor"),
         ("witness:https://w.example", "after # stands the witness's verifier key"),
-        (f"witness:https://w.example#{new_key('w').public.text}", "is not a witness's key: expected one of type 4"),
+        pytest.param(
+            f"witness:https://w.example#{new_key('w').public.text}",
+            "is not a witness's key: expected one of type 4",
+            id="a ledger's own key",
+        ),
     ],
 )
 def test_texts_that_name_no_anchor_are_refused(text: str, message: str) -> None:

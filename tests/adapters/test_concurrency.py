@@ -9,16 +9,20 @@ from random import Random
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
 
 from dealgate import Gate
+from dealgate.adapters.database import guard_sqlite
 from dealgate.adapters.gate import Verdict
 from dealgate.models import IdempotencyConflictError
 from tests.databases import count_rows
+from tests.hosts import Application, book, kept_together, make_tables
 from tests.models.samples import a_deal, a_policy
 
 THREADS = 16
 DEALS = 5
+PATIENT = {"sqlite": {"timeout": 30}, "postgresql": {}}
 KEYS = 4
 """Keys of each deal. Every thread submits every deal once under every key, so each key comes sixteen times."""
 
@@ -77,6 +81,45 @@ def test_sixteen_threads_without_keys_are_numbered_without_gap_or_duplicate(gate
     assert numbers_by_deal(database) == {f"D-{deal}": list(range(1, THREADS + 1)) for deal in range(DEALS)}
     rows = count_rows(database)
     assert (rows["dealgate_decision"], rows["dealgate_policy_version"]) == (THREADS * DEALS, 1)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own transactions", "sessions of the host"])
+def test_sixty_four_threads_that_resubmit_the_same_deals_come_to_one_decision_a_key(
+    database_url: str, database: Engine, own: bool
+) -> None:
+    """No error surfaces, and the host's row stands beside each decision: none is lost, none twice."""
+    deals, keys, threads = 2, 2, 64
+    engine = (
+        database if own else create_engine(database_url, pool_size=threads, connect_args=PATIENT[database.dialect.name])
+    )
+    if not own and engine.dialect.name == "sqlite":
+        guard_sqlite(engine)
+    make_tables(engine)
+    gate, start = Gate(engine, a_policy()), Barrier(threads)
+
+    def work(thread: int) -> list[tuple[str, Verdict]]:
+        tasks = [(f"D-{deal}", f"K-{deal}-{key}") for deal in range(deals) for key in range(keys)]
+        Random(thread).shuffle(tasks)
+        start.wait()
+        return [(key, in_one_transaction(deal, key)) for deal, key in tasks]
+
+    def in_one_transaction(deal: str, key: str) -> Verdict:
+        if not own:
+            with Session(engine) as session, session.begin():
+                return book(session, gate, deal, key)
+        verdict = gate.submit(a_deal(deal_id=deal), idempotency_key=key)
+        if not verdict.replayed:
+            with Session(engine) as session, session.begin():
+                session.add(Application(decision_id=verdict.decision_id, key=key))
+        return verdict
+
+    with ThreadPoolExecutor(threads) as pool:
+        answers = [answer for found in pool.map(work, range(threads)) for answer in found]
+    assert len({(key, verdict.decision_id) for key, verdict in answers}) == deals * keys
+    assert sum(not verdict.replayed for _, verdict in answers) == deals * keys
+    assert len(answers) == threads * deals * keys
+    assert kept_together(engine) == {f"K-{deal}-{key}" for deal in range(deals) for key in range(keys)}
+    engine.dispose()
 
 
 def test_a_key_that_sixteen_threads_use_for_deals_of_their_own_goes_to_one_of_them(

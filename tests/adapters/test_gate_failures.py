@@ -163,8 +163,11 @@ class Liar:
         return dict.fromkeys(reckoning.results, Result.PASS)
 
 
-def test_an_engine_that_differs_in_any_rule_refers_the_deal_and_names_the_rules(gate: Gate, database: Engine) -> None:
-    gate.compiled.engine = Liar()
+def test_an_engine_that_differs_in_any_rule_refers_the_deal_and_names_the_rules(
+    gate: Gate, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Taken back afterwards: gates of one policy share what was compiled.
+    monkeypatch.setattr(gate.compiled, "engine", Liar())
     verdict = gate.submit(a_deal(cash_price="20000.00", products=[]))
 
     assert verdict.outcome is Outcome.REFER

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Table, insert
 
 from dealgate import Deal, Gate
-from dealgate.adapters.gate import Concluded
+from dealgate.adapters.attempts import Concluded
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Base
 from tests.benchmarks.deals import ROTATION, deal_documents

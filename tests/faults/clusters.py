@@ -81,7 +81,7 @@ class Cluster:
             try:
                 self._server.ensure_postgres_running()
                 return self.run("SELECT 1")
-            except (subprocess.SubprocessError, DBAPIError):
+            except (subprocess.SubprocessError, AssertionError, DBAPIError):  # it is not up yet
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.2)

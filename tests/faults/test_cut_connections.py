@@ -4,14 +4,18 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from dealgate import Gate
 from dealgate.adapters import transactions
 from dealgate.adapters.database import open_database
+from dealgate.adapters.gate import Verdict
 from tests.databases import PostgreSQL
 from tests.faults.efforts import efforts
 from tests.faults.proxies import Way, Wire, wire
+from tests.hosts import book, kept_together, make_tables
 from tests.models.ledgers import a_signer, seal_all, verified
 from tests.models.samples import MINIMAL, a_policy
 
@@ -88,3 +92,58 @@ def test_a_connection_cut_at_any_byte_of_a_submission_leaves_one_decision(
     figures(
         f"{lengths[-1]} bytes; {cut} cuts, each left one decision; {unknown} had been committed before the caller knew"
     )
+
+
+def booked(database: Engine, gate: Gate, number: int) -> Verdict:
+    with Session(database) as session, session.begin():
+        return book(session, gate, f"D-{number % 3}", f"K-{number}")
+
+
+@efforts(8, 1_000)
+def test_a_connection_cut_at_any_byte_of_a_hosts_transaction_leaves_all_of_it_or_nothing(
+    database_url: str, cable: Wire, far: Engine, effort: int, chance: Random, figures: Callable[[str], None]
+) -> None:
+    """The caller is told, does not know whether it was committed, and finds out by the same key."""
+    gate, near = Gate(policy=a_policy()), open_database(database_url)
+    make_tables(near)
+    for number in range(-4, 0):
+        cable.count()
+        booked(far, gate, number)
+    tried = cuts(dict(cable.passed), effort, chance)
+    told = 0
+    for number, (way, after) in enumerate(tried):
+        cable.cut(way, after)
+        try:
+            booked(far, gate, number)
+        except DBAPIError:
+            told += 1
+            booked(far, gate, number)
+    assert told >= 0.8 * len(tried)
+    assert kept_together(near) == {f"K-{number}" for number in range(-4, len(tried))}
+    near.dispose()
+    figures(f"{told} of {len(tried)} cuts told; 0 halves")
+
+
+COMMIT: dict[Way, int] = {"up": 12, "down": 18}
+"""Bytes of a COMMIT, and of the answer to it."""
+
+
+@efforts(8, None)
+def test_a_connection_cut_at_any_byte_of_a_hosts_commit_leaves_all_of_it_or_nothing(
+    database_url: str, cable: Wire, far: Engine, effort: int | None, chance: Random, figures: Callable[[str], None]
+) -> None:
+    gate, near = Gate(policy=a_policy()), open_database(database_url)
+    make_tables(near)
+    every: list[tuple[Way, int]] = [(way, after) for way in COMMIT for after in range(COMMIT[way])]
+    tried = every if effort is None else chance.sample(every, effort)
+    unknown = 0
+    for number, (way, after) in enumerate(tried):
+        event.listen(far, "commit", lambda _, way=way, after=after: cable.cut(way, after), once=True)
+        with pytest.raises(DBAPIError):
+            booked(far, gate, number)
+        replayed = booked(far, gate, number).replayed
+        assert replayed is (way == "down")
+        unknown += replayed
+    assert kept_together(near) == {f"K-{number}" for number in range(len(tried))}
+    near.dispose()
+    figures(f"{len(tried)} cuts told, {unknown} of which had been committed; 0 halves")

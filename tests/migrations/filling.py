@@ -1,5 +1,6 @@
 """A database with rows in every table, and what is tried on it: nothing of that is ever kept."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,8 @@ from dealgate.models import (
     LegalHold,
     Notice,
     Recorded,
+    UnansweredChange,
+    WatchedTable,
 )
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
@@ -69,7 +72,16 @@ def fill(connection: Connection) -> list[Recorded]:
     referred = submit(connection, a_deal(deal_id="D-OVERRIDDEN"), policy=compiled(OVERRIDABLE)).decision_id
     words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Long employed."}
     request_override(connection, referred, ["LTV-TOTAL"], NOW, **words)
+    leave_unanswered(connection)
     return made
+
+
+def leave_unanswered(connection: Connection) -> None:
+    """A table that is watched, and a change of it that nobody has decided."""
+    definition = {"mode": "record", "parts": [["loan", ["id"], ["amount"], [], [], ""]]}
+    connection.execute(insert(WatchedTable), {"table_name": "loan", "definition": json.dumps(definition)})
+    change = {"table_name": "loan", "row_key": "[1]", "changed_table": "loan", "operation": "UPDATE", "changed_at": NOW}
+    connection.execute(insert(UnansweredChange), change)
 
 
 def seal(connection: Connection, entry: int) -> None:

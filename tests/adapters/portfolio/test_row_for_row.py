@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from dealgate import Deal, Policy
+from dealgate.adapters.mappings import MappedDeal, load_mapping
 from dealgate.adapters.policies import load_policy
-from dealgate.adapters.portfolio.absee import deal_document
 from dealgate.adapters.portfolio.engines import Engine
 from dealgate.adapters.portfolio.flat import checked_layout
 from dealgate.adapters.portfolio.rows import read_row, row_of
@@ -46,7 +46,9 @@ def test_the_worked_cases_are_what_was_worked_out(polars: Engine, tmp_path: Path
 @pytest.fixture(scope="module")
 def real_loans() -> list[Deal]:
     with shared_file("data", "world_omni_2020.csv").open(encoding="utf-8", newline="") as file:
-        return [Deal.read(deal_document(number, loan)) for number, loan in enumerate(csv.DictReader(file), start=1)]
+        loans = list(load_mapping("absee").read_rows(csv.DictReader(file)))
+    assert len(loans) == REAL_LOANS
+    return [loan.deal for loan in loans if isinstance(loan, MappedDeal)]
 
 
 def test_all_real_loans(engine: Engine, real_loans: list[Deal], tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""What a guard refuses, and in which words."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+
+from dealgate.adapters.attempts import Attempt
+from dealgate.rules.policy import Outcome
+
+
+class UnwatchedError(RuntimeError):
+    """A statement that changes guarded rows without telling which, on a table that nobody watches."""
+
+
+class DeclinedError(Exception):
+    """A change of a guarded row whose deal the policy declines. Roll the transaction back: nothing of it may be written.
+
+    `decision` is the document. A refused deal must not be lost: once the host's transaction has ended, the decision is recorded in one
+    of its own, and then `recorded` is true; where that failed, call `gate.record_declined(error)`.
+    """
+
+    def __init__(
+        self,
+        row: str,
+        decision: Mapping[str, Any],
+        personal: Collection[str] = (),
+        attempt: Attempt | None = None,
+    ) -> None:
+        self.decision = decision
+        self.engine: Engine | None = None
+        """Of the database that it was to be written to."""
+        self.attempt = attempt
+        self.recorded = attempt is None
+        super().__init__(_words(row, decision, personal))
+
+    @property
+    def decision_id(self) -> str:
+        return str(self.decision["decision_id"])
+
+
+def _words(row: str, decision: Mapping[str, Any], personal: Collection[str]) -> str:
+    """Exceptions end up in logs: of a rule that rests on something personal, its title."""
+    policy = decision["policy"]
+    words = [f"{row} is not written: {policy['name']} {policy['version']} declines deal {decision['deal_id']}."]
+    for finding in decision["findings"]:
+        if finding["severity"] == Outcome.DECLINE.value and finding["result"] not in {"pass", "not_applicable"}:
+            said = finding["title"] if finding["rule"] in personal else finding["explanation"]
+            words.append(f"{finding['rule']}: {said}")
+    words += [f"Cure: {cure['explanation']}" for cure in decision["cures"]] or ["No single change cures it."]
+    return "\n".join(words)

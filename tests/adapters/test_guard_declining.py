@@ -1,0 +1,207 @@
+"""A guard that may veto: nothing of a declined deal is written, and its decision is recorded nevertheless."""
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, event, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from dealgate import Gate, Outcome
+from dealgate.adapters.declined import DeclinedError
+from dealgate.models import find_decision
+from tests.adapters.guarded_host import (
+    POLICY,
+    Application,
+    TradeIn,
+    a_trade,
+    add,
+    an_application,
+    deal_of,
+    decisions,
+    guarding,
+    host_tables,
+    structures,
+)
+from tests.adapters.test_asynchronous_hosts import DRIVERS, engine_for
+from tests.databases import count_rows
+from tests.models.sound import assert_sound
+
+TOO_MUCH = Decimal("50000.01")
+
+
+@pytest.fixture
+def host(database: Engine) -> Iterator[Engine]:
+    with host_tables(database):
+        yield database
+
+
+@pytest.fixture(autouse=True)
+def gate() -> Iterator[Gate]:
+    gate = Gate(policy=POLICY)
+    with guarding(gate, on_decline="raise"):
+        yield gate
+
+
+def prices(host: Engine) -> dict[int, str]:
+    with host.connect() as connection:
+        return {number: structure["cash_price"] for number, structure in structures(connection).items()}
+
+
+def test_a_declined_deal_is_not_written_and_the_error_says_why_and_what_would_cure_it(host: Engine) -> None:
+    with pytest.raises(DeclinedError) as declined:
+        add(host, an_application(1, price=TOO_MUCH))
+    assert str(declined.value).splitlines() == [
+        "Application 1 is not written: guarded 1 declines deal A-1.",
+        "PRICE: Cash price is $50,000.01; the policy allows $50,000.00. $0.01 over.",
+        "Cure: $0.01 off the cash price, which comes to $50,000.00, clears PRICE.",
+    ]
+    assert declined.value.decision["outcome"] == "decline"
+    assert prices(host) == {}
+
+
+def test_at_the_limit_it_is_written_and_what_is_referred_is_too(host: Engine) -> None:
+    add(host, an_application(1, price=TOO_MUCH - Decimal("0.01"), term=73))
+    assert prices(host) == {1: "50000.00"}
+    assert len(decisions(host)) == 1
+
+
+def test_a_refused_attempt_is_on_record_once_the_hosts_transaction_has_ended(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1))
+    with Session(host) as session:
+        session.get_one(Application, 1).price = TOO_MUCH
+        with pytest.raises(DeclinedError) as declined:
+            session.flush()
+        assert not declined.value.recorded
+        session.rollback()
+        assert declined.value.recorded
+    assert decisions(host) == [("A-1", 1, "desk"), ("A-1", 2, "desk")]
+    with host.connect() as connection:
+        assert find_decision(connection, declined.value.decision_id) == declined.value.decision
+        assert_sound(connection)
+    gate.record_declined(declined.value)
+    assert len(decisions(host)) == 2
+    assert prices(host) == {1: "20000.00"}
+
+
+def test_after_a_refused_attempt_the_deal_stands_by_the_decision_before_it(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1))
+    for _ in range(2):  # each attempt is one of its own
+        with pytest.raises(DeclinedError), Session(host) as session, session.begin():
+            session.get_one(Application, 1).price = TOO_MUCH
+    assert len(decisions(host)) == 3
+    with Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        assert gate.check(application, session).passes
+        application.price = Decimal("20000.00")
+    assert len(decisions(host)) == 3
+
+
+def test_a_savepoint_takes_the_refused_change_back_and_the_rest_is_committed(host: Engine) -> None:
+    add(host, an_application(1))
+    with Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        application.term = 61
+        with pytest.raises(DeclinedError) as declined, session.begin_nested():
+            application.price = TOO_MUCH
+        assert application.price == Decimal("20000.00")
+    assert declined.value.recorded
+    assert prices(host) == {1: "20000.00"}
+    with host.connect() as connection:
+        assert structures(connection)[1]["term_months"] == 61
+    assert len(decisions(host)) == 3
+
+
+def test_what_goes_past_the_flush_is_vetoed_at_the_commit(host: Engine) -> None:
+    add(host, an_application(1))
+    with Session(host) as session:
+        session.execute(update(Application).values(price=TOO_MUCH))
+        with pytest.raises(DeclinedError):
+            session.commit()
+    assert prices(host) == {1: "20000.00"}
+    assert len(decisions(host)) == 2
+    assert count_rows(host)["dealgate_unanswered_change"] == 0
+
+
+def test_a_deal_that_was_declined_before_is_not_written_after_it(host: Engine) -> None:
+    application = an_application(1, price=TOO_MUCH, term=60)
+    Gate(host, POLICY).submit(deal_of(application))
+    with pytest.raises(DeclinedError) as declined:
+        add(host, application)
+    assert declined.value.recorded
+    assert (prices(host), len(decisions(host))) == ({}, 1)
+
+
+def test_a_declined_row_that_stands_can_be_mended_and_deleted(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1, trade_ins=[a_trade()]), an_application(2))
+    with host.begin() as connection:
+        connection.execute(text("UPDATE application SET price = 60000"))
+    with Session(host) as session, session.begin():
+        assert [one.outcome for one in gate.answer(session)] == [Outcome.DECLINE] * 2
+    with pytest.raises(DeclinedError), Session(host) as session, session.begin():
+        session.get_one(TradeIn, 1).payoff = Decimal(1)
+    with Session(host) as session, session.begin():
+        session.get_one(Application, 1).status = "declined"
+        session.delete(session.get_one(Application, 2))
+    with Session(host) as session, session.begin():
+        session.get_one(Application, 1).price = Decimal(5)
+    assert prices(host) == {1: "5.00"}
+
+
+def test_where_the_attempt_cannot_be_recorded_that_is_told_and_can_be_done_later(
+    host: Engine, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(host, an_application(1))
+
+    def shut(*_: object) -> None:
+        raise OSError("the database is out of reach")
+
+    with Session(host) as session:
+        session.get_one(Application, 1).price = TOO_MUCH
+        with pytest.raises(DeclinedError) as declined:
+            session.flush()
+        event.listen(host, "begin", shut)
+        session.rollback()
+        event.remove(host, "begin", shut)
+    assert not declined.value.recorded
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused deal A-1 is not recorded yet: call gate.record_declined(error)"
+    ]
+    gate.record_declined(declined.value)
+    assert declined.value.recorded
+    assert len(decisions(host)) == 2
+
+
+def test_a_session_in_a_transaction_of_the_hosts_connection_records_in_it(host: Engine) -> None:
+    with host.connect() as connection, connection.begin():
+        with Session(connection, join_transaction_mode="create_savepoint") as session:
+            session.add(an_application(1, price=TOO_MUCH))
+            with pytest.raises(DeclinedError) as declined:
+                session.commit()
+        assert declined.value.recorded
+        assert count_rows(connection)["dealgate_decision"] == 1
+    assert len(decisions(host)) == 1
+
+
+def test_an_asynchronous_host_is_guarded_too(host: Engine, database_url: str) -> None:
+    async def work(driver: str, number: int) -> None:
+        engine = engine_for(database_url, driver)
+        async with AsyncSession(engine) as session, session.begin():
+            session.add(an_application(number))
+        async with AsyncSession(engine) as session:
+            application = await session.get_one(Application, number)
+            application.price = TOO_MUCH
+            with pytest.raises(DeclinedError) as declined:
+                await session.commit()
+            await session.rollback()
+            assert declined.value.recorded
+        await engine.dispose()
+
+    host.dispose()
+    drivers = DRIVERS[host.dialect.name]
+    for number, driver in enumerate(drivers, 1):
+        asyncio.run(work(driver, number))
+        assert [row[1] for row in decisions(host, f"A-{number}")] == [1, 2]
+    assert set(prices(host).values()) == {"20000.00"}
