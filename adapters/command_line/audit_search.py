@@ -43,7 +43,31 @@ SHOWN = {
 }
 """What a terminal has room for of a row; the other formats have all of it."""
 
-MomentOption = Annotated[str | None, typer.Option(metavar="MOMENT", help="With its time zone.")]
+PARTS = {
+    "from_": "decided_from",
+    "before": "decided_before",
+    "deal": "deals",
+    "dealer": "dealers",
+    "state": "states",
+    "channel": "channels",
+    "tier": "tiers",
+    "outcome": "outcomes",
+    "policy": "policies",
+    "policy_version": "versions",
+    "actor": "actors",
+    "rule": "rules",
+    "result": "results",
+    "reason": "reasons",
+    "measure": "measures",
+    "override": "override",
+    "override_side": "override_side",
+    "grantor": "grantors",
+    "override_reason": "override_reasons",
+    "notice": "notices",
+    "as_of": "as_of",
+}
+"""Options, and the parts of a query that they are."""
+
 Words = Annotated[list[str] | None, typer.Option(help="Any of these; may be repeated.")]
 
 
@@ -90,35 +114,13 @@ def search(
     db: DatabaseOption = DEFAULT,
 ) -> None:
     """Find decisions, the latest first."""
-    asked = {
-        "decided_from": from_,
-        "decided_before": before,
-        "deals": deal,
-        "dealers": dealer,
-        "states": state,
-        "channels": channel,
-        "tiers": tier,
-        "outcomes": outcome,
-        "policies": policy,
-        "versions": policy_version,
-        "actors": actor,
-        "rules": rule,
-        "results": result,
-        "reasons": reason,
-        "measures": measure,
-        "override": override,
-        "override_side": override_side,
-        "grantors": grantor,
-        "override_reasons": override_reason,
-        "notices": notice,
-        "as_of": as_of,
-    }
+    given = locals()
     with _query_exit_codes():
         from dealgate.adapters.compliance.query import Query  # noqa: PLC0415
         from dealgate.adapters.compliance.readers import Reader  # noqa: PLC0415
         from dealgate.adapters.database import stored  # noqa: PLC0415
 
-        query = Query.read({name: value for name, value in asked.items() if value not in (None, [])})
+        query = Query.read({part: given[name] for name, part in PARTS.items() if given[name] not in (None, [])})
         person = Reader(role, reader)
         person.check(query)
         with stored(db) as connection:

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from dealgate import Deal
 from dealgate.models import deny_override, grant_override, record_policy, record_submission, request_override
 from dealgate.models.erasure import record_notice
-from dealgate.rules.decision import moment
 from tests.models.samples import NOW, OVERRIDABLE, a_deal, compiled
 
 POLICIES = (
@@ -58,7 +57,7 @@ class History:
         """So many things, one after the other; every so often two at one moment."""
         for _ in range(steps):
             self.now += self.pick.choice((0, 1, 1, 90)) * MINUTE
-            self.pick.choice((self.submit, self.submit, self.submit, self.override, self.notify))()
+            self.pick.choice((self.submit, self.submit, self.override, self.override, self.notify))()
 
     def submit(self) -> None:
         pick = self.pick
@@ -70,7 +69,7 @@ class History:
                 channel=pick.choice(("indirect", "direct")),
                 applicant__tier=pick.choice(("A", "B", None)),
                 applicant__credit_score=pick.choice((600, 700, None)),
-                cash_price=pick.choice(("20000.00", "29995.00", "30000.01")),
+                cash_price=pick.choice(("20000.00", "29995.00", "36000.00")),
                 cash_down=pick.choice(("1400.00", "1400.01", "6000.00")),
                 vehicle__values=pick.choice(([{"basis": "jdpower_clean_trade", "amount": "27000.00"}], [])),
             )
@@ -131,6 +130,9 @@ class History:
         order = sorted(enumerate(self.decisions), key=lambda one: (one[1].at, one[0]), reverse=True)
         return [told.decision["decision_id"] for _, told in order]
 
-    @property
-    def moments(self) -> list[str]:
-        return [moment(one.at) for one in self.decisions]
+    def moments(self) -> list[datetime]:
+        """At which something was recorded, and one before."""
+        told = [one.at for one in self.decisions] + [one.told_at for sent in self.notices.values() for one in sent]
+        for asked in (override for one in self.decisions for override in one.overrides):
+            told += [asked.at, *(at for _, at in asked.grants), *asked.denials]
+        return [NOW - MINUTE, *sorted(told)]
