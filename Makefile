@@ -4,6 +4,7 @@
 # make bench  dealgate against its peers, into docs/benchmarks.md
 # make faults the long fault tests: FAULTS_SEED=7 make faults
 # make bench-portfolio, test-portfolio, test-cluster   a whole book: against a peer's loop, row for row, on a cluster
+# make test-replay   50,000 stored decisions made again, on SQLite and on PostgreSQL
 # make lint   ruff, mypy, import-linter
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio bench-compliance test-portfolio test-cluster lint lock clean
+.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio bench-compliance test-portfolio test-replay test-cluster lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -85,6 +86,11 @@ bench-compliance: $(VENV)/.bench
 # 100,000 generated deals on every engine against the single deal, column by column.
 test-portfolio: $(READY)
 	$(BIN)/python tests/portfolio_equality.py
+
+# 50,000 stored decisions made again, all the same; then one altered behind the application's back, which is named.
+test-replay: $(READY)
+	$(BIN)/python tests/replay_many.py --database sqlite
+	$(BIN)/python tests/replay_many.py --database postgresql
 
 # A standalone Spark cluster of two workers, one of which is killed half way.
 test-cluster: $(READY)

@@ -1,10 +1,11 @@
 """Making stored decisions again from what was stored: the deal, the policy version and nothing else."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -24,59 +25,102 @@ from dealgate.rules.unanswered import UNANSWERED, unanswered
 BATCH = 200
 
 
+class Again(NamedTuple):
+    """A decision made again: as it comes out today, None where it cannot be made; `problem` is what is wrong with the policy."""
+
+    decision: Mapping[str, Any] | None
+    problem: str = ""
+
+
+class Version(NamedTuple):
+    """A stored policy version, ready to decide; `problem` where it is not the one that its hash names."""
+
+    compiled: CompiledPolicy | None
+    problem: str = ""
+
+
+class Difference(NamedTuple):
+    """A place in which a decision comes out otherwise, such as `/findings/LTV-TOTAL/limit`."""
+
+    where: str
+    stored: Any
+    today: Any
+
+
 class Replayer:
     """Policy versions compiled once, by hash, from the text that is stored."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._compiled: dict[str, CompiledPolicy | str] = {}
+        self._compiled: dict[str, Version] = {}
 
-    def decide_again(self, deal: Mapping[str, Any], stored: Mapping[str, Any]) -> Mapping[str, Any] | str:
-        """The decision as it would be made today with the policy of then; a sentence where it cannot be."""
+    def decide_again(self, deal: Mapping[str, Any], stored: Mapping[str, Any]) -> Again:
+        """The decision as it would be made today with the policy of then."""
         if stored["policy"]["sha256"] == UNANSWERED.sha256:
             return self._choose_again(Deal.read(deal), stored)
-        compiled = self._policy(stored["policy"]["sha256"])
-        if isinstance(compiled, str):
-            return compiled
-        evaluation = compiled.evaluate(Deal.read(deal))
-        return {name: value for name, value in stored.items() if name in IDENTITY} | evaluation.document()
+        version = self._policy(stored["policy"]["sha256"])
+        if version.compiled is None:
+            return Again(None, version.problem)
+        evaluation = version.compiled.evaluate(Deal.read(deal))
+        return Again(_identity(stored) | evaluation.document(), version.problem)
 
-    def _choose_again(self, deal: Deal, stored: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    def _choose_again(self, deal: Deal, stored: Mapping[str, Any]) -> Again:
         """The decision where no policy in force answered, or not exactly one, by the steps that were known then."""
         at = datetime.fromisoformat(stored["decided_at"])
         versions = [self._policy(one.sha256) for one in in_force(self.steps, at, at)]
-        if unusable := [one for one in versions if isinstance(one, str)]:
-            return unusable[0]
-        choice = choose([one.policy for one in versions if not isinstance(one, str)], deal)
+        if unusable := [one.problem for one in versions if one.problem]:
+            return Again(None, unusable[0])
+        choice = choose([one.compiled.policy for one in versions if one.compiled], deal)
         if isinstance(choice, Chosen):
-            return f"{choice.policy.name} {choice.policy.version} was in force and answers for the deal"
-        identity = {name: value for name, value in stored.items() if name in IDENTITY}
-        return identity | unanswered(deal, choice.reason, choice.missing).document()
+            return Again(None, f"{choice.policy.name} {choice.policy.version} was in force and answers for the deal")
+        return Again(_identity(stored) | unanswered(deal, choice.reason, choice.missing).document())
 
     @cached_property
     def steps(self) -> list[Step]:
         return all_steps(self.connection)
 
-    def _policy(self, sha256: str) -> CompiledPolicy | str:
+    def _policy(self, sha256: str) -> Version:
         if sha256 not in self._compiled:
             self._compiled[sha256] = self._compile(sha256)
         return self._compiled[sha256]
 
-    def _compile(self, sha256: str) -> CompiledPolicy | str:
-        version = self.connection.execute(select(VERSION).where(VERSION.c.sha256 == sha256)).first()
-        if version is None:
-            return f"the policy version {sha256} is not stored"
+    def _compile(self, sha256: str) -> Version:
+        row = self.connection.execute(select(VERSION).where(VERSION.c.sha256 == sha256)).first()
+        if row is None:
+            return Version(None, f"the policy version {sha256} is not stored")
+        name = f"{row.name} {row.version}"
         try:
-            policy = Policy.from_text(version.document, f"{version.name} {version.version}")
+            policy = Policy.from_text(row.document, name)
         except PolicyError as error:
-            return f"the stored text of {version.name} {version.version} cannot be read: {error}"
+            return Version(None, f"the stored text of {name} cannot be read: {error}")
+        compiled = CompiledPolicy(policy)
         if policy.sha256 != sha256:
-            return f"the stored text of {version.name} {version.version} has the content hash {policy.sha256}"
-        return CompiledPolicy(policy)
+            return Version(compiled, f"the stored text of {name} has the content hash {policy.sha256}, not {sha256}")
+        if (found := hashlib.sha256(row.content.encode()).hexdigest()) != sha256:
+            return Version(compiled, f"the stored content of {name} has the hash {found}, not {sha256}")
+        return Version(compiled)
 
 
 IDENTITY = frozenset(Decision.__slots__) - {"evaluation"}
 """What tells a decision from others, and is no part of what was concluded."""
+
+
+def _identity(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in stored.items() if name in IDENTITY}
+
+
+def compared(stored: Mapping[str, Any], again: Mapping[str, Any]) -> list[Difference]:
+    """Where a decision comes out otherwise today. By which versions it was made is no part of what was concluded."""
+    found = differences(_comparable(stored), _comparable(again))
+    return [Difference(where, before, today) for where, before, today in found]
+
+
+def other_versions(stored: Mapping[str, Any]) -> str:
+    """By which other versions of dealgate or the engine a decision was made; empty where by these."""
+    made_by = [
+        f"{name} {stored['engine'].get(name)}" for name in VERSIONS if stored["engine"].get(name) != VERSIONS[name]
+    ]
+    return ", ".join(made_by)
 
 
 def replay_decisions(connection: Connection, report: Report, progress: Progress | None = None) -> None:
@@ -106,7 +150,7 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
                 doubted += 1
                 continue
             again = replayer.decide_again(read_deal(envelope, values[row.entry_id]), stored)
-            drifted += _compare(report, row.entry_id, stored, again)
+            drifted += _tell(report, row.entry_id, stored, again)
         if progress:
             progress(done, done)
     if skipped:
@@ -119,23 +163,27 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
         )
 
 
-def _compare(report: Report, entry_id: str, stored: Mapping[str, Any], again: Mapping[str, Any] | str) -> int:
+def _tell(report: Report, entry_id: str, stored: Mapping[str, Any], again: Again) -> int:
     """Whether the decision comes out otherwise because another version made it."""
-    if isinstance(again, str):
-        report.flaw("replay", f"entry {entry_id}", "the policy version it was made under", again)
+    if again.problem or again.decision is None:
+        report.flaw("replay", f"entry {entry_id}", "the policy version it was made under", again.problem)
         return 0
-    differing = list(differences(_comparable(again), _comparable(stored)))
-    if differing and any(stored["engine"][name] != VERSIONS[name] for name in VERSIONS):
+    differing = compared(stored, again.decision)
+    if differing and other_versions(stored):
         return 1
-    for path, expected, got in differing:
-        report.flaw("replay", f"{path} of entry {entry_id}", expected, got)
+    for where, before, today in differing:
+        report.flaw("replay", f"{where} of entry {entry_id}", today, before)
     return 0
 
 
 def _comparable(decision: Mapping[str, Any]) -> Any:
-    """A decision as it is read back from JSON. The name of the file that a policy was read from is no part of it."""
+    """A decision as it is read back from JSON, its findings by rule. The name of the file that a policy was read from is no part
+    of it.
+    """
     document = json.loads(plain_json(decision))
+    del document["engine"]
     for finding in document["findings"]:
         if "limit_origin" in finding:
             finding["limit_origin"] = finding["limit_origin"].rpartition(":")[2]
-    return document
+    rules = [finding["rule"] for finding in document["findings"]]
+    return document | {"rules": rules, "findings": {finding["rule"]: finding for finding in document["findings"]}}

@@ -5,7 +5,8 @@ On SQLite they stop accidents and whoever has only SQL; who owns the file can dr
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -308,6 +309,23 @@ def remove(connection: Connection, revision: str) -> None:
         connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
     for name in POSTGRESQL_FUNCTIONS:
         connection.exec_driver_sql(f"DROP FUNCTION {name}()")
+
+
+@contextmanager
+def suspended(connection: Connection, name: str, tables: Collection[str]) -> Iterator[None]:
+    """While columns that a revision adds are filled: the triggers of this name are off, and on again as they were created."""
+    sqlite = connection.dialect.name == "sqlite"
+    every = sqlite_triggers() if sqlite else postgresql_triggers()
+    triggers = [trigger for trigger in every if trigger.table in tables and trigger.name == f"{trigger.table}_{name}"]
+    for trigger in triggers:
+        off = (
+            f"DROP TRIGGER {trigger.name}" if sqlite else f"ALTER TABLE {trigger.table} DISABLE TRIGGER {trigger.name}"
+        )
+        connection.exec_driver_sql(off)
+    yield
+    for trigger in triggers:
+        on = trigger.statement if sqlite else f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
+        connection.exec_driver_sql(on)
 
 
 def problems(connection: Connection) -> list[str]:

@@ -6,7 +6,6 @@ The salt has 128 bits, so a value that can be guessed cannot be confirmed once i
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 from dealgate.models.canonical import canonical
@@ -43,11 +42,14 @@ def commit(
 
 
 def disclose(document: Mapping[str, Any], values: Iterable[PrivateValue], paths: Iterable[str]) -> dict[str, Any]:
-    """The document with these values back in their places, and without what stood at the other pointers: it was erased."""
-    disclosed = deepcopy(dict(document))
+    """The document with these values back in their places, and without what stood at the other pointers: it was erased.
+
+    Nothing but the way to each pointer is copied: the rest is shared with the document.
+    """
+    disclosed = dict(document)
     known = {value.path: value.value for value in values}
     for path in paths:
-        parent, name = _parent(disclosed, path)
+        parent, name = _copied_parent(disclosed, path)
         if path in known:
             parent[name] = json.loads(known[path])
         else:

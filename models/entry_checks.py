@@ -47,7 +47,7 @@ def check_entries(connection: Connection, report: Report, progress: Progress | N
     """What the level `full` adds to the tree."""
 
     def check(report: Report, numbers: Sequence[int]) -> None:
-        _check_batch(connection, report, numbers)
+        check_batch(connection, report, numbers)
 
     with report.reading("entry", "entries"):
         total = connection.execute(select(func.count()).select_from(ENTRY)).scalar_one()
@@ -75,7 +75,8 @@ def _name(connection: Connection, number: int) -> str:
         return f"entry number {number}"
 
 
-def _check_batch(connection: Connection, report: Report, numbers: Sequence[int]) -> None:
+def check_batch(connection: Connection, report: Report, numbers: Sequence[int]) -> None:
+    """Every entry from the first of these numbers to the last."""
     span = (numbers[0], numbers[-1])
     rows = connection.execute(SURROUNDED.where(ENTRY.c.id.between(*span))).all()
     erased: Erased = frozenset(

@@ -90,7 +90,7 @@ def decision_content(
 
 def read_decision(document: Mapping[str, Any], values: Sequence[PrivateValue]) -> dict[str, Any]:
     """The decision as it was made, from its envelope and what is left of the personal values."""
-    decision: dict[str, Any] = disclose(document, values, document["private"])["decision"]
+    decision = dict(disclose(document, values, document["private"])["decision"])
     decision["measures"] = {name: _measure(measure) for name, measure in decision["measures"].items()}
     decision["findings"] = [_finding(finding) for finding in decision["findings"]]
     return {"cures": [], "unfixable": []} | decision

@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import bindparam, delete, exists, func, insert, select
 
 from dealgate.models import tables
+from dealgate.models.adverse_reasons import reasons_to_give
 from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
 from dealgate.models.joining import Writable
@@ -21,7 +22,9 @@ from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Re
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.policy_tables import ShadowDecision
+from dealgate.models.reading import find_decision
 from dealgate.rules.decision import moment
+from dealgate.rules.finding import MOST_REASONS
 
 MONTHS = 25
 """From the notice of action taken: 12 CFR 1002.12(b)(1)."""
@@ -30,6 +33,8 @@ ALL_OF_IT = ""
 """The path of an erasure that takes out a whole entry."""
 
 NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
+WITH_REASONS = ("adverse_action", "counteroffer")
+CHANNELS = ("mail", "email", "portal", "in_person", "telephone")
 
 ERASURE, HOLD, NOTICE, PENDING = map(table, (LedgerErasure, LegalHold, Notice, LedgerPending))
 SUBMISSION, DECISION, FINDING, SHADOW = map(table, (tables.Submission, tables.Decision, tables.Finding, ShadowDecision))
@@ -56,19 +61,72 @@ class ErasureError(ValueError):
 
 
 def record_notice(
-    session: Writable, deal_id: str, kind: str, sent_at: datetime, now: datetime, *, actor: str, note: str = ""
+    session: Writable,
+    deal_id: str,
+    kind: str,
+    sent_at: datetime,
+    now: datetime,
+    *,
+    actor: str,
+    note: str = "",
+    channel: str | None = None,
+    decision_id: str | None = None,
+    reasons: Sequence[str] = (),
 ) -> Receipt:
-    """Record that the applicant was notified of action taken. Raises `UnknownDealError` and `NoticeError`."""
+    """Record that the applicant was notified of action taken, by which channel, and with which of the decision's reasons.
+
+    Without a decision it is the last one that was made before the notice was sent. Raises `UnknownDealError` and `NoticeError`.
+    """
+    _check_notice(kind, sent_at, now, channel)
+    noticed = decision_id or _last_decision(session, deal_id, sent_at)
+    _check_reasons(session, deal_id, kind, noticed, decision_id is not None, reasons)
+    told = {"channel": channel, "decision_id": noticed, "reasons": list(reasons) or None}
+    content = {"notice": {"kind": kind, "sent_at": moment(sent_at), "note": note, **told}}
+    receipt = append(
+        session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now
+    )
+    row = {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at}
+    session.execute(insert(NOTICE), row | told | {"reasons": reasons_text(told["reasons"])})
+    return receipt
+
+
+def reasons_text(reasons: Any) -> str | None:
+    """As the column has them."""
+    return None if reasons is None else json.dumps(reasons, ensure_ascii=False)
+
+
+def _check_notice(kind: str, sent_at: datetime, now: datetime, channel: str | None) -> None:
     if kind not in NOTICES:
         raise NoticeError(f"no notice is called {kind!r}: use {', '.join(NOTICES)}")
     if sent_at > now:
         raise NoticeError(f"the notice of {moment(sent_at)} lies in the future: record it once it is sent")
-    content = {"notice": {"kind": kind, "sent_at": moment(sent_at), "note": note}}
-    receipt = append(
-        session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now
-    )
-    session.execute(insert(NOTICE), {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at})
-    return receipt
+    if channel is not None and channel not in CHANNELS:
+        raise NoticeError(f"no channel is called {channel!r}: use {', '.join(CHANNELS)}")
+
+
+def _last_decision(session: Writable, deal_id: str, sent_at: datetime) -> str | None:
+    made = select(DECISION.c.decision_id).where(DECISION.c.deal_id == deal_id, DECISION.c.decided_at <= sent_at)
+    found: str | None = session.execute(made.order_by(DECISION.c.submission.desc()).limit(1)).scalar()
+    return found
+
+
+def _check_reasons(
+    session: Writable, deal_id: str, kind: str, decision_id: str | None, named: bool, reasons: Sequence[str]
+) -> None:
+    """A notice gives reasons that the decision has, in its words."""
+    if not named and not reasons:
+        return
+    decision = find_decision(session, decision_id) if decision_id else None
+    if decision is None or decision["deal_id"] != deal_id:
+        what = f"has the id {decision_id!r}" if named else "was made before the notice was sent"
+        raise NoticeError(f"no decision about the deal {deal_id!r} {what}: see dealgate decision list --deal {deal_id}")
+    if reasons and kind not in WITH_REASONS:
+        raise NoticeError(f"a notice of the kind {kind!r} gives no reasons: use {' or '.join(WITH_REASONS)}")
+    if len(reasons) > MOST_REASONS or len(set(reasons)) < len(reasons):
+        raise NoticeError(f"a notice gives at most {MOST_REASONS} reasons, each once; got {len(reasons)}")
+    known = reasons_to_give(session, decision)
+    if foreign := [reason for reason in reasons if reason not in known]:
+        raise NoticeError(f"{foreign[0]!r} is no reason of this decision; it has: {'; '.join(known) or 'none'}")
 
 
 def hold(session: Writable, deal_id: str, reason: str, now: datetime, *, actor: str, placed: bool = True) -> Receipt:

@@ -124,7 +124,11 @@ class LedgerAnchor(Base):
 
 
 class Notice(Base):
-    """A notice of action taken, sent to the applicant: the clock of retention starts with it."""
+    """A notice of action taken, sent to the applicant: the clock of retention starts with it.
+
+    `decision_id` is the decision that it tells of, `reasons` the reasons that it gave, as a JSON list: a notice outlives both.
+    NULL is what was not told when it was recorded.
+    """
 
     __tablename__ = PREFIX + "notice"
     __table_args__ = (Index(None, "kind", "sent_at"),)
@@ -133,6 +137,9 @@ class Notice(Base):
     deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)
     kind: Mapped[str] = mapped_column(String(30))
     sent_at: Mapped[datetime]
+    channel: Mapped[str | None] = mapped_column(String(20))
+    decision_id: Mapped[str | None] = mapped_column(String(36))
+    reasons: Mapped[Document | None]
 
 
 class LegalHold(Base):

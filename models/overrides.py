@@ -78,7 +78,7 @@ def request_override(
         return found
     if latest != decision_id:
         raise OverrideError(f"the deal was submitted again since: ask for an override of its last decision, {latest}")
-    policy = _policy(session, decision)
+    policy = policy_that_decided(session, decision)
     overrides, ask = overrides_of_policy(policy), asked(policy, decision, _side(side), rules)
     _check_codes("reason", [reason], overrides.reasons)
     _check_codes("compensating factor", compensating_factors, overrides.compensating_factors)
@@ -115,7 +115,7 @@ def grant_override(
         return found
     _check_waits(override, now)
     _check_person(override, actor)
-    policy = _policy(session, step.decision)
+    policy = policy_that_decided(session, step.decision)
     overrides = overrides_of_policy(policy)
     authority = overrides.of_role(role)
     if lacks := authority.lacks(asked(policy, step.decision, override.side, override.rules)):
@@ -231,8 +231,8 @@ def _override(session: Writable, override_id: str) -> Override:
     return override
 
 
-def _policy(session: Writable, decision: Mapping[str, Any]) -> Policy:
-    """The very version that decided: what came into force since has no say."""
+def policy_that_decided(session: Writable, decision: Mapping[str, Any]) -> Policy:
+    """The very version: what came into force since has no say. Raises `OverrideError` where its text was exchanged."""
     row = session.execute(POLICY_TEXT, {"sha256": decision["policy"]["sha256"]}).one()
     policy = _read(row.document, f"{row.name} {row.version}")
     if policy.sha256 != decision["policy"]["sha256"]:

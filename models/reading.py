@@ -14,7 +14,7 @@ from dealgate.models.recording import DECISION
 
 def find_decision(session: Writable, decision_id: str) -> Mapping[str, Any] | None:
     """The document of one decision, as it was made; what was erased since is marked `erased`."""
-    return next(iter(_decisions(session, [decision_id])), None)
+    return next(iter(find_decisions(session, [decision_id])), None)
 
 
 def find_submission(session: Writable, decision_id: str) -> Mapping[str, Any] | None:
@@ -23,6 +23,25 @@ def find_submission(session: Writable, decision_id: str) -> Mapping[str, Any] | 
     if envelope is None or envelope["kind"] != "decision":
         return None
     return read_deal(envelope, private_values(session, [decision_id])[decision_id])
+
+
+class Submitted(NamedTuple):
+    """A deal document as it was submitted, without what was erased since, and the pointers of that into the envelope."""
+
+    document: Mapping[str, Any]
+    erased: list[str]
+
+
+def find_submissions(session: Writable, decision_ids: Sequence[str]) -> dict[str, Submitted]:
+    """The deal documents that decisions were made about; those that were purged are left out."""
+    envelopes, values = _envelopes(session, decision_ids), private_values(session, decision_ids)
+    found = {}
+    for decision_id, envelope in envelopes.items():
+        if envelope["kind"] == "decision":
+            kept = {value.path for value in values[decision_id]}
+            erased = [path for path in envelope["private"] if path not in kept]
+            found[decision_id] = Submitted(read_deal(envelope, values[decision_id]), erased)
+    return found
 
 
 class Page(NamedTuple):
@@ -51,11 +70,12 @@ def list_decisions(
     if before is not None:
         statement = statement.where(DECISION.c.id < before)
     rows = session.execute(statement).all()
-    decisions = _decisions(session, [row.decision_id for row in rows[:most]])
+    decisions = find_decisions(session, [row.decision_id for row in rows[:most]])
     return Page(decisions, rows[most - 1].id if len(rows) > most else None)
 
 
-def _decisions(session: Writable, decision_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+def find_decisions(session: Writable, decision_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The documents of decisions, in the order of the ids; those that were purged are left out."""
     envelopes, values = _envelopes(session, decision_ids), private_values(session, decision_ids)
     return [
         read_decision(envelopes[decision_id], values[decision_id])

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, ForeignKey, Select, and_, case, func, select
 
-from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash
+from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash, reasons_text
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
@@ -141,8 +141,17 @@ def _check_erasures(connection: Connection, report: Report) -> None:
 
 
 def _check_notices(connection: Connection, report: Report) -> None:
-    expected = {entry.id: (entry.deal_id, told["kind"], told["sent_at"]) for entry, told in _told(connection, "notice")}
-    there = {row.entry: (row.deal_id, row.kind, moment(row.sent_at)) for row in connection.execute(select(NOTICE))}
+    expected = {
+        entry.id: (
+            *(entry.deal_id, told["kind"], told["sent_at"], told.get("channel"), told.get("decision_id")),
+            reasons_text(told.get("reasons")),
+        )
+        for entry, told in _told(connection, "notice")
+    }
+    there = {
+        row.entry: (row.deal_id, row.kind, moment(row.sent_at), row.channel, row.decision_id, row.reasons)
+        for row in connection.execute(select(NOTICE))
+    }
     _compare_register(connection, report, "notice", expected, there)
 
 

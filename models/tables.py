@@ -81,12 +81,14 @@ class Submission(Base):
     idempotency_key: Mapped[Words | None] = mapped_column(unique=True)
 
     submitted_on: Mapped[date]
+    expected_funding_on: Mapped[date | None]
     channel: Mapped[str | None] = mapped_column(String(20))
     dealer_id: Mapped[Words | None]
     state: Mapped[str | None] = mapped_column(String(2))
     tier: Mapped[Words | None]
     first_time_buyer: Mapped[bool | None]
     covered_borrower: Mapped[bool | None]
+    credit_report_as_of: Mapped[date | None]
     condition: Mapped[str] = mapped_column(String(20))
     model_year: Mapped[int | None]
     mileage: Mapped[int | None]
@@ -175,6 +177,13 @@ class Decision(Base):
     negative_equity_to_value_denominator: Mapped[Exact | None]
     monthly_payment_cents: Mapped[Cents | None]
     vehicle_age: Mapped[Exact | None]
+    days_past_good_through: Mapped[Exact | None]
+    per_diem_past_good_through_cents: Mapped[Cents | None]
+    payoff_at_funding_cents: Mapped[Cents | None]
+    amount_financed_at_funding_cents: Mapped[Cents | None]
+    negative_equity_at_funding_cents: Mapped[Cents | None]
+    book_value_age: Mapped[Exact | None]
+    credit_report_age: Mapped[Exact | None]
     break_even_month: Mapped[Exact | None]
     peak_shortfall_cents: Mapped[Cents | None]
     deficiency_at_12_months_cents: Mapped[Cents | None]

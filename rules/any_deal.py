@@ -33,8 +33,13 @@ COUNTS: Mapping[str, tuple[int, int]] = {
 }
 """What the deal document allows; tests/rules/test_encoding.py holds it against these."""
 
+CALENDAR = (date.min.toordinal(), date.max.toordinal())
+"""A date as a number: the day counted from January 1 of year 1."""
+
 PLAUSIBLE: Mapping[str, tuple[int, int]] = {
-    "submitted_on": (2026, 2026),
+    "submitted_on": (date(2026, 7, 1).toordinal(), date(2026, 7, 1).toordinal()),
+    "expected_funding_on": (date(2026, 7, 1).toordinal(), date(2026, 7, 31).toordinal()),
+    "credit_report_as_of": (date(2026, 6, 1).toordinal(), date(2026, 7, 1).toordinal()),
     "term_months": (24, 84),
     "credit_score": (500, 850),
     "model_year": (2016, 2026),
@@ -50,13 +55,14 @@ PLAUSIBLE: Mapping[str, tuple[int, int]] = {
 PLAUSIBLE_PART = (0, 5_000_00)
 PLAUSIBLE_ITEM = (0, 40_000_00)
 PLAUSIBLE_VALUE = (5_000_00, 80_000_00)
+PLAUSIBLE_DAY = (date(2026, 6, 1).toordinal(), date(2026, 7, 31).toordinal())
 
 STATE = re.compile(r"[A-Z]{2}")
 WORD = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 
 
 class Variable(NamedTuple):
-    """A fact that may be unknown. Texts and truths are numbers too: the place among the words; 0 or 1."""
+    """A fact that may be unknown. Texts, truths and dates are numbers too: the place among the words; 0 or 1; the day of the calendar."""
 
     known: Term
     value: Whole
@@ -88,6 +94,7 @@ class AnyDeal:
         self.others = 3 + 2 * ITEMS
         self.fields: dict[str, Variable] = {}
         self.book_values: dict[str, Variable] = {}
+        self.book_days: dict[str, Variable] = {}
         self.lists: dict[str, tuple[list[Item], Rest]] = {}
         self._wishes: tuple[int, list[tuple[Term, Term]]] = 0, []
         for name in REQUIRED:
@@ -98,7 +105,15 @@ class AnyDeal:
             spec = FIELDS[name]
             always = name in REQUIRED or spec.zero_when_absent
             self.fields[name] = self._variable(spec, always=always)
+            self._in_its_time(name, self.fields[name])
         return self.fields[name]
+
+    def _in_its_time(self, name: str, day: Variable) -> None:
+        """What the deal document asks of dates: nothing is funded before, nor reported after the deal is submitted."""
+        if name in {"expected_funding_on", "credit_report_as_of"}:
+            operator = ">=" if name == "expected_funding_on" else "<="
+            in_time = self.terms.compare(operator, day.value, self.field("submitted_on").value)
+            self.terms.hold(self.terms.implies(day.known, in_time))
 
     def book_value(self, basis: str) -> Variable:
         if basis not in self.book_values:
@@ -106,6 +121,22 @@ class AnyDeal:
                 self.terms.flag(f"known {basis}"), self.terms.whole(f"value {basis}", 0, MAX_CENTS)
             )
         return self.book_values[basis]
+
+    def book_value_as_of(self, basis: str) -> Variable:
+        """Known only of a value that is there, and not dated after the submission."""
+        if basis not in self.book_days:
+            terms, value = self.terms, self.book_value(basis)
+            day = terms.whole(f"day of {basis}", *CALENDAR)
+            terms.hold(terms.compare("<=", day, self.field("submitted_on").value))
+            self.book_days[basis] = Variable(terms.every((value.known, terms.flag(f"known day of {basis}"))), day)
+        return self.book_days[basis]
+
+    def year_of(self, day: Variable) -> Whole:
+        """The year of a day, where that is known."""
+        year = self.terms.whole("year", date.min.year, date.max.year)
+        begun, over = _before_year(year.term - 1) < day.value.term, day.value.term <= _before_year(year.term)
+        self.terms.hold(self.terms.implies(day.known, self.terms.every((begun, over))))
+        return year
 
     def listed(self, name: str) -> tuple[list[Item], Rest]:
         if name not in self.lists:
@@ -126,8 +157,8 @@ class AnyDeal:
                 return Variable(known, terms.whole(name, 0, 1000 * RATE_SCALE - 1))
             case Unit.COUNT:
                 return Variable(known, terms.whole(name, *COUNTS[name]))
-            case Unit.DATE:  # the one day of a deal; all that a formula can read of it is its year
-                return Variable(known, terms.whole(name, date.min.year, date.max.year))
+            case Unit.DATE:
+                return Variable(known, terms.whole(name, *CALENDAR))
             case Unit.BOOLEAN:
                 return Variable(known, terms.whole(name, 0, 1))
         value = terms.whole(name, 0, len(self.words) + self.others - 1)
@@ -197,11 +228,17 @@ class AnyDeal:
                 wishes.append(self._own_word(name, variable.value))
         for variable in self.book_values.values():
             wishes += self._between(variable.value, PLAUSIBLE_VALUE)
-        for items, _ in self.lists.values():
+        for variable in self.book_days.values():
+            wishes += self._between(variable.value, PLAUSIBLE_DAY)
+        for list_name, (items, _) in self.lists.items():
             for item in reversed(items):
                 for name, part in item.parts.items():
-                    money = name != "kind"
-                    wishes += self._between(part.value, PLAUSIBLE_ITEM) if money else [self._own_word(name, part.value)]
+                    unit = LISTS[list_name].items[name].unit
+                    if unit == Unit.TEXT:
+                        wishes.append(self._own_word(name, part.value))
+                    else:
+                        span = PLAUSIBLE_DAY if unit == Unit.DATE else PLAUSIBLE_ITEM
+                        wishes += self._between(part.value, span)
                 wishes.append(self.terms.negated(item.present))
         return [wish for wish in wishes if not isinstance(wish, bool)]
 
@@ -226,7 +263,11 @@ class AnyDeal:
             if value is not None and not (FIELDS[field].zero_when_absent and value == "0.00"):
                 _put(found, FIELDS[field].path, value)
         values = [
-            {"basis": basis, "amount": hundredths(self.terms.number(model, variable.value.term))}
+            {
+                "basis": basis,
+                "amount": hundredths(self.terms.number(model, variable.value.term)),
+                **self._dated(model, basis),
+            }
             for basis, variable in self.book_values.items()
             if self.terms.truth(model, variable.known)
         ]
@@ -239,6 +280,12 @@ class AnyDeal:
                 found[part] = listed
         return found
 
+    def _dated(self, model: Any, basis: str) -> dict[str, str]:
+        day = self.book_days.get(basis)
+        if day is None or not self.terms.truth(model, day.known):
+            return {}
+        return {"as_of": date.fromordinal(self.terms.number(model, day.value.term)).isoformat()}
+
     def _stated(self, model: Any, spec: FieldOfDeal, variable: Variable) -> Any:
         if not self.terms.truth(model, variable.known):
             return None
@@ -249,7 +296,7 @@ class AnyDeal:
             case Unit.PERCENT:
                 return f"{number // RATE_SCALE}.{number % RATE_SCALE:04d}"
             case Unit.DATE:
-                return f"{number:04d}-07-01"
+                return date.fromordinal(number).isoformat()
             case Unit.BOOLEAN:
                 return bool(number)
             case Unit.TEXT:
@@ -278,6 +325,11 @@ class AnyDeal:
                 for index, item in enumerate(found):
                     item[name] = hundredths(each + (index < more))
         return found
+
+
+def _before_year(years: Any) -> Any:
+    """The days of the calendar up to the end of so many years, from 1: as `date.toordinal` counts them."""
+    return 365 * years + years / 4 - years / 100 + years / 400
 
 
 def _fixed_words() -> list[str]:

@@ -12,17 +12,21 @@ from dealgate.rules.expressions import (
     All,
     Any,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     DealOutcome,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -37,6 +41,7 @@ from dealgate.rules.expressions import (
 )
 from dealgate.rules.fields import FIELDS, LISTS, ListOfDeal, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
+from dealgate.rules.writing import expression_text
 
 MAX_LITERAL = 10**15
 MAX_DIGITS = 50
@@ -268,7 +273,10 @@ class _Checker:
         if unit is None:
             words = {"+": "added to", "-": "subtracted from", "*": "multiplied by", "/": "divided by"}[str(operator)]
             first, second = (right, left) if operator in {"+", "-"} else (left, right)
-            raise _mistake(node, f"a {first.unit} cannot be {words} a {second.unit}", _unit_hint(right, left.unit))
+            hint = _unit_hint(right, left.unit)
+            if operator == "-" and left.unit == right.unit == Unit.DATE:
+                hint = f"Write days({expression_text(right)}, {expression_text(left)})."
+            raise _mistake(node, f"a {first.unit} cannot be {words} a {second.unit}", hint)
         return Arithmetic(str(operator), left, right, unit)
 
     def _opposite(self, node: Syntax) -> Expression:
@@ -323,13 +331,15 @@ class _Checker:
             raise _mistake(argument, "the first operand must be a list", "Lists of a deal: " + ", ".join(LISTS) + ".")
         return LISTS[str(argument)]
 
-    def _sum(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
+    def _over_items(self, node: Syntax, arguments: list[Syntax | Token]) -> Expression:
         items = self.items = self._list(arguments[0])
         try:
             value = self._numeric(arguments[1])
             where = self._boolean(arguments[2]) if len(arguments) == 3 else None
         finally:
             self.items = None
+        if node.children[0] == "greatest":
+            return Greatest(items.name, value, where, value.unit)
         if value.unit == Unit.PERCENT:
             raise _mistake(arguments[1], "percents of single items cannot be added up")
         return ListSum(items.name, value, where, value.unit)
@@ -346,7 +356,9 @@ class _Checker:
         if self.scope.rules is None:
             raise _mistake(node, "violated() reads the result of a rule and has its place in rules only")
         if self.items:
-            raise _mistake(node, "violated() is about the whole deal and cannot stand inside sum() or count()")
+            raise _mistake(
+                node, "violated() is about the whole deal and cannot stand inside sum(), count() or greatest()"
+            )
         rule = self._literal(arguments[0], "the id of a rule")
         if rule not in self.scope.rules:
             raise _mistake(arguments[0], f"no rule has the id {rule!r}", did_you_mean(rule, sorted(self.scope.rules)))
@@ -364,11 +376,18 @@ class _Checker:
             raise _mistake(arguments[0], "missing() takes the name of a field or a measure")
         return Missing(operand)
 
-    def _year(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
-        date = self.read(arguments[0])
+    def _date(self, argument: Syntax | Token) -> Expression:
+        date = self.read(argument)
         if date.unit != Unit.DATE:
-            raise _mistake(arguments[0], f"this is a {date.unit}, where a date is needed")
-        return Year(date)
+            raise _mistake(argument, f"this is a {date.unit}, where a date is needed")
+        return date
+
+    def _year(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
+        return Year(self._date(arguments[0]))
+
+    def _days(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
+        start, end = self._each(arguments, self._date)
+        return DaysBetween(start, end)
 
     def _level_payment(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
         amount, rate, months = arguments
@@ -394,6 +413,12 @@ class _Checker:
     def _listed_value(self, _node: Syntax, _arguments: list[Syntax | Token]) -> Expression:
         return ListedValue()
 
+    def _book_value_as_of(self, _: Syntax, arguments: list[Syntax | Token]) -> Expression:
+        return BookValueAsOf(self._literal(arguments[0], "the basis of a book value"))
+
+    def _listed_value_as_of(self, _node: Syntax, _arguments: list[Syntax | Token]) -> Expression:
+        return ListedValueAsOf()
+
 
 @dataclass(frozen=True)
 class _Function:
@@ -415,12 +440,16 @@ FUNCTIONS = {
         'first_known(book_value("kbb_trade_in"), book_value("blackbook_average"))',
     ),
     "sum": _Function(
-        _Checker._sum, 2, 3, "a list, a value and perhaps a condition", 'sum(products, price, kind == "gap")'
+        _Checker._over_items, 2, 3, "a list, a value and perhaps a condition", 'sum(products, price, kind == "gap")'
+    ),
+    "greatest": _Function(
+        _Checker._over_items, 2, 3, "a list, a value and perhaps a condition", "greatest(trade_ins, payoff - acv)"
     ),
     "count": _Function(_Checker._count, 1, 2, "a list and perhaps a condition", "count(trade_ins, payoff > allowance)"),
     "violated": _Function(_Checker._violated, 1, 1, "the id of a rule", 'violated("LTV-TOTAL")'),
     "missing": _Function(_Checker._missing, 1, 1, "one name", "missing(credit_score)"),
     "year": _Function(_Checker._year, 1, 1, "one date", "year(submitted_on)"),
+    "days": _Function(_Checker._days, 2, 2, "two dates, from and to", "days(submitted_on, expected_funding_on)"),
     "level_payment": _Function(
         _Checker._level_payment,
         3,
@@ -451,4 +480,8 @@ FUNCTIONS = {
     ),
     "book_value": _Function(_Checker._book_value, 1, 1, "the name of a basis", 'book_value("kbb_trade_in")'),
     "listed_value": _Function(_Checker._listed_value, 0, 0, "no operand", "listed_value()"),
+    "book_value_as_of": _Function(
+        _Checker._book_value_as_of, 1, 1, "the name of a basis", 'book_value_as_of("kbb_trade_in")'
+    ),
+    "listed_value_as_of": _Function(_Checker._listed_value_as_of, 0, 0, "no operand", "listed_value_as_of()"),
 }

@@ -5,13 +5,23 @@ Null is unknown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date as date_type
 from functools import reduce
 from typing import NamedTuple
 
 import narwhals as nw
 
 from dealgate.rules.column_kernels import DeficienciesAfter, Function, Projections, level_payments
-from dealgate.rules.column_layout import COUNTS, MONEY, RATES, Layout, column_of, item_column, value_column
+from dealgate.rules.column_layout import (
+    COUNTS,
+    MONEY,
+    RATES,
+    Layout,
+    as_of_column,
+    column_of,
+    item_column,
+    value_column,
+)
 from dealgate.rules.column_limits import Truth
 from dealgate.rules.column_numbers import (
     UNKNOWN,
@@ -23,6 +33,7 @@ from dealgate.rules.column_numbers import (
     constant,
     divide,
     extreme,
+    greatest,
     half_up,
     multiply,
     narrow,
@@ -35,16 +46,20 @@ from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -62,6 +77,8 @@ from dealgate.rules.expressions import Truth as TruthLiteral
 from dealgate.rules.fields import FIELDS, Unit
 from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.policy import Limit, Measure, Policy, Rule, definition_expressions
+
+NO_DAY = nw.lit(None, dtype=nw.Date)
 
 Loan = tuple[Expression, Expression, Expression, Expression]
 Reading = tuple[str, int]
@@ -153,13 +170,17 @@ class ColumnExpressions:
                 return self._book_value(basis)
             case ListedValue():
                 return self._listed_value()
-            case ListSum():
-                return self._list_sum(node)
+            case BookValueAsOf(basis):
+                return self._book_value_as_of(basis)
+            case ListedValueAsOf():
+                return self._listed_value_as_of()
+            case ListSum() | Greatest():
+                return self._over_items(node)
             case LevelPayment():
                 return self._level_payment(node)
             case Projected():
                 return self._projected(node)
-            case Arithmetic() | Extreme() | FirstKnown() | Year():
+            case Arithmetic() | Extreme() | FirstKnown() | Year() | DaysBetween():
                 return self._arithmetic(node)
             case _:
                 return self._logic(node)
@@ -203,8 +224,30 @@ class ColumnExpressions:
                 found = choose(condition == nw.lit(word), found._replace(top=nw.coalesce(*listed)), found)
         return found
 
-    def _list_sum(self, node: ListSum) -> ColumnNumber:
-        """Item by item; one needed part that is unknown makes the sum unknown."""
+    def _book_value_as_of(self, basis: str) -> nw.Expr:
+        """No value can be looked up after the deal was submitted with it: `looked_up_on`."""
+        if basis not in self.layout.bases:
+            return NO_DAY
+        submitted, as_of = self._day("submitted_on"), self._day(as_of_column(basis))
+        return nw.when(as_of <= submitted).then(as_of)
+
+    def _listed_value_as_of(self) -> nw.Expr:
+        condition = self._column(column_of(FIELDS["condition"]), Unit.TEXT, "condition")
+        assert isinstance(condition, nw.Expr)
+        found = NO_DAY
+        for word, bases in self.policy.collateral_value.items():
+            for basis in (basis for basis in reversed(bases) if basis in self.layout.bases):
+                listed = (condition == nw.lit(word)) & ~self._book_value(basis).expression.is_null()
+                found = nw.when(listed).then(self._book_value_as_of(basis)).otherwise(found)
+        return found
+
+    def _day(self, column: str) -> nw.Expr:
+        day = self._column(column, Unit.DATE, column)
+        assert isinstance(day, nw.Expr)
+        return day
+
+    def _over_items(self, node: ListSum | Greatest) -> ColumnNumber:
+        """Item by item; one needed part that is unknown makes the whole unknown."""
         items = []
         kind = f"{node.list.removesuffix('s')}_{{}}_kind"
         for number in range(1, self.layout.items(node.list) + 1):
@@ -213,9 +256,9 @@ class ColumnExpressions:
             assert isinstance(present, nw.Expr)
             items.append(self._item_value(node, present))
         self._item = 0
-        return reduce(add, items, constant(0))
+        return greatest([constant(0), *items]) if isinstance(node, Greatest) else reduce(add, items, constant(0))
 
-    def _item_value(self, node: ListSum, present: nw.Expr) -> ColumnNumber:
+    def _item_value(self, node: ListSum | Greatest, present: nw.Expr) -> ColumnNumber:
         value = self.number(node.value)
         none = constant(0)._replace(bottom=value.bottom, most_bottom=value.most_bottom)
         if node.where is None:
@@ -270,7 +313,7 @@ class ColumnExpressions:
 
     # Numbers and logic
 
-    def _arithmetic(self, node: Arithmetic | Extreme | FirstKnown | Year) -> ColumnNumber:
+    def _arithmetic(self, node: Arithmetic | Extreme | FirstKnown | Year | DaysBetween) -> ColumnNumber:
         match node:
             case Arithmetic(operator, left, right):
                 first, second = self.number(left), self.number(right)
@@ -287,9 +330,15 @@ class ColumnExpressions:
                     )
                 return last
             case Year(date):
-                day = self._write(date)
-                assert isinstance(day, nw.Expr)
-                return ColumnNumber(day.dt.year().cast(nw.Int64), 1, 9999)
+                return ColumnNumber(_year(self._date(date)), date_type.min.year, date_type.max.year)
+            case DaysBetween(start, end):
+                most = (date_type.max - date_type.min).days
+                return ColumnNumber(_day_number(self._date(end)) - _day_number(self._date(start)), -most, most)
+
+    def _date(self, expression: Expression) -> nw.Expr:
+        day = self._write(expression)
+        assert isinstance(day, nw.Expr)
+        return day
 
     def _logic(self, node: Expression) -> Truth:
         match node:
@@ -331,6 +380,17 @@ class ColumnExpressions:
 def _joined(truths: Sequence[Truth], join: Callable[[nw.Expr, nw.Expr], nw.Expr]) -> Truth:
     """Kleene's `and` and `or` are those of every engine."""
     return Truth(reduce(join, (truth.expression for truth in truths)), any(truth.nullable for truth in truths))
+
+
+def _year(day: nw.Expr) -> nw.Expr:
+    return day.dt.year().cast(nw.Int64)
+
+
+def _day_number(day: nw.Expr) -> nw.Expr:
+    """The number of a day in the calendar, from 1 for January 1 of year 1: what a difference of dates is called differs by engine."""
+    whole_years = _year(day) - 1
+    leap_days = whole_years // 4 - whole_years // 100 + whole_years // 400
+    return 365 * whole_years + leap_days.cast(nw.Int64) + day.dt.ordinal_day().cast(nw.Int64)
 
 
 def _denominator(number: ColumnNumber) -> ColumnNumber:

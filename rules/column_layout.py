@@ -12,6 +12,7 @@ from dealgate.rules.deal import MAX_ITEMS, RATE_SCALE
 from dealgate.rules.fields import FIELDS, LISTS, FieldOfDeal, Unit
 
 CENTS = "_cents"
+AS_OF = "_as_of"
 RATE = "apr_ten_thousandths"
 REQUIRED = ("deal_id", "submitted_on", "cash_price", "condition", "term_months")
 
@@ -60,6 +61,10 @@ def value_column(basis: str) -> str:
     return f"value_{basis}{CENTS}"
 
 
+def as_of_column(basis: str) -> str:
+    return f"value_{basis}{AS_OF}"
+
+
 def item_column(part: str, number: int, field: str) -> str:
     """The column of one field of the n-th item of a list, from 1: `trade_in_1_payoff_cents`."""
     unit = LISTS[part].items[field].unit
@@ -91,6 +96,7 @@ class Layout:
         for basis in self.bases:
             name = value_column(basis)
             yield BookColumn(name, name.removesuffix(CENTS), Unit.MONEY, MONEY)
+            yield BookColumn(as_of_column(basis), as_of_column(basis), Unit.DATE)
         for part in LISTS:
             for number in range(1, self.items(part) + 1):
                 yield from item_columns(part, number)
@@ -105,7 +111,7 @@ def item_columns(part: str, number: int) -> Iterator[BookColumn]:
 
 def layout_of(names: Iterable[str]) -> Layout:
     """Read a book's layout from the names of its columns, as in the book or as stated in dollars."""
-    bare = [name.removesuffix(CENTS) for name in names]
+    bare = [name.removesuffix(CENTS if name.endswith(CENTS) else AS_OF) for name in names]
     bases = tuple(dict.fromkeys(name.removeprefix("value_") for name in bare if name.startswith("value_")))
     return Layout(bases, _most(bare, "product"), _most(bare, "trade_in"))
 

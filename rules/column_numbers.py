@@ -5,7 +5,9 @@ what may outgrow these raises `UnboundedError`, and nothing wraps around. Null i
 number is unknown.
 """
 
-from math import gcd
+from collections.abc import Sequence
+from functools import reduce
+from math import gcd, lcm
 from typing import NamedTuple, TypeAlias
 
 import narwhals as nw
@@ -164,6 +166,22 @@ def extreme(name: str, left: ColumnNumber, right: ColumnNumber) -> ColumnNumber:
         left.nullable or right.nullable,
         left.wide,
     )
+
+
+def greatest(numbers: Sequence[ColumnNumber]) -> ColumnNumber:
+    """The greatest of several; unknown if any is. One expression where the denominators are plain, else two by two."""
+    if not all(isinstance(number.bottom, int) for number in numbers):
+        middle = len(numbers) // 2
+        return numbers[0] if len(numbers) == 1 else extreme("max", *map(greatest, (numbers[:middle], numbers[middle:])))
+    bottom = lcm(*(_plain(number.bottom) for number in numbers))
+    scaled = [over(number, bottom) for number in numbers]
+    low, high = max(number.low for number in scaled), max(number.high for number in scaled)
+    tops = [number.expression for number in _with_room(low, high, bottom, *scaled)]
+    doubtful = [number.expression.is_null() for number in scaled if number.nullable]
+    top = nw.max_horizontal(*tops)
+    if doubtful:
+        top = nw.when(~reduce(lambda one, other: one | other, doubtful)).then(top)
+    return ColumnNumber(top, low, high, bottom, bottom, bool(doubtful), any(number.wide for number in scaled))
 
 
 def choose(condition: nw.Expr, chosen: ColumnNumber, other: ColumnNumber) -> ColumnNumber:

@@ -13,16 +13,20 @@ from dealgate.rules.equity import Equity, projected
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -168,21 +172,26 @@ class Compiler:
                 return self._extreme(expression)
             case FirstKnown(operands):
                 return self._first_known(operands)
-            case ListSum():
-                return self._list_sum(expression)
+            case ListSum() | Greatest():
+                return self._over_items(expression)
             case Year(date):
                 slot = self.write(date)
                 return self.source.assign(f"{slot.numerator}.year", slot)
+            case DaysBetween(start, end):
+                first, last = self.write(start), self.write(end)
+                return self.source.assign(f"({last.numerator} - {first.numerator}).days", first, last)
             case LevelPayment(amount, rate, months):
                 return self._level_payment(self.write(amount), self.write(rate), self.write(months))
             case Projected():
                 return self._projected(expression)
             case BookValueOn(basis):
-                variable = self.source.name()
-                self.source.add(f"{variable} = facts['values'].get({self.source.constant(basis)})")
-                return Slot(variable)
+                return self._of_basis("values", basis)
             case ListedValue():
-                return self._listed_value()
+                return self._of_listed_basis("values")
+            case BookValueAsOf(basis):
+                return self._of_basis("values_as_of", basis)
+            case ListedValueAsOf():
+                return self._of_listed_basis("values_as_of")
             case _:
                 return self._logic(expression)
 
@@ -250,7 +259,7 @@ class Compiler:
         nullable = all(slot.nullable for slot in slots)
         return Slot(top, "1" if {slot.denominator for slot in slots} == {"1"} else bottom, nullable)
 
-    def _list_sum(self, node: ListSum) -> Slot:
+    def _over_items(self, node: ListSum | Greatest) -> Slot:
         """A loop; leaves it with None as soon as one needed part is unknown."""
         source, total = self.source, self.source.name()
         bottom = source.name()
@@ -267,7 +276,10 @@ class Compiler:
         value = self.write(node.value)
         if value.nullable:
             source.add(f"if {value.numerator} is None: {total} = None; break")
-        if value.denominator == "1":
+        if isinstance(node, Greatest):
+            first, second = times(value.numerator, bottom), times(total, value.denominator)
+            source.add(f"if {first} > {second}: {total} = {value.numerator}; {bottom} = {value.denominator}")
+        elif value.denominator == "1":
             source.add(f"{total} += {value.numerator}")
         else:
             source.add(f"{total} = {total} * {value.denominator} + {times(value.numerator, bottom)}")
@@ -291,12 +303,17 @@ class Compiler:
         call = f"projected({equity}, {reading}, {', '.join(operands)})"
         return self.source.assign(call, amount, rate, months, value, after)._replace(nullable=True)
 
-    def _listed_value(self) -> Slot:
+    def _of_basis(self, values: str, basis: str) -> Slot:
+        variable = self.source.name()
+        self.source.add(f"{variable} = facts[{values!r}].get({self.source.constant(basis)})")
+        return Slot(variable)
+
+    def _of_listed_basis(self, values: str) -> Slot:
         variable, basis = self.source.name(), self.source.name()
         lists = self.source.constant(dict(self.collateral_value))
         self.source.add(f"{variable} = None")
         self.source.add(f"for {basis} in {lists}.get(facts['condition'], ()):")
-        self.source.add(f"    if {basis} in facts['values']: {variable} = facts['values'][{basis}]; break")
+        self.source.add(f"    if {basis} in facts['values']: {variable} = facts[{values!r}][{basis}]; break")
         return Slot(variable)
 
     # Logic

@@ -17,6 +17,8 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -58,8 +60,9 @@ class DealError(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def _refuse(kind: str, message: str, remedy: str) -> NoReturn:
-    raise PydanticCustomError(kind, "{message}", {"message": message, "remedy": remedy})
+def _refuse(kind: str, message: str, remedy: str, **more: str) -> NoReturn:
+    """`more` may name the `part` of the value that is wrong, and what stands there, its `value`."""
+    raise PydanticCustomError(kind, "{message}", {"message": message, "remedy": remedy, **more})
 
 
 def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: str) -> str:
@@ -190,6 +193,7 @@ class Applicant(Part):
     monthly_debt: Money | None = None
     first_time_buyer: bool | None = None
     covered_borrower: bool | None = None
+    credit_report_as_of: Day | None = None
 
 
 class BookValue(Part):
@@ -246,6 +250,7 @@ class PartialDeal(Part):
 
     deal_id: Word = "example"
     submitted_on: Day | None = None
+    expected_funding_on: Day | None = None
     channel: Literal["indirect", "direct"] | None = None
     dealer_id: Word | None = None
     state: State | None = None
@@ -264,6 +269,30 @@ class PartialDeal(Part):
     apr_percent: Rate | None = None
     monthly_payment: Money | None = None
     metadata: Annotated[dict[str, JsonValue], BeforeValidator(_carried)] = {}
+
+    @field_validator("expected_funding_on")
+    @classmethod
+    def _funded_no_earlier(cls, funding: date | None, info: ValidationInfo) -> date | None:
+        submitted = info.data.get("submitted_on")
+        if funding and submitted and funding < submitted:
+            _refuse(
+                "funding", f"before the deal is submitted, on {submitted}", "Give the day the loan is to be funded."
+            )
+        return funding
+
+    @field_validator("applicant")
+    @classmethod
+    def _report_no_later(cls, applicant: Applicant, info: ValidationInfo) -> Applicant:
+        report, submitted = applicant.credit_report_as_of, info.data.get("submitted_on")
+        if report and submitted and report > submitted:
+            _refuse(
+                "report",
+                f"after the deal is submitted, on {submitted}",
+                "Give the day the report was drawn.",
+                part="credit_report_as_of",
+                value=str(report),
+            )
+        return applicant
 
     @classmethod
     def read(cls, document: object) -> Self:
@@ -334,7 +363,8 @@ def _problem(model: type[BaseModel], location: tuple[int | str, ...], item: Mapp
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
     context = item.get("ctx", {})
     message, remedy = item["msg"], context.get("remedy", "")
-    value = _shown(item["input"])
+    value = _shown(context.get("value", item["input"]))
+    path += f".{context['part']}" if "part" in context else ""
     if item["type"] == "extra_forbidden":
         message, remedy = "unknown field", _suggestion(model, location)
     elif item["type"] == "missing":

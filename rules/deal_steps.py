@@ -5,17 +5,21 @@ A document holds what a host sends, so a deal that was found can be written down
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from dealgate.rules.amounts import MAX_CENTS, hundredths
 from dealgate.rules.deal import PartialDeal
 from dealgate.rules.expressions import (
+    BookValueAsOf,
     BookValueOn,
     Expression,
     FieldName,
+    Greatest,
     ItemName,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Violated,
@@ -32,17 +36,23 @@ RANGES = {"credit_score": (250, 900), "model_year": (1900, 2100), "mileage": (0,
 
 MOST_BASIS_POINTS = 99_999
 
+MOVABLE = {Unit.MONEY, Unit.COUNT, Unit.PERCENT, Unit.DATE}
+
 PREFERRED = (
     "monthly_payment", "cash_price", "payoff", "acv", "allowance", "price", "cash_down", "monthly_debt", "monthly_income",
 )  # fmt: skip
 """What is moved first where a comparison reads several numbers: what upsets the fewest other rules."""
 
 VALUE = "(book value)"
+VALUE_AS_OF = "(day of the book value)"
+
+DAYS = (date(2020, 1, 1).toordinal(), date(2035, 12, 31).toordinal())
+"""How far a date goes, in days of the calendar. The day of submission stays: everything is dated by it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One number of a deal: where it stands, and how far it goes, in cents, basis points, or whole counts."""
+    """One number of a deal: where it stands, and how far it goes, in cents, basis points, days of the calendar, or whole counts."""
 
     path: Path
     unit: Unit
@@ -57,7 +67,7 @@ class Step:
 
     @property
     def size(self) -> str:
-        return {Unit.MONEY: "one cent", Unit.PERCENT: "one basis point"}.get(self.unit, "one")
+        return {Unit.MONEY: "one cent", Unit.PERCENT: "one basis point", Unit.DATE: "one day"}.get(self.unit, "one")
 
     def number(self, deal: Document) -> int | None:
         value: Any = deal
@@ -65,12 +75,18 @@ class Step:
             value = value[part] if isinstance(part, int) else value.get(part)
             if value is None:
                 return None
+        if self.unit == Unit.DATE:
+            return date.fromisoformat(value).toordinal()
         return int(value) if self.unit == Unit.COUNT else _hundredths_in(str(value))
 
     def moved(self, deal: Document, number: int) -> Document:
-        value = number if self.unit == Unit.COUNT else hundredths(number)
-        changed: Document = replaced(deal, self.path, value)
+        changed: Document = replaced(deal, self.path, self._stated(number))
         return changed
+
+    def _stated(self, number: int) -> str | int:
+        if self.unit == Unit.DATE:
+            return date.fromordinal(number).isoformat()
+        return number if self.unit == Unit.COUNT else hundredths(number)
 
 
 def replaced(part: Any, path: Path, value: object) -> Any:
@@ -102,7 +118,7 @@ def _rank(step: Step) -> int:
 
 def _field_steps(names: frozenset[str]) -> Iterator[Step]:
     for field in FIELDS.values():
-        if field.name in names and field.unit in {Unit.MONEY, Unit.COUNT, Unit.PERCENT}:
+        if field.name in names and field.unit in MOVABLE and field.name != "submitted_on":
             yield _step(tuple(field.path.split(".")), field.unit)
 
 
@@ -110,16 +126,20 @@ def _item_steps(deal: Document, names: frozenset[str]) -> Iterator[Step]:
     for name, part in LISTS.items():
         for index in range(len(deal.get(name, ()))):
             for field in part.items.values():
-                if f"{name}.{field.name}" in names and field.unit == Unit.MONEY:
+                if f"{name}.{field.name}" in names and field.unit in MOVABLE:
                     yield _step((name, index, field.name), field.unit)
-    if VALUE in names:
-        for index in range(len(deal.get("vehicle", {}).get("values", ()))):
+    for index in range(len(deal.get("vehicle", {}).get("values", ()))):
+        if VALUE in names:
             yield _step(("vehicle", "values", index, "amount"), Unit.MONEY)
+        if VALUE_AS_OF in names:
+            yield _step(("vehicle", "values", index, "as_of"), Unit.DATE)
 
 
 def _step(path: Path, unit: Unit) -> Step:
     if unit == Unit.COUNT:
         return Step(path, unit, *RANGES[str(path[-1])])
+    if unit == Unit.DATE:
+        return Step(path, unit, *DAYS)
     return Step(path, unit, 0, MAX_CENTS if unit == Unit.MONEY else MOST_BASIS_POINTS)
 
 
@@ -136,7 +156,9 @@ def numbers_read(policy: Policy, *expressions: Expression | None) -> frozenset[s
                     found.add(name)
                 case ListedValue() | BookValueOn():
                     found.add(VALUE)
-                case ListSum(name):
+                case ListedValueAsOf() | BookValueAsOf():
+                    found.add(VALUE_AS_OF)
+                case ListSum(name) | Greatest(name):
                     found |= {f"{name}.{part.name}" for part in walk(node) if isinstance(part, ItemName)}
                 case MeasureName(name) | LimitName(name) | Violated(name) if name not in seen:
                     seen.add(name)
@@ -166,20 +188,26 @@ def _plain_deal(policy: Policy, condition: str, owed: str) -> Document:
     bases = dict.fromkeys(basis for listed in policy.collateral_value.values() for basis in listed)
     return {
         "submitted_on": "2026-11-20",
+        "expected_funding_on": "2026-11-27",
         "channel": "indirect",
         "dealer_id": "DLR-0001",
         "state": "TX",
         "applicant": {
             "tier": "A", "credit_score": 760, "monthly_income": "8000.00", "monthly_debt": "1000.00",
-            "first_time_buyer": False, "covered_borrower": False,
+            "first_time_buyer": False, "covered_borrower": False, "credit_report_as_of": "2026-11-16",
         },
         "vehicle": {
             "condition": condition, "model_year": 2024, "mileage": 20000,
-            "values": [{"basis": basis, "amount": "30000.00"} for basis in bases],
+            "values": [{"basis": basis, "amount": "30000.00", "as_of": "2026-11-18"} for basis in bases],
         },
         "cash_price": "30000.00",
         "products": [{"kind": "gap", "price": "500.00"}, {"kind": "service_contract", "price": "500.00"}],
-        "trade_ins": [{"kind": "loan", "allowance": "10000.00", "acv": "10000.00", "payoff": owed}],
+        "trade_ins": [
+            {
+                "kind": "loan", "allowance": "10000.00", "acv": "10000.00", "payoff": owed,
+                "payoff_good_through": "2026-11-30", "per_diem": "2.50",
+            }
+        ],
         "cash_down": "1000.00",
         "term_months": 60,
         "apr_percent": "7.00",

@@ -5,7 +5,7 @@ between constants, and a share compared with it stays linear. Logic is Kleene's:
 when it is known not to.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import lcm, prod
 
@@ -14,17 +14,21 @@ from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     DealOutcome,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -241,6 +245,10 @@ class Encoder:
             case ItemName(name):
                 assert self._item is not None
                 return self._item.parts[name]
+            case BookValueAsOf(basis):
+                return self.deal.book_value_as_of(basis)
+            case ListedValueAsOf():
+                return self._listed(self.deal.book_value_as_of)
         raise TypeError(f"{type(expression).__name__} is not a fact of a deal")
 
     # Numbers
@@ -271,10 +279,16 @@ class Encoder:
                 return found
             case FirstKnown(operands):
                 return self._first_known([self.number(operand) for operand in operands])
-            case ListSum():
-                return self._list_sum(expression)
+            case ListSum() | Greatest():
+                return self._over_items(expression)
             case Year(date):
-                return single(*self._variable(date), constant(1))
+                day = self._variable(date)
+                return single(day.known, self.deal.year_of(day), constant(1))
+            case DaysBetween(start, end):
+                first, last = self._variable(start), self._variable(end)
+                return single(
+                    self.terms.every((first.known, last.known)), self.terms.minus(last.value, first.value), constant(1)
+                )
             case LevelPayment(amount, rate, months):
                 return self._level_payment(self.number(amount), self.number(rate), self.number(months))
             case Projected():
@@ -282,7 +296,7 @@ class Encoder:
             case BookValueOn(basis):
                 return single(*self.deal.book_value(basis), constant(1))
             case ListedValue():
-                return self._listed_value()
+                return single(*self._listed(self.deal.book_value), constant(1))
         raise TypeError(f"{type(expression).__name__} is not a number")
 
     def _definition(self, name: str) -> Quantity:
@@ -352,6 +366,8 @@ class Encoder:
         cases = []
         for guard, one, other in self._pairs(left, right):
             if operator == "/":
+                if other.top.high <= 0:
+                    continue  # never known, and no number can be made of it
                 top, bottom = terms.times(one.top, other.bottom), terms.times(one.bottom, other.top)
             elif operator == "*":
                 top, bottom = terms.times(one.top, other.top), terms.times(one.bottom, other.bottom)
@@ -441,23 +457,27 @@ class Encoder:
             cases.append(Case(guard, found, constant(1)))
         return Quantity(terms.every((known, terms.some(valid))), tuple(cases))
 
-    def _listed_value(self) -> Quantity:
+    def _listed(self, read: Callable[[str], Variable]) -> Variable:
+        """What is read of the first basis that is listed for the condition and carried."""
         terms = self.terms
         condition = self._variable(FieldName("condition", Unit.TEXT)).value
         known, value = list[Term](), constant(0)
         for word, bases in self.policy.collateral_value.items():
             is_word = terms.compare("==", condition, constant(self.deal.word_numbers[word]))
-            found = [self.deal.book_value(basis) for basis in bases]
-            listed = constant(0)
-            for variable in reversed(found):
-                listed = terms.either(variable.known, variable.value, listed)
-            known.append(terms.every((is_word, terms.some(variable.known for variable in found))))
+            listed, earlier = constant(0), list[Term]()
+            for basis in bases:
+                carried, found = self.deal.book_value(basis).known, read(basis)
+                first = terms.every((is_word, carried, *map(terms.negated, earlier)))
+                known.append(terms.every((first, found.known)))
+                earlier.append(carried)
+            for basis in reversed(bases):
+                listed = terms.either(self.deal.book_value(basis).known, read(basis).value, listed)
             value = terms.either(is_word, listed, value)
-        return single(terms.some(known), value, constant(1))
+        return Variable(terms.some(known), value)
 
     # Lists
 
-    def _list_sum(self, node: ListSum) -> Quantity:
+    def _over_items(self, node: ListSum | Greatest) -> Quantity:
         terms = self.terms
         items, rest = self.deal.listed(node.list)
         unknown: list[Term] = []
@@ -477,14 +497,38 @@ class Encoder:
                 return self._free_sum(unknown)
             parts.append((counts, merged(self.terms, value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
         bottom = lcm(*(case.bottom.constant or 1 for _, case in parts))
+        scaled = [
+            (counts, terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))) for counts, case in parts
+        ]
+        found, more = (
+            self._greatest(node, rest, scaled)
+            if isinstance(node, Greatest)
+            else self._total(node, rest, scaled, bottom)
+        )
+        unknown.append(terms.negated(more))
+        return single(terms.negated(terms.some(unknown)), found, constant(bottom))
+
+    def _total(self, node: ListSum, rest: Rest, parts: Sequence[tuple[Term, Whole]], bottom: int) -> tuple[Whole, Term]:
+        """The sum over all items, and when what those add is known that are not spelled out."""
+        terms = self.terms
         total, low, high = constant(0), 0, 0
-        for counts, case in parts:
-            scaled = terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))
-            low, high = min(low, scaled.low), max(high, scaled.high)
-            total = terms.plus(total, terms.either(counts, scaled, constant(0)))
+        for counts, part in parts:
+            low, high = min(low, part.low), max(high, part.high)
+            total = terms.plus(total, terms.either(counts, part, constant(0)))
         more = self._rest(node, rest, bottom, (low, high))
-        unknown.append(terms.negated(more.known))
-        return single(terms.negated(terms.some(unknown)), terms.plus(total, more.value), constant(bottom))
+        return terms.plus(total, more.value), more.known
+
+    def _greatest(self, node: Greatest, rest: Rest, parts: Sequence[tuple[Term, Whole]]) -> tuple[Whole, Term]:
+        """Likewise the greatest: of the items that are not spelled out, anything that one of them can come to."""
+        terms, zero = self.terms, constant(0)
+        found = zero
+        more = terms.whole("greatest of more", 0, max(0, *(part.high for _, part in parts)))
+        empty = terms.compare("==", rest.more, zero)
+        terms.hold(terms.implies(empty, terms.compare("==", more, zero)))
+        for counts, part in (*parts, (True, more)):
+            counted = terms.either(counts, part, zero)
+            found = self._better(">=", terms.compare(">=", found, counted), found, counted)
+        return found, True if _always_known(node) else terms.some((empty, terms.flag("known in more")))
 
     def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
         """Items with divisors of their own have no common one: the sum is left free."""
@@ -520,8 +564,8 @@ class Encoder:
         return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)
 
 
-def _always_known(node: ListSum) -> bool:
-    """Whether a sum reads nothing that an item may lack."""
+def _always_known(node: ListSum | Greatest) -> bool:
+    """Whether it reads nothing that an item may lack."""
     parts = [part for expression in (node.where, node.value) for part in walk(expression)]
     known = (Number, Text, Truth, ItemName, Comparison, Membership, Not, All, AnyOf, Extreme)
     names = {(node.list, part.name) for part in parts if isinstance(part, ItemName)}

@@ -11,15 +11,13 @@ from dealgate.rules.expressions import (
     Comparison,
     Expression,
     FieldName,
-    LimitName,
-    MeasureName,
-    walk,
 )
 from dealgate.rules.fields import FIELDS
 from dealgate.rules.finding import INCOMPLETE, Evidence, Finding, RestsOn
 from dealgate.rules.phrasing import phrase
 from dealgate.rules.policy import Outcome, Policy, Rule
 from dealgate.rules.reference import Result
+from dealgate.rules.staleness import Tells, staleness_told
 from dealgate.rules.tracing import Trace
 
 PASS, VIOLATED, MITIGATED, NOT_APPLICABLE, NOT_EVALUABLE = Result
@@ -46,6 +44,12 @@ class Explainer:
             for node in operands
             if isinstance(node, Comparison) and node.left.unit in NUMERIC
         )
+
+    @cached_property
+    def staleness(self) -> Mapping[Heart, tuple[Tells, ...]]:
+        """By comparison, what can be told of the dates that it reads; most read none."""
+        told = {heart: staleness_told(self.policy, heart.comparison) for heart in self.hearts}
+        return {heart: tells for heart, tells in told.items() if tells}
 
     @cached_property
     def is_conjunction(self) -> bool:
@@ -121,7 +125,8 @@ class Explainer:
         else:
             quiet = result is NOT_APPLICABLE or result is NOT_EVALUABLE
             margin, points, excess, room = NO_ROOM if quiet else heart.room(value, limit, passed=result is PASS)
-            sentence = self._sentence(result, opening + closing + room, missing, rests_on)
+            stale = self._stale(heart, trace) if result is VIOLATED or result is MITIGATED else ""
+            sentence = self._sentence(result, opening + closing + room + stale, missing, rests_on)
         return new_evidence(
             (sentence, measure, text, limit_text, unit, margin, points, excess, inputs, when, origin, value, limit)
         )
@@ -143,6 +148,9 @@ class Explainer:
             ),
             None if result in {VIOLATED, MITIGATED} else next(iter(self.hearts), None),
         )
+
+    def _stale(self, heart: Heart, trace: Trace) -> str:
+        return "".join(words for tell in self.staleness.get(heart, ()) for words in tell(trace))
 
     def _sentence(
         self, result: Result, comparison: str, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]
@@ -166,24 +174,12 @@ class Explainer:
 
 
 def used_consumer_report(policy: Policy, rule: Rule) -> bool:
-    """Whether a rule reads the credit score or the tier, also through measures, limits and other rules.
+    """Whether a rule reads the credit score, the tier or the report's date, also through measures, limits and other rules.
 
     Then an adverse action on it rests "in whole or in part" on a consumer report: 15 USC 1681m(a).
     """
-    seen: set[Expression] = set()
-    waiting: list[Expression | None] = [*rule.expressions(), *_of_other_rules(policy, rule)]
-    while waiting:
-        for node in walk(waiting.pop()):
-            if isinstance(node, FieldName) and FIELDS[node.name].consumer_report:
-                return True
-            if node in seen:
-                continue
-            seen.add(node)
-            if isinstance(node, MeasureName):
-                waiting.append(policy.measures[node.name].formula)
-            if isinstance(node, LimitName):
-                waiting.extend(part for row in policy.limits[node.name].all_rows for part in (row.when, row.limit))
-    return False
+    nodes = policy.everything_read(*rule.expressions(), *_of_other_rules(policy, rule))
+    return any(isinstance(node, FieldName) and FIELDS[node.name].consumer_report for node in nodes)
 
 
 def _of_other_rules(policy: Policy, rule: Rule) -> list[Expression]:

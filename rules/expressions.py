@@ -38,7 +38,7 @@ class FieldName:
 
 @dataclass(frozen=True, slots=True)
 class ItemName:
-    """A field of the list item at hand, inside `sum` or `count`."""
+    """A field of the list item at hand, inside `sum`, `count` or `greatest`."""
 
     name: str
     unit: Unit
@@ -94,8 +94,27 @@ class ListSum:
 
 
 @dataclass(frozen=True, slots=True)
+class Greatest:
+    """The greatest `value` of the items for which `where` holds, and never below zero; unknown if a needed part is."""
+
+    list: str
+    value: "Expression"
+    where: "Expression | None"
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
 class Year:
     date: "Expression"
+    unit: Unit = Unit.COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class DaysBetween:
+    """Days from one date to another, below zero where the other is the earlier."""
+
+    start: "Expression"
+    end: "Expression"
     unit: Unit = Unit.COUNT
 
 
@@ -138,6 +157,21 @@ class ListedValue:
     """The value on the first basis of the policy's list for the vehicle's condition that the deal carries."""
 
     unit: Unit = Unit.MONEY
+
+
+@dataclass(frozen=True, slots=True)
+class BookValueAsOf:
+    """The day that the value on one basis is of; unknown when the deal does not tell it, or tells one after its submission."""
+
+    basis: str
+    unit: Unit = Unit.DATE
+
+
+@dataclass(frozen=True, slots=True)
+class ListedValueAsOf:
+    """The day that the value is of which `ListedValue` takes, unknown likewise."""
+
+    unit: Unit = Unit.DATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +245,22 @@ Numeric: TypeAlias = (
     | Extreme
     | FirstKnown
     | ListSum
+    | Greatest
     | Year
+    | DaysBetween
     | LevelPayment
     | Projected
     | BookValueOn
     | ListedValue
 )
 Logical: TypeAlias = Truth | Comparison | Membership | Missing | Violated | Not | All | Any
-Expression: TypeAlias = Numeric | Text | DealOutcome | Logical
+Dated: TypeAlias = BookValueAsOf | ListedValueAsOf
+Expression: TypeAlias = Numeric | Dated | Text | DealOutcome | Logical
 
 EXPRESSION_TYPES = (
-    Number, Text, Truth, FieldName, ItemName, MeasureName, LimitName, Arithmetic, Extreme, FirstKnown, ListSum, Year,
-    LevelPayment, Projected, BookValueOn, ListedValue, Comparison, Membership, Missing, Violated, DealOutcome, Not, All, Any,
+    Number, Text, Truth, FieldName, ItemName, MeasureName, LimitName, Arithmetic, Extreme, FirstKnown, ListSum, Greatest, Year,
+    DaysBetween, LevelPayment, Projected, BookValueOn, ListedValue, BookValueAsOf, ListedValueAsOf, Comparison, Membership,
+    Missing, Violated, DealOutcome, Not, All, Any,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from operator import itemgetter
 from typing import Any
@@ -36,10 +37,11 @@ class FieldOfDeal:
 
 @dataclass(frozen=True, slots=True)
 class ListOfDeal:
-    """A list in a deal whose items a formula can add up."""
+    """A list in a deal whose items a formula can add up. `told` is what no formula reads, and explanations name."""
 
     name: str
     items: Mapping[str, FieldOfDeal]
+    told: tuple[str, ...] = ()
 
 
 def _plain(name: str, unit: Unit, words: tuple[str, ...] = ()) -> FieldOfDeal:
@@ -62,11 +64,13 @@ FIELDS: Mapping[str, FieldOfDeal] = {
     field.name: field
     for field in (
         _plain("submitted_on", Unit.DATE),
+        _plain("expected_funding_on", Unit.DATE),
         _plain("channel", Unit.TEXT, ("indirect", "direct")),
         _plain("dealer_id", Unit.TEXT),
         _plain("state", Unit.TEXT),
         _applicant("tier", Unit.TEXT, consumer_report=True),
         _applicant("credit_score", Unit.COUNT, consumer_report=True, personal=True),
+        _applicant("credit_report_as_of", Unit.DATE, consumer_report=True),
         _applicant("monthly_income", Unit.MONEY, personal=True),
         _applicant("monthly_debt", Unit.MONEY, personal=True),
         _applicant("first_time_buyer", Unit.BOOLEAN),
@@ -97,8 +101,10 @@ LISTS: Mapping[str, ListOfDeal] = {
             "allowance": _plain("allowance", Unit.MONEY),
             "acv": _plain("acv", Unit.MONEY),
             "payoff": _plain("payoff", Unit.MONEY),
+            "payoff_good_through": _plain("payoff_good_through", Unit.DATE),
             "per_diem": _plain("per_diem", Unit.MONEY),
         },
+        told=("lienholder",),
     ),
 }
 
@@ -118,7 +124,8 @@ def basis_name(basis: str) -> str:
 
 
 Facts = Mapping[str, Any]
-"""What the evaluators read: a value or None (unknown) for each field, a tuple of item facts for each list, `values` by basis."""
+"""What the evaluators read: a value or None (unknown) for each field, a tuple of item facts for each list, `values` by basis, and
+by basis again the day that each of them is of, `values_as_of`."""
 
 
 _PLACES = {
@@ -130,7 +137,7 @@ _of_deal, _of_applicant, _of_vehicle = (
     itemgetter(*(field.path.rpartition(".")[2] for field in fields)) for fields in _PLACES.values()
 )
 
-_ITEMS = {name: (tuple(part.items), itemgetter(*part.items)) for name, part in LISTS.items()}
+_ITEMS = {name: ((*part.items, *part.told), itemgetter(*part.items, *part.told)) for name, part in LISTS.items()}
 
 
 def facts_of(deal: PartialDeal) -> Facts:
@@ -144,4 +151,11 @@ def facts_of(deal: PartialDeal) -> Facts:
         if trade["kind"] == "none":
             trade["payoff"] = 0  # such a trade owes nothing, stated or not
     facts["values"] = {value.basis: value.amount for value in vehicle["values"]}
+    submitted_on = facts["submitted_on"]
+    facts["values_as_of"] = {value.basis: looked_up_on(value.as_of, submitted_on) for value in vehicle["values"]}
     return facts
+
+
+def looked_up_on(as_of: date | None, submitted_on: date | None) -> date | None:
+    """The day that a book value is of. No value can be looked up after the deal was submitted with it: such a day is unknown."""
+    return None if as_of is None or (submitted_on is not None and as_of > submitted_on) else as_of

@@ -7,11 +7,15 @@ from dealgate.rules.expressions import (
     All,
     Any,
     Arithmetic,
+    BookValueAsOf,
     Comparison,
+    DaysBetween,
     Expression,
     FieldName,
+    Greatest,
     ItemName,
     LimitName,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -21,7 +25,7 @@ from dealgate.rules.expressions import (
     Text,
     Violated,
 )
-from dealgate.rules.fields import Unit
+from dealgate.rules.fields import Unit, basis_name
 from dealgate.rules.policy import Measure
 from dealgate.rules.writing import expression_text
 
@@ -104,6 +108,15 @@ def _part(expression: Expression, measures: Mapping[str, Measure]) -> str:
             what = "number" if expression.unit == Unit.COUNT else f"total {_part(value, measures)}"
             which = f" where {phrase(where, measures)}" if where else ""
             return f"the {what} of {name.replace('_', '-')}{which}"
+        case Greatest(name, value, where):
+            which = f" where {phrase(where, measures)}" if where else ""
+            return f"the greatest {_part(value, measures)} of {name.replace('_', '-')}{which}"
+        case DaysBetween(start, end):
+            return f"the days from {_part(start, measures)} to {_part(end, measures)}"
+        case BookValueAsOf(basis):
+            return f"the day of {basis_name(basis)}"
+        case ListedValueAsOf():
+            return "the day of the collateral value"
         case _:
             return _inside_a_sentence(title_of(expression, measures))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -51,6 +51,8 @@ class Measure:
     meaning: str = ""
     source: str = ""
     reading: str = ""
+    only_where_read: bool = False
+    """Of a shipped measure that came after policies had been recorded: the content of one that does not read it is as it was."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,18 @@ class Policy:
         wanted = self.read_by_rules | self._closure(names)
         return tuple(definition for definition in self.definitions if definition.name in wanted)
 
+    def everything_read(self, *expressions: Expression | None) -> Iterator[Expression]:
+        """Every node of expressions and of what they rest on, through measures and limits."""
+        seen: set[str] = set()
+        waiting = list(expressions)
+        while waiting:
+            for node in walk(waiting.pop()):
+                yield node
+                if isinstance(node, MeasureName | LimitName) and node.name not in seen:
+                    seen.add(node.name)
+                    defined = self.measures if isinstance(node, MeasureName) else self.limits
+                    waiting += definition_expressions(defined[node.name])
+
     def _closure(self, names: Iterable[str]) -> frozenset[str]:
         defined: dict[str, Measure | Limit] = {**self.measures, **self.limits}
         waiting = list(names)
@@ -232,7 +246,7 @@ class Policy:
             "on_unknown": self.on_unknown.value,
             "collateral_value": {condition: list(bases) for condition, bases in self.collateral_value.items()},
             "equity": _equity_content(self.equity),
-            "measures": {name: _measure_content(measure) for name, measure in self.measures.items()},
+            "measures": {name: _measure_content(self.measures[name]) for name in self._recorded},
             "limits": {name: _limit_content(limit) for name, limit in self.limits.items()},
             "rules": [_rule_content(rule) for rule in self.rules],
             "examples": [
@@ -250,6 +264,14 @@ class Policy:
         if self.overrides:
             content["overrides"] = self.overrides.document()
         return content
+
+    @cached_property
+    def _recorded(self) -> list[str]:
+        """The measures of the content."""
+        always = [name for name, measure in self.measures.items() if not measure.only_where_read]
+        promised = [name for guarantee in self.guarantees for name in _names(guarantee.never)]
+        read = self.read_by_rules | self._closure([*always, *self.limits, *promised])
+        return [name for name in self.measures if name in read]
 
     @cached_property
     def canonical(self) -> str:

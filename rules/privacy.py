@@ -6,10 +6,14 @@ from typing import NamedTuple
 from dealgate.rules.expressions import Expression, FieldName, LimitName, MeasureName, walk
 from dealgate.rules.fields import FIELDS
 from dealgate.rules.policy import Policy, definition_expressions
+from dealgate.rules.staleness import tells_of_quotes
 
 
 class PersonalParts(NamedTuple):
-    """The measures and rules of a policy that rest on a personal field, directly or through measures and limits."""
+    """The measures and rules of a policy that rest on a personal field, directly or through measures and limits.
+
+    A rule on a payoff quote is among them: its sentence names the lienholder, whom nothing else in the decision tells.
+    """
 
     measures: frozenset[str]
     rules: frozenset[str]
@@ -20,7 +24,9 @@ def personal_parts(policy: Policy) -> PersonalParts:
     for definition in policy.definitions:
         if _tells(definition_expressions(definition), found):
             found.add(definition.name)
-    rules = frozenset(rule.id for rule in policy.rules if _tells(rule.expressions(), found))
+    rules = frozenset(
+        rule.id for rule in policy.rules if _tells(rule.expressions(), found) or tells_of_quotes(policy, rule.require)
+    )
     return PersonalParts(frozenset(found & policy.measures.keys()), rules)
 
 

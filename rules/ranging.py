@@ -17,10 +17,12 @@ from dealgate.rules.expressions import (
     Arithmetic,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
@@ -151,7 +153,7 @@ class Ranging:
                 return name in self.reach.fields
             case ListedValue() | BookValueOn():
                 return self.reach.book_value
-            case ListSum(name):
+            case ListSum(name) | Greatest(name):
                 inner = {part.name for part in walk(node) if isinstance(part, ItemName)}
                 return name in self.reach.lists or any((name, item) in self.reach.items for item in inner)
         return False
@@ -292,8 +294,10 @@ class Ranging:
                 return lambda leg: leg.journey.moved.listed_value(leg.stretch)
             case FirstKnown(operands):
                 return _first_known([self.number(operand) for operand in operands])
-            case ListSum():
-                return self._list_sum(expression)
+            case ListSum() | Greatest():
+                return self._over_items(expression)
+            case DaysBetween(start, end):
+                return _days(self._word(start), self._word(end))
             case Extreme(name, operands):
                 reads = [self.number(operand) for operand in operands]
                 return lambda leg: leg.stretch.extreme(name, [read(leg) for read in reads])
@@ -337,9 +341,9 @@ class Ranging:
 
         return reading
 
-    def _list_sum(self, node: ListSum) -> ReadsNumber:
+    def _over_items(self, node: ListSum | Greatest) -> ReadsNumber:
         where = self.truth(node.where) if node.where is not None else _always
-        value, name = self.number(node.value), node.list
+        value, name, is_greatest = self.number(node.value), node.list, isinstance(node, Greatest)
 
         def total(leg: Leg) -> Span | None:
             found: Span | None = exactly(0)
@@ -350,7 +354,8 @@ class Ranging:
                 added: list[Span | None] = [exactly(0)] if counts & FALSE else []
                 added += [value(leg)] if counts & TRUE else []
                 added += [None] if counts & UNKNOWN else []
-                found = leg.stretch.sum(found, hull(added))
+                other = hull(added)
+                found = leg.stretch.extreme("max", [found, other]) if is_greatest else leg.stretch.sum(found, other)
             leg.item = outer
             return found
 
@@ -365,6 +370,9 @@ class Ranging:
             case Comparison(operator, left, right) if left.unit in NUMERIC:
                 one, other = self.number(left), self.number(right)
                 return lambda leg: leg.stretch.comparison(operator, one(leg), other(leg))
+            case Comparison(operator, left, right) if left.unit == Unit.DATE:
+                gap = _days(self._word(right), self._word(left))
+                return lambda leg: leg.stretch.comparison(operator, gap(leg), exactly(0))
             case Comparison(operator, left, right):
                 return _of_words(operator == "==", self._word(left), [self._word(right)])
             case Membership(operand, options) if operand.unit in NUMERIC:
@@ -428,7 +436,7 @@ def by_all_rows(stretch: Stretch, limit: Limit, hits: list[tuple[int, Span | Non
 
 def _reads_item(expression: Expression) -> bool:
     """Whether an expression can only be read beside a list item."""
-    if isinstance(expression, ListSum):
+    if isinstance(expression, ListSum | Greatest):
         return False
     return isinstance(expression, ItemName) or any(_reads_item(part) for part in parts(expression))
 
@@ -491,6 +499,16 @@ def _of_words(wanted: bool, word: ReadsWord, options: list[ReadsWord]) -> ReadsT
         return TRUE if (value in others) is wanted else FALSE
 
     return truth
+
+
+def _days(start: ReadsWord, end: ReadsWord) -> ReadsNumber:
+    """No lever moves a date; which item it is of may differ."""
+
+    def days(leg: Leg) -> Span | None:
+        first, last = start(leg), end(leg)
+        return None if first is None or last is None else exactly((last - first).days)
+
+    return days
 
 
 def _as_truth(value: bool | None) -> int:

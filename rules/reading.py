@@ -305,9 +305,8 @@ class _Reader:
             self._declare(node, None, None)
         found = {}
         for name, entry in self._tables(node, "measures").items():
-            parts = self.report.table(
-                entry, f"measure {name}", ("unit", "formula"), ("title", "meaning", "source", "reading")
-            )
+            words_allowed = ("title", "meaning", "source", "reading", *(() if self.shipped else ("recorded",)))
+            parts = self.report.table(entry, f"measure {name}", ("unit", "formula"), words_allowed)
             unit = (
                 self.report.word(parts["unit"], "the unit of a measure", [u.value for u in Unit if u in NUMERIC])
                 if "unit" in parts
@@ -329,7 +328,8 @@ class _Reader:
             }
             if shipped:
                 words = {"title": shipped.title, "meaning": shipped.meaning, "reading": shipped.reading} | words
-            found[name] = Measure(name, Unit(unit), formula, **({"title": name.replace("_", " ").capitalize()} | words))
+            words = {"title": name.replace("_", " ").capitalize()} | words
+            found[name] = Measure(name, Unit(unit), formula, only_where_read="recorded" in parts, **words)
         return found
 
     def _rules(self, node: Node | None) -> tuple[Rule, ...]:

@@ -10,6 +10,7 @@ from dealgate.rules.expressions import (
     Expression,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     MeasureName,
     Projected,
     Violated,
@@ -44,7 +45,7 @@ class Sameness:
                 return name in self._definitions
             case Violated(rule):
                 return rule in self._rules
-            case ListedValue():
+            case ListedValue() | ListedValueAsOf():
                 return self._listed_value
             case Projected():
                 return self._equity

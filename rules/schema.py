@@ -286,7 +286,7 @@ def _deal() -> Schema:
             {
                 "tier": _text("The lender's credit tier."), "credit_score": _whole_number(250, 900),
                 "monthly_income": _money(), "monthly_debt": _money(),
-                "first_time_buyer": {"type": "boolean"}, "covered_borrower": {"type": "boolean"},
+                "first_time_buyer": {"type": "boolean"}, "covered_borrower": {"type": "boolean"}, "credit_report_as_of": _date(),
             }
         ),
         "vehicle": _part(
@@ -305,6 +305,7 @@ def _deal() -> Schema:
             "kind",
         ),
         "submitted_on": _date(),
+        "expected_funding_on": _date(),
         "channel": {"enum": ["indirect", "direct"]},
         "state": {"type": "string", "pattern": "^[A-Z]{2}$"},
         "term_months": _whole_number(1, 600),

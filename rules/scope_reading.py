@@ -9,7 +9,16 @@ from lark import Token, Tree
 
 from dealgate.rules.document import Node, Report, Scalar, did_you_mean
 from dealgate.rules.effective import time_zones
-from dealgate.rules.expressions import Expression, LimitName, ListedValue, MeasureName, Projected, Truth, walk
+from dealgate.rules.expressions import (
+    Expression,
+    LimitName,
+    ListedValue,
+    ListedValueAsOf,
+    MeasureName,
+    Projected,
+    Truth,
+    walk,
+)
 from dealgate.rules.parsing import parse
 from dealgate.rules.policy import UTC
 
@@ -69,6 +78,8 @@ def _defined_by_policy(part: Expression) -> str | None:
             return name
         case ListedValue():
             return "listed_value"
+        case ListedValueAsOf():
+            return "listed_value_as_of"
         case Projected(reading):
             return reading
     return None

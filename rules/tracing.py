@@ -14,17 +14,21 @@ from dealgate.rules.equity import project
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     DealOutcome,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -86,13 +90,18 @@ class Trace:
                 return fraction(self.reckoning.limits[name])
             case BookValueOn(basis):
                 return _scaled(self.facts["values"].get(basis), Unit.MONEY)
+            case BookValueAsOf(basis):
+                return self.facts["values_as_of"].get(basis)
             case ListedValue():
                 listed = self.listed_basis()
                 return None if listed is None else Fraction(self.facts["values"][listed])
+            case ListedValueAsOf():
+                listed = self.listed_basis()
+                return None if listed is None else self.facts["values_as_of"][listed]
             case FirstKnown(operands):
                 return next((value for value in map(self.value, operands) if value is not None), None)
-            case ListSum():
-                return self._sum(expression)
+            case ListSum() | Greatest():
+                return self._over_items(expression)
             case Missing(operand):
                 return self.value(operand) is None
             case DealOutcome():
@@ -118,6 +127,8 @@ class Trace:
                 return min(values) if name == "min" else max(values)
             case Year():
                 return Fraction(values[0].year)
+            case DaysBetween():
+                return Fraction((values[1] - values[0]).days)
             case LevelPayment():
                 amount, rate, months = values
                 cents = level_payment(
@@ -148,17 +159,17 @@ class Trace:
                 return Fraction(projection.peak_shortfall)
         return Fraction(projection.deficiency(int(values[4]))) if values[4] >= 0 else None
 
-    def _sum(self, node: ListSum) -> Fraction | None:
+    def _over_items(self, node: ListSum | Greatest) -> Fraction | None:
         total = Fraction(0)
         for _ in self._items(node):
             where = True if node.where is None else self.value(node.where)
             value = self.value(node.value) if where else Fraction(0)
             if where is None or value is None:
                 return None
-            total += value
+            total = max(total, value) if isinstance(node, Greatest) else total + value
         return total
 
-    def _items(self, node: ListSum) -> Iterator[Mapping[str, Any]]:
+    def _items(self, node: ListSum | Greatest) -> Iterator[Mapping[str, Any]]:
         outer = self._item, self._item_path
         try:
             for index, item in enumerate(self.facts[node.list]):
@@ -179,7 +190,7 @@ class Trace:
         return [] if expression is None else list(dict.fromkeys(self._missing(expression)))
 
     def _missing(self, expression: Expression) -> Iterable[str]:
-        if not isinstance(expression, ListSum) and self.value(expression) is not None:
+        if not isinstance(expression, ListSum | Greatest) and self.value(expression) is not None:
             return ()
         match expression:
             case FieldName(name):
@@ -198,10 +209,15 @@ class Trace:
                 return [f"vehicle.values[{basis}]"]
             case ListedValue():
                 return self._missing_value()
+            case BookValueAsOf(basis):
+                return [_day_of(basis)]
+            case ListedValueAsOf():
+                listed = self.listed_basis()
+                return self._missing_value() if listed is None else [_day_of(listed)]
             case FirstKnown(operands):
                 # The last operand is the way to work the value out; the ones before it are values a host may happen to have.
                 return self._missing(operands[-1])
-            case ListSum():
+            case ListSum() | Greatest():
                 return self._missing_items(expression)
             case _:
                 found = [name for part in parts(expression) for name in self._missing(part)]
@@ -213,7 +229,7 @@ class Trace:
             return ["vehicle.condition"]
         return [f"vehicle.values[{' | '.join(self.policy.collateral_value[condition]) or condition}]"]
 
-    def _missing_items(self, node: ListSum) -> list[str]:
+    def _missing_items(self, node: ListSum | Greatest) -> list[str]:
         names: list[str] = []
         for _ in self._items(node):
             where = True if node.where is None else self.value(node.where)
@@ -273,6 +289,10 @@ class Trace:
         if isinstance(node, ItemName):
             return f"{self._item_path}.{node.name}"
         return FIELDS[node.name].path if isinstance(node, FieldName) else node.name
+
+
+def _day_of(basis: str) -> str:
+    return f"vehicle.values[{basis}].as_of (on or before submitted_on)"
 
 
 def fraction(value: Value) -> Fraction | None:

@@ -9,7 +9,17 @@ from typing import NamedTuple
 from lark import Token, Tree
 
 from dealgate.rules.document import List, Node, Place, Scalar, Table
-from dealgate.rules.expressions import BookValueOn, Comparison, Expression, FieldName, ItemName, Membership, Text, walk
+from dealgate.rules.expressions import (
+    BookValueAsOf,
+    BookValueOn,
+    Comparison,
+    Expression,
+    FieldName,
+    ItemName,
+    Membership,
+    Text,
+    walk,
+)
 from dealgate.rules.fields import BASIS_NAMES, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
 from dealgate.rules.policy import Policy
@@ -87,7 +97,7 @@ def _remarks(word: NamedWord, policy: Policy) -> Iterator[WordRemark]:
             yield from _state(word)
         case "kind":
             yield from _kind(word)
-        case "book_value":
+        case "book_value" | "book_value_as_of":
             yield from _basis(word, policy)
 
 
@@ -162,7 +172,7 @@ def _pairs(node: Expression) -> Iterator[tuple[str, str]]:
     """The field and the word that a node compares."""
     sides: tuple[Expression, ...] = ()
     match node:
-        case BookValueOn(basis):
+        case BookValueOn(basis) | BookValueAsOf(basis):
             yield "book_value", basis
         case Comparison(left=left, right=right):
             sides = left, right

@@ -5,13 +5,17 @@ from dealgate.rules.expressions import (
     All,
     Any,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FirstKnown,
+    Greatest,
     LevelPayment,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     Membership,
     Missing,
@@ -81,12 +85,12 @@ def expression_text(expression: Expression) -> str:
             return _call(name, *operands)
         case FirstKnown(operands):
             return _call("first_known", *operands)
-        case ListSum(list=items, value=value, where=where):
-            if expression.unit == Unit.COUNT and value == Number(Unit.COUNT, 1):
-                return f"count({items}{', ' + expression_text(where) if where else ''})"
-            return f"sum({items}, {expression_text(value)}{', ' + expression_text(where) if where else ''})"
+        case ListSum() | Greatest():
+            return _over_items(expression)
         case Year(date):
             return _call("year", date)
+        case DaysBetween(start, end):
+            return _call("days", start, end)
         case LevelPayment(amount, rate, months):
             return _call("level_payment", amount, rate, months)
         case Projected(reading, amount, rate, months, value, after):
@@ -95,9 +99,21 @@ def expression_text(expression: Expression) -> str:
             return _call("book_value", Text(basis))
         case ListedValue():
             return "listed_value()"
+        case BookValueAsOf(basis):
+            return _call("book_value_as_of", Text(basis))
+        case ListedValueAsOf():
+            return "listed_value_as_of()"
         case Missing(operand):
             return _call("missing", operand)
         case Violated(rule):
             return _call("violated", Text(rule))
         case _:
             return expression.name
+
+
+def _over_items(node: ListSum | Greatest) -> str:
+    where = f", {expression_text(node.where)}" if node.where else ""
+    if isinstance(node, ListSum) and node.value == Number(Unit.COUNT, 1):
+        return f"count({node.list}{where})"
+    name = "greatest" if isinstance(node, Greatest) else "sum"
+    return f"{name}({node.list}, {expression_text(node.value)}{where})"

@@ -45,10 +45,11 @@ def random_deals(seed: int, count: int) -> Iterator[Deal]:
     """Unknowns of every kind, amounts at and beside limits and up to the largest; always the same ones for a seed."""
     author, pick = Author(seed), Random(seed)
     for number in range(count):
-        document = author.deal() | {
-            "deal_id": f"D-{seed}-{number}",
-            "submitted_on": f"20{pick.randrange(10, 40)}-02-28",
-        }
+        document = author.deal() | {"deal_id": f"D-{seed}-{number}"}
+        if pick.random() < 0.5:  # of another year, without the dates that would have to follow
+            document["submitted_on"] = f"20{pick.randrange(10, 40)}-02-28"
+            document.pop("expected_funding_on", None)
+            document["applicant"].pop("credit_report_as_of", None)
         if pick.random() < 0.2:
             document["trade_ins"].append({"kind": "none", "allowance": f"{pick.randrange(9_000)}.50"})
         if pick.random() < 0.1:

@@ -109,8 +109,11 @@ def search(
     limit: Annotated[int | None, typer.Option(min=1, help=f"So many at the most; of a page {PAGE}.")] = None,
     cursor: Annotated[str | None, typer.Option(help="The next page, as the page before told it.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Only how many there are, by outcome.")] = False,
-    role: Annotated[str, typer.Option(help="compliance, analyst or outside: what is masked.")] = "outside",
-    reader: Annotated[str | None, typer.Option("--reader", help="Who asks; goes into the manifest.")] = None,
+    reader: Annotated[
+        str,
+        typer.Option(help="For whom: compliance sees all, analyst no identity, outside no personal value and no name."),
+    ] = "outside",
+    asked_by: Annotated[str | None, typer.Option(help="Who asks; goes into the manifest.")] = None,
     db: DatabaseOption = DEFAULT,
 ) -> None:
     """Find decisions, the latest first."""
@@ -121,7 +124,7 @@ def search(
         from dealgate.adapters.database import stored  # noqa: PLC0415
 
         query = Query.read({part: given[name] for name, part in PARTS.items() if given[name] not in (None, [])})
-        person = Reader(role, reader)
+        person = Reader(reader, asked_by)
         person.check(query)
         with stored(db) as connection:
             if count:

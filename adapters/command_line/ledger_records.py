@@ -30,6 +30,16 @@ def notice(
     actor: ActorOption,
     sent_at: Annotated[str | None, typer.Option(help="When it was sent, with its time zone; without it, now.")] = None,
     note: Annotated[str, typer.Option(help="Carried along.")] = "",
+    channel: Annotated[
+        str | None, typer.Option(help="How it went: mail, email, portal, in_person or telephone.")
+    ] = None,
+    decision: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="What it tells of; without it, the last decision before it was sent."),
+    ] = None,
+    reason: Annotated[
+        list[str] | None, typer.Option(help="A reason that it gave, in the decision's words; may be repeated.")
+    ] = None,
     db: DatabaseOption = DEFAULT,
 ) -> None:
     """Record that the applicant was notified of action taken: the time of retention begins."""
@@ -39,7 +49,19 @@ def notice(
         now = datetime.now(UTC)
         sent = read_moment(sent_at) if sent_at else now
         receipt = _recorded(
-            db, lambda connection: record_notice(connection, deal_id, kind, sent, now, actor=actor, note=note)
+            db,
+            lambda connection: record_notice(
+                connection,
+                deal_id,
+                kind,
+                sent,
+                now,
+                actor=actor,
+                note=note,
+                channel=channel,
+                decision_id=decision,
+                reasons=reason or [],
+            ),
         )
         print(f"recorded by entry {receipt.entry_id}")
 

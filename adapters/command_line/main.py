@@ -6,6 +6,10 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    audit_file,
+    audit_notices,
+    audit_replay,
+    audit_reports,
     audit_search,
     databases,
     deals,
@@ -36,10 +40,6 @@ app.add_typer(policies.app, name="policy")
 app.add_typer(tables.app, name="table")
 app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
-audit = typer.Typer(help="What an examiner or an auditor asks.", no_args_is_help=True)
-audit.command()(audit_search.search)
-audit.command()(audit_search.check)
-app.add_typer(audit, name="audit")
 app.add_typer(guards.app, name="guard")
 app.add_typer(databases.app, name="db")
 for command in (
@@ -52,6 +52,18 @@ for command in (
 ):
     ledger.app.command()(command)
 app.add_typer(ledger.app, name="ledger")
+
+audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_search.search)
+audit.command()(audit_search.check)
+audit.command()(audit_reports.report)
+audit.command()(audit_reports.groups)
+audit.command()(audit_file.file)
+audit.command()(audit_replay.replay)
+audit.command()(audit_notices.notice)
+audit.command()(audit_notices.clocks)
+audit.command("notice-sample")(audit_notices.notice_sample)
+app.add_typer(audit, name="audit")
 
 
 def _version(wanted: bool) -> None:

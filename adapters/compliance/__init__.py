@@ -1,1 +1,1 @@
-"""What an examiner, an auditor or the fair-lending team asks of the record, and the answers."""
+"""What an examiner, an auditor or the fair-lending team asks of the record, and what stands in answer."""

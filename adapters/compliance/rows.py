@@ -165,13 +165,7 @@ def _notices(connection: Connection, found: Sequence[Any], as_of: datetime | Non
     }
 
 
-PLACES = {
-    "/deal/vehicle/vin": "vin",
-    "/deal/applicant/credit_score": "credit_score",
-    "/deal/applicant/monthly_income": "monthly_income",
-    "/deal/applicant/monthly_debt": "monthly_debt",
-    "/deal/metadata": "metadata",
-}
+PLACES = {path: column for column, path in PERSONAL.items()}
 
 
 def _personal(connection: Connection, decision_ids: Sequence[str]) -> Details:

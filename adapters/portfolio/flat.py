@@ -13,10 +13,10 @@ import polars as pl
 
 from dealgate.adapters.portfolio.book import SourceError, column_problems, schema
 from dealgate.adapters.portfolio.rejects import Rejects
-from dealgate.adapters.portfolio.rows import column_of_path, read_row, row_of
+from dealgate.adapters.portfolio.rows import column_of_path, document_of, row_of
 from dealgate.adapters.portfolio.validity import valid
 from dealgate.rules.column_layout import BookColumn, Layout, layout_of
-from dealgate.rules.deal import DealError
+from dealgate.rules.deal import Deal, DealError
 from dealgate.rules.fields import Unit
 
 MONEY = r"^\d{1,8}(\.\d{1,2})?$"
@@ -90,10 +90,11 @@ def reject_rows(doubtful: pl.DataFrame, layout: Layout, first: int, rejects: Rej
     others are rejected in the words of its reader."""
     late = []
     for stated in doubtful.iter_rows(named=True):
+        document = document_of(stated, layout)
         try:
-            late.append(row_of(read_row(stated, layout)))
+            late.append(row_of(Deal.read(document)))
         except DealError as error:
-            told = (problem._replace(field=column_of_path(problem.field)) for problem in error.problems)
+            told = (problem._replace(field=column_of_path(problem.field, document)) for problem in error.problems)
             rejects.add(first + stated["at"] + 1, str(stated.get("deal_id") or ""), told)
     return late
 

@@ -71,7 +71,8 @@ def block(index: int, size: int, seed: int) -> pl.DataFrame:
     deal |= _people(draw, deal, underwater)
     stated = _stated(draw, deal, traded)
     frame = pl.DataFrame({name: _column(values, stated.get(name)) for name, values in deal.items()})
-    return frame.with_columns(*_named(draw, index)).drop("financed", "gap", "contract").head(size)
+    dated = frame.with_columns(*_named(draw, index)).with_columns(*_dates(draw))
+    return dated.drop("financed", "gap", "contract").head(size)
 
 
 def _column(values: Column, stated: Column | None) -> pl.Series:
@@ -199,6 +200,26 @@ def _people(draw: Draw, deal: dict[str, Column], underwater: Column) -> dict[str
             age <= 0, draw.integers(5, 200, size), np.maximum(age, 1) * draw.integers(6_000, 17_000, size)
         ),
     }
+
+
+def _dates(draw: Draw) -> list[pl.Expr]:
+    """What is dated, by the day of submission: assumptions of ours all. One quote in about eight is stale at funding."""
+
+    def day(low: int, high: int) -> pl.Expr:
+        return pl.col("submitted_on") + pl.duration(days=pl.lit(pl.Series(draw.integers(low, high + 1, BLOCK))))
+
+    traded = pl.col("trade_in_1_payoff_cents").is_not_null() & (pl.col("trade_in_1_kind") != "none")
+    yearly = pl.lit(pl.Series(draw.uniform(0.03, 0.14, BLOCK)))
+    per_diem = (pl.col("trade_in_1_payoff_cents") * yearly / 365).cast(pl.Int64)
+    looked_up, funding, report = day(-20, 0), day(1, 10), day(-45, 0)
+    values = [f"value_{basis}" for basis in ("invoice", "msrp", "jdpower_clean_trade", "jdpower_clean_retail")]
+    return [
+        funding.alias("expected_funding_on"),
+        report.alias("credit_report_as_of"),
+        pl.when(traded).then(day(3, 20)).alias("trade_in_1_payoff_good_through"),
+        pl.when(traded).then(per_diem).alias("trade_in_1_per_diem_cents"),
+        *(pl.when(pl.col(f"{name}_cents").is_not_null()).then(looked_up).alias(f"{name}_as_of") for name in values),
+    ]
 
 
 def _named(draw: Draw, index: int) -> list[pl.Expr]:

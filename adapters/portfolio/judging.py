@@ -28,16 +28,18 @@ def dtype_of(column: BookColumn) -> nw.dtypes.DType:
 def book_columns(layout: Layout, names: Iterable[str], wanted: Iterable[str]) -> list[nw.Expr]:
     """The wanted columns as the plan reads them: a column that is not there is unknown, or zero where a deal without it has none."""
     there, by_name = set(names), {column.name: column for column in layout.columns}
-    return [_book_column(by_name[name], name in there) for name in dict.fromkeys(("deal_id", *wanted))]
+    return [_book_column(by_name[name], there) for name in dict.fromkeys(("deal_id", *wanted))]
 
 
-def _book_column(column: BookColumn, there: bool) -> nw.Expr:
-    found = nw.col(column.name).cast(dtype_of(column)) if there else nw.lit(None, dtype=dtype_of(column))
+def _book_column(column: BookColumn, there: set[str]) -> nw.Expr:
+    is_there = column.name in there
+    found = nw.col(column.name).cast(dtype_of(column)) if is_there else nw.lit(None, dtype=dtype_of(column))
     if column.zero_when_absent:
-        found = nw.coalesce(found, whole(0)) if there else whole(0)
+        found = nw.coalesce(found, whole(0)) if is_there else whole(0)
     if column.name.startswith("trade_in_") and column.name.endswith("_payoff_cents"):
-        kind = nw.col(item_column("trade_ins", int(column.name.split("_")[2]), "kind"))
-        found = nw.when(kind == nw.lit("none")).then(whole(0)).otherwise(found)
+        kind = item_column("trade_ins", int(column.name.split("_")[2]), "kind")
+        if kind in there:  # not in a file of a book of which only other files have so many trades
+            found = nw.when(nw.col(kind) == nw.lit("none")).then(whole(0)).otherwise(found)
     return found.alias(column.name)
 
 

@@ -11,6 +11,7 @@ from dealgate.rules.column_layout import (
     CENTS,
     RATE,
     Layout,
+    as_of_column,
     column_of,
     item_column,
     item_columns,
@@ -18,7 +19,7 @@ from dealgate.rules.column_layout import (
     value_column,
 )
 from dealgate.rules.deal import Deal, PartialDeal
-from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
+from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of, looked_up_on
 
 Row = Mapping[str, Any]
 
@@ -28,9 +29,10 @@ def row_of(deal: PartialDeal) -> dict[str, Any]:
     facts = facts_of(deal)
     row = {"deal_id": deal.deal_id} | {column_of(field): facts[field.name] for field in FIELDS.values()}
     row |= {value_column(basis): amount for basis, amount in facts["values"].items()}
-    for part in LISTS:
+    row |= {as_of_column(basis): day for basis, day in facts["values_as_of"].items()}
+    for part, listed in LISTS.items():
         for number, item in enumerate(facts[part], start=1):
-            row |= {item_column(part, number, name): value for name, value in item.items()}
+            row |= {item_column(part, number, name): item[name] for name in listed.items}
     return {name: value for name, value in row.items() if value is not None}
 
 
@@ -48,6 +50,9 @@ def facts_of_row(row: Row, layout: Layout) -> Facts:
             trade["payoff"] = 0
     amounts = {basis: row.get(value_column(basis)) for basis in layout.bases}
     facts["values"] = {basis: amount for basis, amount in amounts.items() if amount is not None}
+    facts["values_as_of"] = {
+        basis: looked_up_on(row.get(as_of_column(basis)), facts["submitted_on"]) for basis in facts["values"]
+    }
     return facts
 
 
@@ -70,12 +75,21 @@ def document_of(row: Row, layout: Layout) -> dict[str, Any]:
             (document[outer[0]] if outer else document)[name] = value
     if document["deal_id"] is None:
         del document["deal_id"]
-    values = ((basis, _stated(row, value_column(basis), f"value_{basis}", Unit.MONEY)) for basis in layout.bases)
-    document["vehicle"]["values"] = [{"basis": basis, "amount": value} for basis, value in values if value is not None]
+    values = (_stated_value(row, basis) for basis in layout.bases)
+    document["vehicle"]["values"] = [value for value in values if len(value) > 1]
     for part in LISTS:
         items = (_stated_item(row, part, number) for number in range(1, layout.items(part) + 1))
         document[part] = [item for item in items if item]
     return document
+
+
+def _stated_value(row: Row, basis: str) -> dict[str, Any]:
+    stated = {
+        "basis": basis,
+        "amount": _stated(row, value_column(basis), f"value_{basis}", Unit.MONEY),
+        "as_of": _stated(row, as_of_column(basis), as_of_column(basis), Unit.DATE),
+    }
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _stated_item(row: Row, part: str, number: int) -> dict[str, Any]:
@@ -114,14 +128,15 @@ def _plain(text: str) -> Any:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
 
 
-def column_of_path(path: str) -> str:
-    """The stated column behind a field of the deal document that a problem names: `trade_ins[0].payoff` is `trade_in_1_payoff`."""
+def column_of_path(path: str, document: Mapping[str, Any]) -> str:
+    """The stated column behind a field that a problem of the document names: `trade_ins[0].payoff` is `trade_in_1_payoff`."""
     head, bracket, rest = path.partition("[")
     if not bracket:
         return path.rpartition(".")[2]
     number, _, field = rest.partition("]")
     if head == "vehicle.values":
-        return "value_" + field.strip(".")
+        basis = document["vehicle"]["values"][int(number)]["basis"]
+        return as_of_column(basis) if field == ".as_of" else value_column(basis).removesuffix(CENTS)
     return f"{head.removesuffix('s')}_{int(number) + 1}_{field.strip('.') or 'kind'}"
 
 

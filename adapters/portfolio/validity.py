@@ -5,7 +5,7 @@ from functools import reduce
 
 import narwhals as nw
 
-from dealgate.rules.column_layout import CENTS, BookColumn, Layout
+from dealgate.rules.column_layout import AS_OF, CENTS, BookColumn, Layout, as_of_column
 from dealgate.rules.column_numbers import whole
 from dealgate.rules.fields import Unit
 
@@ -20,6 +20,12 @@ def valid(layout: Layout, names: Iterable[str]) -> nw.Expr:
     tests += [_of_a_trade(name) for name in there if name.startswith("trade_in_") and not name.endswith("_kind")]
     payoffs = (number for number in range(1, layout.trade_ins + 1) if f"trade_in_{number}_payoff{CENTS}" in there)
     tests += map(_owes_nothing, payoffs)
+    tests += [_of_a_value(column, there) for basis in layout.bases if (column := as_of_column(basis)) in there]
+    submitted = nw.col("submitted_on")
+    if "expected_funding_on" in there:
+        tests.append(_known(nw.col("expected_funding_on") >= submitted))
+    if "credit_report_as_of" in there:
+        tests.append(_known(nw.col("credit_report_as_of") <= submitted))
     return reduce(lambda one, other: one & other, tests)
 
 
@@ -47,6 +53,12 @@ def _of_a_trade(column: str) -> nw.Expr:
     """A trade without a kind is none, and has no amounts either."""
     kind = "_".join([*column.split("_")[:3], "kind"])
     return nw.col(column).is_null() | ~nw.col(kind).is_null()
+
+
+def _of_a_value(column: str, there: set[str]) -> nw.Expr:
+    """A date without a value is of nothing."""
+    amount = column.removesuffix(AS_OF) + CENTS
+    return nw.col(column).is_null() | ~nw.col(amount).is_null() if amount in there else nw.col(column).is_null()
 
 
 def _owes_nothing(number: int) -> nw.Expr:

@@ -1,7 +1,7 @@
 """A ledger in which everything has happened that can: decisions, notices, holds, erasures, a new key, a restore, anchors."""
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert
 
@@ -16,6 +16,7 @@ from tests.models.ledgers import START, a_signer, seal_all, submit_deals
 from tests.models.samples import OVERRIDABLE, a_deal, a_policy, compiled, submit
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+REASON = "Value or type of collateral not sufficient"
 
 
 class Eventful(NamedTuple):
@@ -45,7 +46,8 @@ def eventful(database: Engine) -> Eventful:
         _override(connection)
     notes = [_note(database, first)]
     with database.begin() as connection:
-        record_notice(connection, "D-0", "adverse_action", START, START + timedelta(hours=1), actor="los")
+        told: dict[str, Any] = {"channel": "mail", "decision_id": sealed[0], "reasons": [REASON]}
+        record_notice(connection, "D-0", "adverse_action", START, START + timedelta(hours=1), actor="los", **told)
         hold(connection, "D-1", "a lawsuit", START, actor="counsel")
         redact(connection, sealed[0], ["/deal/vehicle/vin"], "asked by the applicant", START, actor="privacy")
         assert purge(connection, START, actor="records") is not None

@@ -19,6 +19,9 @@ MONEY = (
     "monthly_payment",
     'book_value("msrp")',
     "sum(trade_ins, payoff)",
+    "payoff_at_funding",
+    "amount_financed_at_funding",
+    "greatest(trade_ins, payoff - acv)",
     'sum(products, price, kind == "gap")',
     "max_money",
 )
@@ -39,9 +42,20 @@ COUNT = (
     "vehicle_age",
     "count(trade_ins)",
     "count(products, price > $500)",
+    "days_past_good_through",
+    "book_value_age",
+    "credit_report_age",
+    "days(submitted_on, expected_funding_on)",
+    "greatest(trade_ins, days(submitted_on, payoff_good_through))",
+    "count(trade_ins, payoff_good_through < expected_funding_on)",
+    'days(book_value_as_of("msrp"), submitted_on)',
     "max_count",
 )
 AMOUNTS = (0, 1, 99, 100, 250_000, 1_549_999, 1_550_000, 2_700_000, 3_375_000, 3_375_001, 999_999_999, 1_000_000_000)
+
+
+DAYS = ("2024-02-29", "2026-10-21", "2026-11-19", "2026-11-20", "2026-11-21", "2026-12-01", "2026-12-15", "2027-03-01")
+SUBMITTED = "2026-11-20"
 
 
 class Author:
@@ -84,7 +98,7 @@ class Author:
         return (
             f"{pick.choice((0, 5, 15, 80, 100, 125, 250))}%"
             if unit == "percent"
-            else str(pick.choice((0, 1, 3, 36, 72, 700, 2023, 90_000)))
+            else str(pick.choice((0, 1, 3, 14, 30, 36, 72, 700, 2023, 90_000)))
         )
 
     def number(self, unit: str, depth: int, *, limits: bool = True) -> str:
@@ -130,6 +144,11 @@ class Author:
         operator = pick.choice(("<", "<=", ">", ">=", "==", "!="))
         return f"{self.number(unit, 2, limits=limits)} {operator} {self.number(unit, 1, limits=limits)}"
 
+    def value(self, basis: str, amount: str) -> dict[str, str]:
+        """A book value, now and then without the day it is of, or of a day to come."""
+        dated = {"as_of": self.random.choice(DAYS)} if self.random.random() < 0.8 else {}
+        return {"basis": basis, "amount": amount, **dated}
+
     def deal(self) -> dict[str, Any]:
         pick = self.random
 
@@ -145,14 +164,15 @@ class Author:
         trades = [
             {"kind": pick.choice(("loan", "lease"))}
             | perhaps({"allowance": amount(), "acv": amount(), "payoff": amount()}, 0.9)
+            | perhaps({"payoff_good_through": pick.choice(DAYS), "per_diem": f"{pick.randrange(9)}.50"})
             for _ in range(pick.choice((0, 0, 1, 1, 2)))
         ]
         return {
             "deal_id": "F-1",
-            "submitted_on": "2026-11-20",
+            "submitted_on": SUBMITTED,
             "cash_price": amount(),
             "term_months": pick.choice((1, 36, 72, 84, 600)),
-            "vehicle": {"condition": condition, "values": [{"basis": basis, "amount": amount()} for basis in bases]}
+            "vehicle": {"condition": condition, "values": [self.value(basis, amount()) for basis in bases]}
             | perhaps({"model_year": pick.choice((2015, 2023, 2027)), "mileage": pick.choice((0, 31_200, 90_000))}),
             "applicant": perhaps(
                 {
@@ -162,6 +182,7 @@ class Author:
                     "monthly_debt": amount(),
                     "first_time_buyer": pick.random() < 0.5,
                     "covered_borrower": pick.random() < 0.5,
+                    "credit_report_as_of": pick.choice([day for day in DAYS if day <= SUBMITTED]),
                 }
             ),
             "trade_ins": trades,
@@ -173,6 +194,7 @@ class Author:
                 "cash_down": amount(),
                 "rebate": amount(),
                 "doc_fee": amount(),
+                "expected_funding_on": pick.choice([day for day in DAYS if day >= SUBMITTED]),
                 "state": pick.choice(("TX", "CA")),
                 "apr_percent": pick.choice(("0.00", "7.90", "29.9999")),
             },

@@ -73,6 +73,7 @@ overrides:
 DEAL: dict[str, Any] = {
     "deal_id": "D-2026-001847",
     "submitted_on": "2026-11-20",
+    "expected_funding_on": "2026-12-15",
     "channel": "indirect",
     "dealer_id": "DLR-0042",
     "state": "TX",
@@ -83,6 +84,7 @@ DEAL: dict[str, Any] = {
         "monthly_debt": "1150.00",
         "first_time_buyer": False,
         "covered_borrower": True,
+        "credit_report_as_of": "2026-11-10",
     },
     "vehicle": {
         "vin": "1HGCV1F30NA000001",

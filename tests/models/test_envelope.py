@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +133,18 @@ def test_what_is_set_apart_is_exactly_what_is_personal() -> None:
     assert all(len(value.salt) == SALT_BYTES for value in values)
 
 
+def test_the_lienholder_of_a_stale_quote_is_set_apart_with_the_sentence_that_names_it() -> None:
+    policy = check_policy(load_policy(str(Path(__file__).parents[2] / "examples" / "stale_inputs.yaml")))
+    decision, deal, read, values = tell(a_deal(), policy)
+    (stale,) = (finding for finding in decision["findings"] if finding["rule"] == "PAYOFF-STALE")
+    assert "The payoff quote of First Bank" in stale["explanation"]
+    assert b"First Bank" not in canonical(read)
+    assert_told_in_full((decision, deal, read, values))
+    apart = {finding["rule"] for finding in read["decision"]["findings"] if "evidence" in finding}
+    assert apart == {"PAYOFF-STALE"}
+    assert read["decision"]["measures"]["days_past_good_through"]["value"] == 14
+
+
 def test_a_field_that_is_not_stated_is_not_committed_to() -> None:
     _, _, read, _ = tell(a_deal(applicant={}, vehicle__vin=None, metadata=None, trade_ins=[]), compiled())
     assert [path for path in read["private"] if path.startswith("/deal/")] == []
@@ -151,7 +164,7 @@ def test_a_decision_whose_personal_values_are_all_erased_keeps_everything_else()
     kept = ("rule", "title", "result", "severity", "reason", "used_consumer_report")
     assert findings["PTI"] == {name: made["PTI"][name] for name in kept} | {"explanation": ERASED, "erased": True}
     assert (told["cures"], told["unfixable"]) == ([], [])
-    assert set(document["applicant"]) == {"tier", "first_time_buyer", "covered_borrower"}
+    assert set(document["applicant"]) == {"tier", "first_time_buyer", "covered_borrower", "credit_report_as_of"}
     assert "metadata" not in document
     assert "lienholder" not in document["trade_ins"][0]
     assert document["trade_ins"][0] == {

@@ -69,12 +69,14 @@ def test_every_field_of_a_deal_that_is_not_personal_is_stored_as_a_column_of_its
         "actor": "los",
         "idempotency_key": None,
         "submitted_on": date(2026, 11, 20),
+        "expected_funding_on": date(2026, 12, 15),
         "channel": "indirect",
         "dealer_id": "DLR-0042",
         "state": "TX",
         "tier": "B",
         "first_time_buyer": False,
         "covered_borrower": True,
+        "credit_report_as_of": date(2026, 11, 10),
         "condition": "used",
         "model_year": 2023,
         "mileage": 31200,
@@ -261,6 +263,10 @@ def test_measure_columns_hold_exact_integers(database: Engine) -> None:
         "front_end_amount": 3447467,
         "collateral_value": 2700000,
         "monthly_payment": 66043,
+        "per_diem_past_good_through": 4368,
+        "payoff_at_funding": 1904368,
+        "amount_financed_at_funding": 3781335,
+        "negative_equity_at_funding": 354367,
     }
     percents = {
         "total_ltv": (3776967, 2700000),
@@ -272,6 +278,8 @@ def test_measure_columns_hold_exact_integers(database: Engine) -> None:
         name: (getattr(row, f"{name}_numerator"), getattr(row, f"{name}_denominator")) for name in percents
     } == percents
     assert row.vehicle_age == 3
+    days = {"days_past_good_through": 14, "book_value_age": 2, "credit_report_age": 10}
+    assert shown(row, *days) == days
 
 
 def test_every_shipped_measure_has_its_columns_but_those_that_tell_an_income() -> None:

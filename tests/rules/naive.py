@@ -150,8 +150,14 @@ class Naive:
             case tree.Violated():
                 result = self.results[node.rule]
                 return None if result == "not_evaluable" else result in {"violated", "mitigated"}
-            case tree.ListSum():
-                return self._sum(node)
+            case tree.BookValueAsOf():
+                return self.facts["values_as_of"].get(node.basis)
+            case tree.ListedValueAsOf():
+                bases = self.policy.collateral_value.get(self.facts["condition"], ())
+                carried = [self.facts["values_as_of"][basis] for basis in bases if basis in self.facts["values"]]
+                return carried[0] if carried else None
+            case tree.ListSum() | tree.Greatest():
+                return self._over_items(node)
             case tree.FirstKnown():
                 return next((value for value in self._values(node.operands, item) if value is not None), None)
             case tree.All():
@@ -184,6 +190,8 @@ class Naive:
                 return min(values) if node.name == "min" else max(values)
             case tree.Year():
                 return Fraction(values[0].year)
+            case tree.DaysBetween():
+                return Fraction(values[1].toordinal() - values[0].toordinal())
             case tree.LevelPayment():
                 return _payment(*values)
             case tree.Projected():
@@ -192,7 +200,7 @@ class Naive:
                 return _arithmetic(node.operator, *values)
         raise AssertionError(f"no such node: {node}")
 
-    def _sum(self, node: tree.ListSum) -> Value:
+    def _over_items(self, node: tree.ListSum | tree.Greatest) -> Value:
         amounts = []
         for item in self.facts[node.list]:
             wanted = True if node.where is None else self.value(node.where, item)
@@ -200,7 +208,9 @@ class Naive:
                 return None
             if wanted:
                 amounts.append(self.value(node.value, item))
-        return None if None in amounts else sum(amounts, Fraction(0))
+        if None in amounts:
+            return None
+        return max([Fraction(0), *amounts]) if isinstance(node, tree.Greatest) else sum(amounts, Fraction(0))
 
 
 def _arithmetic(operator: str, left: Fraction, right: Fraction) -> Value:

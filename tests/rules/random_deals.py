@@ -1,5 +1,6 @@
 """Whole random deals: unknowns of every kind, amounts up to the largest, lists of a few items."""
 
+from datetime import date
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,7 +19,13 @@ RATE: Strategy = st.one_of(
     st.sampled_from(["0.00", "0", "0.0001", "7.90", "999.9999"]),
     st.integers(0, 40_0000).map(lambda rate: f"{rate // 10_000}.{rate % 10_000:04d}"),
 )
-DAY: Strategy = st.dates().map(lambda day: day.isoformat())
+DAYS: Strategy = st.one_of(
+    st.dates(date(2026, 10, 1), date(2027, 2, 1)),
+    st.sampled_from([date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2026, 11, 20), date(2026, 12, 1)]),
+    st.dates(),
+)
+"""Close together more often than not, so that some are stale and some are not."""
+DAY: Strategy = DAYS.map(lambda day: day.isoformat())
 WORD: Strategy = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 BASES = ("invoice", "msrp", "jdpower_clean_trade", "kbb_trade_in", "blackbook_average", "house value")
 
@@ -40,6 +47,7 @@ APPLICANT = _object(
     monthly_debt=_mostly(MONEY),
     first_time_buyer=_mostly(st.booleans()),
     covered_borrower=_mostly(st.booleans()),
+    credit_report_as_of=_mostly(DAY),
 )
 BOOK_VALUES = st.lists(
     _object(basis=st.sampled_from(BASES), amount=MONEY, as_of=_mostly(DAY)),
@@ -77,9 +85,23 @@ CARRIED = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORD, inner, max_size=3)),
     max_leaves=5,
 )
+
+
+def _in_its_time(deal: dict[str, Any]) -> dict[str, Any]:
+    """No loan is funded before its deal is submitted, no report drawn after."""
+    submitted, applicant = deal["submitted_on"], deal.get("applicant", {})
+    if deal.get("expected_funding_on"):
+        deal = {**deal, "expected_funding_on": max(submitted, deal["expected_funding_on"])}
+    if applicant.get("credit_report_as_of"):
+        report = min(submitted, applicant["credit_report_as_of"])
+        deal = {**deal, "applicant": {**applicant, "credit_report_as_of": report}}
+    return deal
+
+
 DEALS = _object(
     deal_id=WORD,
     submitted_on=DAY,
+    expected_funding_on=_mostly(DAY),
     channel=_mostly(st.sampled_from(["indirect", "direct"])),
     dealer_id=_mostly(WORD),
     state=_mostly(st.sampled_from(["TX", "CA", "NV"])),
@@ -98,5 +120,5 @@ DEALS = _object(
     apr_percent=_mostly(RATE),
     monthly_payment=_mostly(MONEY),
     metadata=_mostly(st.dictionaries(WORD, CARRIED, max_size=2), null=False),
-)
+).map(_in_its_time)
 """Deal documents as a host may send them."""

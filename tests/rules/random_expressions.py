@@ -10,16 +10,20 @@ from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.expressions import (
     All,
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     LimitName,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Membership,
@@ -102,10 +106,12 @@ def numbers(unit: Unit, depth: int, items: str = "") -> Strategy:
         st.builds(FirstKnown, several, st.just(unit)),
         *(_arithmetic(unit, operator, depth, items) for operator in "*/" if (unit, operator) in OPERANDS_OF),
     ]
+    if not items:
+        deeper += [_over_items(Greatest, unit, depth - 1, name) for name in ITEMS]
     if not items and unit in {Unit.MONEY, Unit.COUNT}:
-        deeper += [_list_sum(unit, depth - 1, name) for name in ITEMS]
+        deeper += [_over_items(ListSum, unit, depth - 1, name) for name in ITEMS]
     if unit == Unit.COUNT:
-        deeper.append(st.just(Year(FieldName("submitted_on", Unit.DATE))))
+        deeper += [st.builds(Year, _dates(items)), st.builds(DaysBetween, _dates(items), _dates(items))]
     if unit == Unit.MONEY and not items:
         parts = [numbers(of, depth - 1) for of in (Unit.MONEY, Unit.PERCENT, Unit.COUNT)]
         deeper += [st.builds(LevelPayment, *parts), _projected("deepest_shortfall", depth)]
@@ -130,9 +136,14 @@ def _projected(reading: str, depth: int) -> Strategy:
     return st.builds(Projected, st.just(reading), *(numbers(of, depth - 1) for of in units), after, st.just(unit))
 
 
-def _list_sum(unit: Unit, depth: int, items: str) -> Strategy:
+def _over_items(node: type[ListSum | Greatest], unit: Unit, depth: int, items: str) -> Strategy:
     where = st.one_of(st.none(), truths(depth, items))
-    return st.builds(ListSum, st.just(items), numbers(unit, depth, items), where, st.just(unit))
+    return st.builds(node, st.just(items), numbers(unit, depth, items), where, st.just(unit))
+
+
+@cache
+def _dates(items: str) -> Strategy:
+    return st.one_of(names(Unit.DATE, items), st.sampled_from([ListedValueAsOf(), BookValueAsOf("invoice")]))
 
 
 @cache
@@ -162,7 +173,8 @@ def truths(depth: int, items: str = "") -> Strategy:
         for unit in NUMBERS
     ]
     missing = st.sampled_from(list(Unit)).flatmap(lambda unit: names(unit, items)).map(Missing)
-    leaves = [*compared, *member, _texts(items), missing, names(Unit.BOOLEAN)]
+    dated = st.builds(Comparison, ORDERED, _dates(items), _dates(items))
+    leaves = [*compared, *member, dated, _texts(items), missing, names(Unit.BOOLEAN)]
     if not depth:
         return st.one_of(leaves)
     same = truths(depth - 1, items)

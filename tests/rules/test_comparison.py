@@ -327,7 +327,7 @@ def test_a_mark_claims_no_more_than_both_answers(tighter: str, looser: str, mark
 
 def test_no_random_deal_contradicts_what_was_proved_of_two_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_misses, "MOST_EVALUATIONS", 300)
-    counts = run(deals=2_400, seed=500, deals_a_pair=200)
+    counts = run(deals=2_400, seed=548, deals_a_pair=200)
     for mark in (Mark.TIGHTER, Mark.LOOSER, Mark.NEUTRAL):
         assert counts[mark.value], f"the campaign never saw {mark.value}: it proves nothing about it"
     assert counts["equivalent"]
@@ -353,7 +353,7 @@ def relate_the_wrong_way_round(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-BREAKS = ((call_everything_the_same, 503), (forget_what_is_unknown, 505), (relate_the_wrong_way_round, 502))
+BREAKS = ((call_everything_the_same, 501), (forget_what_is_unknown, 500), (relate_the_wrong_way_round, 558))
 """Each with a seed of the campaign from which on it is noticed soon."""
 
 

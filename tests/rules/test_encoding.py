@@ -106,6 +106,8 @@ class Fixed:
             yield from self.fixed(variable, FIELDS[name].unit, facts[name])
         for basis, variable in self.deal.book_values.items():
             yield from self.fixed(variable, Unit.MONEY, facts["values"].get(basis))
+        for basis, variable in self.deal.book_days.items():
+            yield from self.fixed(variable, Unit.DATE, facts["values_as_of"].get(basis))
         for name, (items, rest) in self.deal.lists.items():
             stated = facts[name]
             for item, parts in zip(items, [*stated, *[None] * ITEMS], strict=False):
@@ -121,7 +123,8 @@ class Fixed:
     def item(self, name: str, item: Item, parts: dict[str, Any] | None) -> Iterator[Term]:
         yield item.present if parts is not None else self.terms.negated(item.present)
         for part, value in (parts or {}).items():
-            yield from self.fixed(item.parts[part], LISTS[name].items[part].unit, value)
+            if part in item.parts:
+                yield from self.fixed(item.parts[part], LISTS[name].items[part].unit, value)
 
     def fixed(self, variable: Variable, unit: Unit, value: Any) -> Iterator[Term]:
         yield variable.known if value is not None else self.terms.negated(variable.known)
@@ -132,7 +135,7 @@ class Fixed:
         if unit == Unit.TEXT:
             words = self.deal.word_numbers
             return words.get(value, len(words))
-        return int(value.year if unit == Unit.DATE else value)
+        return int(value.toordinal() if unit == Unit.DATE else value)
 
 
 @pytest.mark.parametrize("seed", range(8))

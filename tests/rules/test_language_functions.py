@@ -9,15 +9,19 @@ from hypothesis import strategies as st
 from dealgate.rules.checking import FUNCTIONS, Scope, read_expression
 from dealgate.rules.expressions import (
     Arithmetic,
+    BookValueAsOf,
     BookValueOn,
     Comparison,
+    DaysBetween,
     Expression,
     Extreme,
     FieldName,
     FirstKnown,
+    Greatest,
     ItemName,
     LevelPayment,
     ListedValue,
+    ListedValueAsOf,
     ListSum,
     MeasureName,
     Missing,
@@ -61,6 +65,7 @@ def pointed_at(text: str) -> tuple[str, str]:
 RATE = FieldName("apr_percent", PERCENT)
 PRICE, ACV, PAYOFF = ItemName("price", MONEY), ItemName("acv", MONEY), ItemName("payoff", MONEY)
 CASH, DOWN = FieldName("cash_price", MONEY), FieldName("cash_down", MONEY)
+SUBMITTED, FUNDING = FieldName("submitted_on", DATE), FieldName("expected_funding_on", DATE)
 LOAN = Comparison("==", ItemName("kind", TEXT), Text("loan"))
 
 
@@ -78,7 +83,20 @@ LOAN = Comparison("==", ItemName("kind", TEXT), Text("loan"))
         ("count(trade_ins)", ListSum("trade_ins", Number(COUNT, 1), None, COUNT)),
         ("count(trade_ins, kind == 'loan')", ListSum("trade_ins", Number(COUNT, 1), LOAN, COUNT)),
         ("sum(trade_ins, 1)", ListSum("trade_ins", Number(COUNT, 1), None, COUNT)),
-        ("year(submitted_on)", Year(FieldName("submitted_on", DATE))),
+        ("greatest(trade_ins, payoff)", Greatest("trade_ins", PAYOFF, None, MONEY)),
+        ("greatest(trade_ins, payoff, kind == 'loan')", Greatest("trade_ins", PAYOFF, LOAN, MONEY)),
+        (
+            "greatest(trade_ins, payoff / acv)",
+            Greatest("trade_ins", Arithmetic("/", PAYOFF, ACV, PERCENT), None, PERCENT),
+        ),
+        ("year(submitted_on)", Year(SUBMITTED)),
+        ("days(submitted_on, expected_funding_on)", DaysBetween(SUBMITTED, FUNDING)),
+        (
+            "sum(trade_ins, days(payoff_good_through, expected_funding_on))",
+            ListSum("trade_ins", DaysBetween(ItemName("payoff_good_through", DATE), FUNDING), None, COUNT),
+        ),
+        ("days(listed_value_as_of(), submitted_on)", DaysBetween(ListedValueAsOf(), SUBMITTED)),
+        ('days(book_value_as_of("msrp"), submitted_on)', DaysBetween(BookValueAsOf("msrp"), SUBMITTED)),
         ("level_payment(cash_price, apr_percent, 72)", LevelPayment(CASH, RATE, Number(COUNT, 72))),
         ('book_value("kbb_trade_in")', BookValueOn("kbb_trade_in")),
         ("listed_value()", ListedValue()),
@@ -107,7 +125,7 @@ def test_a_function_means_this(text: str, tree: Expression) -> None:
         ("sum(products, payoff)", "payoff", "unknown name 'payoff'"),
         ("sum(trade_ins, allowance / acv)", "allowance / acv", "percents of single items cannot be added up"),
         ("sum(trade_ins, sum(products, price))", "products", "a list cannot be added up inside another"),
-        ("count(trade_ins, violated('NE'))", "violated('NE')", "cannot stand inside sum() or count()"),
+        ("count(trade_ins, violated('NE'))", "violated('NE')", "cannot stand inside sum(), count() or greatest()"),
         ("sum(trade_ins, level_payment(payoff, apr_percent, 72))", "payoff", "cannot be computed for single items"),
         ("violated(NE)", "NE", "unknown name 'NE'"),
         ("violated(tier)", "tier", "the id of a rule is written in quotes"),
@@ -115,7 +133,31 @@ def test_a_function_means_this(text: str, tree: Expression) -> None:
         ("missing($5)", "$5", "missing() takes the name of a field or a measure"),
         ("missing(max_money)", "max_money", "missing() takes the name of a field or a measure"),
         ("missing(cash_price + cash_down)", "cash_price + cash_down", "missing() takes the name"),
+        ("greatest(products)", "greatest(products)", "greatest takes a list, a value and perhaps a condition"),
+        ("greatest(products, kind)", "kind", "this is a text, where a number is needed"),
+        ("greatest(trade_ins, greatest(products, price))", "products", "a list cannot be added up inside another"),
         ("year(term_months)", "term_months", "this is a count, where a date is needed"),
+        ("days(cash_price, submitted_on)", "cash_price", "this is a money, where a date is needed"),
+        ("days(submitted_on, $5)", "$5", "this is a money, where a date is needed"),
+        ("days(submitted_on)", "days(submitted_on)", "days takes two dates, from and to"),
+        ("days(submitted_on, payoff_good_through)", "payoff_good_through", "unknown name 'payoff_good_through'"),
+        (
+            "days(submitted_on, expected_funding_on) <= $5",
+            "days(submitted_on, expected_funding_on) <= $5",
+            "a count cannot be compared with a money",
+        ),
+        (
+            "days(submitted_on, expected_funding_on) + cash_down",
+            "days(submitted_on, expected_funding_on) + cash_down",
+            "a money cannot be added to a count",
+        ),
+        (
+            "expected_funding_on - submitted_on",
+            "expected_funding_on - submitted_on",
+            "Write days(submitted_on, expected_funding_on).",
+        ),
+        ("book_value_as_of(msrp)", "msrp", "unknown name 'msrp'"),
+        ("listed_value_as_of(5)", "listed_value_as_of(5)", "listed_value_as_of takes no operand"),
         ("level_payment(cash_price, 7, 72)", "7", "this is a count, where a percent is needed | Write 7%."),
         ("level_payment(cash_price, 7%)", "level_payment(cash_price, 7%)", "takes an amount, a yearly rate and months"),
         ("book_value(msrp)", "msrp", "unknown name 'msrp'"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from fractions import Fraction
 from functools import cache
@@ -95,6 +96,29 @@ def payment(amount: Known, yearly_percent: Known, months: int) -> Known:
     return half_up(amount / months if r == 0 else amount * r / (1 - (1 + r) ** -months))
 
 
+def days(start: object, end: object) -> Known:
+    if start is None or end is None:
+        return None
+    first, last = (datetime.strptime(str(day), "%Y-%m-%d") for day in (start, end))  # noqa: DTZ007  days have no zone
+    return Fraction((last - first) // timedelta(days=1))
+
+
+def at_funding(document: Document) -> tuple[Any, Any]:
+    """Of the trades that owe: the most days past a good-through date, and what accrues by then."""
+    most: Any = Fraction(0)
+    accrued: Any = Fraction(0)
+    for trade in document.get("trade_ins", []):
+        payoff = Fraction(0) if trade["kind"] == "none" else cents(trade.get("payoff"))
+        past: Any = days(trade.get("payoff_good_through"), document.get("expected_funding_on"))
+        daily: Any = cents(trade.get("per_diem"))
+        if payoff == 0:
+            continue
+        most = None if None in (most, payoff, past) else max(most, past)
+        if past is None or past > 0:  # nothing accrues on a fresh quote, whatever else is unknown of it
+            accrued = None if None in (accrued, payoff, past, daily) else accrued + daily * past
+    return most, accrued
+
+
 def by_the_table(document: Document) -> dict[str, Known]:
     part = {name: cents(document.get(name, "0")) for name in STRUCTURE}
     applicant, vehicle = document.get("applicant", {}), document["vehicle"]
@@ -121,6 +145,11 @@ def by_the_table(document: Document) -> dict[str, Known]:
         payment(financed, None if rate is None else Fraction(rate), document["term_months"]) if given is None else given
     )
     year = vehicle.get("model_year")
+    submitted = document["submitted_on"]
+    dated = [value.get("as_of") for value in vehicle.get("values", [])]
+    ages = {value["basis"]: days(day, submitted) for value, day in zip(vehicle.get("values", []), dated, strict=True)}
+    age = next((ages[basis] for basis in LISTS[vehicle["condition"]] if basis in values), None)
+    past, accrued = at_funding(document)
     return {
         "products_total": products,
         "trade_allowance": allowance,
@@ -140,6 +169,13 @@ def by_the_table(document: Document) -> dict[str, Known]:
         "monthly_payment": monthly,
         "payment_to_income": share(monthly, income),
         "debt_to_income": share(total(debt, monthly), income),
+        "days_past_good_through": past,
+        "per_diem_past_good_through": accrued,
+        "payoff_at_funding": total(payoff, accrued),
+        "amount_financed_at_funding": total(financed, accrued),
+        "negative_equity_at_funding": at_least_zero(less(total(payoff, accrued), allowance)),
+        "book_value_age": None if age is None or age < 0 else age,
+        "credit_report_age": days(applicant.get("credit_report_as_of"), submitted),
         "vehicle_age": None if year is None else Fraction(int(document["submitted_on"][:4]) - year),
     }
 

@@ -63,7 +63,7 @@ def test_csv_on_standard_output_has_its_head_on_the_first_page(database_url: str
 def test_an_export_and_its_check_by_the_installed_command(tmp_path: Path, database_url: str, database: Engine) -> None:
     some(database)
     file = tmp_path / "refers.csv"
-    parts = ("--outcome", "refer", "--role", "analyst", "--reader", "eve", "-o", file, "--db", database_url)
+    parts = ("--outcome", "refer", "--reader", "analyst", "--asked-by", "eve", "-o", file, "--db", database_url)
     written = dealgate("audit", "search", *parts)
     assert (written.returncode, written.stdout[:7]) == (0, "3 rows "), written.stderr
     checked = dealgate("audit", "check", file, "--db", database_url)
@@ -80,7 +80,7 @@ def test_what_cannot_be_asked_is_refused_with_exit_code_2(tmp_path: Path, databa
     some(database)
     for parts, words in (
         (("--outcome", "approved"), "outcomes: 'approved': use pass, flag, refer, decline"),
-        (("--actor", "ann"), "actors: 'ann': the role outside does not see names"),
+        (("--actor", "ann"), "actors: 'ann': the reader outside sees no names"),
         (("--cursor", "zzz"), "cursor: 'zzz': pass on the cursor that the page before gave"),
         (("--format", "parquet"), "--format parquet: give the file that it goes to with --output"),
         (("-o", str(tmp_path / "x.ods")), "format: 'ods': use jsonl, csv, parquet, xlsx"),

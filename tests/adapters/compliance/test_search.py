@@ -16,8 +16,8 @@ from dealgate.adapters.compliance.rows import rows_of
 from dealgate.adapters.compliance.search import RatioSign, count_by_outcome, prepare, search, search_all
 from dealgate.adapters.database import open_database
 from dealgate.models.erasure import record_notice
-from tests.adapters.compliance.histories import History
-from tests.adapters.compliance.naive import found
+from tests.adapters.compliance.naive_search import found
+from tests.adapters.compliance.searched_histories import History
 from tests.models.overriding import decided
 from tests.models.samples import NOW
 

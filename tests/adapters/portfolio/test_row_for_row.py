@@ -18,6 +18,7 @@ from dealgate.rules.column_layout import layout_of
 from dealgate.rules.columns import compile_columns
 from tests.booked import SinglePath, assert_same, judged, random_deals
 from tests.fuzzing.random_policies import Author
+from tests.rules.test_staleness import dated_deals
 from tests.shared import shared_file
 
 REAL_LOANS = 7_572
@@ -62,7 +63,8 @@ def test_all_real_loans(engine: Engine, real_loans: list[Deal], tmp_path: Path) 
 
 
 def test_generated_deals_with_unknowns_and_boundary_amounts(engine: Engine, tmp_path: Path) -> None:
-    assert_same(engine, load_policy("prime-auto").policy, list(random_deals(5, 1_500)), tmp_path)
+    deals = [*random_deals(5, 1_200), *dated_deals()]
+    assert_same(engine, load_policy("prime-auto").policy, deals, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["subprime-auto", "recreational"])

@@ -214,6 +214,10 @@ BROKEN = {
     "first_time_buyer": "maybe",
     "deal_id": "",
     "apr_percent": "-1",
+    "expected_funding_on": "2010-01-01",
+    "credit_report_as_of": "2039-12-31",
+    "trade_in_1_payoff_good_through": "2026-11-31",
+    "value_invoice_as_of": "11/18/2026",
 }
 
 

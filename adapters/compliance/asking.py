@@ -1,0 +1,33 @@
+"""The question that a report is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dealgate.rules.decision import moment
+
+
+class ReportError(ValueError):
+    """A report that cannot be given as it is asked for; the message names what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a report. `since` is part of the period, `until` is not; `as_of` leaves out what was recorded later."""
+
+    as_of: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    by: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values: what a cursor is bound to, and what a page says of itself."""
+        return {
+            "as_of": moment(self.as_of),
+            "since": moment(self.since) if self.since else None,
+            "until": moment(self.until) if self.until else None,
+            "by": list(self.by),
+            **self.given,
+        }

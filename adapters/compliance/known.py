@@ -1,0 +1,150 @@
+"""What was known at a moment, as parts of statements: decisions, what overrides and notices made of them.
+
+Of a deal its last decision counts. Order is by the number of the submission; moments say what was known.
+"""
+
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, or_, select
+
+from dealgate.adapters.compliance.asking import Asked
+from dealgate.models.erasure import FINDING, NOTICE
+from dealgate.models.ledger import ENTRY
+from dealgate.models.recording import DECISION, SUBMISSION, VERSION
+from dealgate.models.standing import NAMED, STEP
+from dealgate.rules.overriding import PASSES
+
+Moment = datetime | ColumnElement[Any]
+"""A moment, or the column that has one for each row."""
+
+STANDS_AGAINST = ("refer", "decline")
+"""Outcomes and severities that do not let a deal pass."""
+
+FINAL = ("approval", "adverse_action")
+"""Notices after which nothing is owed on what was decided before."""
+
+DECIDED = DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id).join(
+    VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256
+)
+
+
+def in_period(column: ColumnElement[Any], asked: Asked) -> ColumnElement[bool]:
+    parts = [column <= asked.as_of]
+    if asked.since is not None:
+        parts.append(column >= asked.since)
+    if asked.until is not None:
+        parts.append(column < asked.until)
+    return and_(*parts)
+
+
+def there_is(own: FromClause, *where: Any) -> ColumnElement[bool]:
+    """Whether a row of `own` answers to conditions; every other table they name is the statement's around it, however far out."""
+    return exists().where(*where).select_from(own).correlate_except(own)
+
+
+def is_latest(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
+    """Whether no later submission of the deal was known."""
+    later = DECISION.alias("later")
+    return ~there_is(
+        later,
+        later.c.deal_id == decision.c.deal_id,
+        later.c.submission > decision.c.submission,
+        later.c.decided_at <= as_of,
+    )
+
+
+def against_policy(decision: Any = DECISION) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = decision.c.outcome.in_(STANDS_AGAINST)
+    return found
+
+
+# Overrides: a request, the grants it needs, or a denial
+
+REQUEST = STEP.alias("request")
+
+
+def _steps(step: str, as_of: Moment, request: Any) -> Any:
+    one = STEP.alias(step)
+    return one, and_(one.c.override_id == request.c.override_id, one.c.step == step, one.c.recorded_at <= as_of)
+
+
+def requested(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    return and_(request.c.step == "request", request.c.recorded_at <= as_of)
+
+
+def denied(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    return there_is(*_steps("deny", as_of, request))
+
+
+def granted(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    """Whether all the persons it needs had granted it, be it ended since or not."""
+    one, where = _steps("grant", as_of, request)
+    grants = select(func.count()).select_from(one).where(where).correlate_except(one).scalar_subquery()
+    return cast("ColumnElement[bool]", grants >= request.c.persons)
+
+
+def has_ended(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    """Whether one of its grants has, be they enough or not."""
+    one, where = _steps("grant", as_of, request)
+    return there_is(one, where, one.c.ends_at <= as_of)
+
+
+def in_force(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+    return and_(granted(as_of, request), ~denied(as_of, request), ~has_ended(as_of, request))
+
+
+def has_override(side: str, as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
+    """Whether an override of the decision was granted on a side."""
+    where = (REQUEST.c.decision_id == decision.c.decision_id, REQUEST.c.side == side)
+    return there_is(REQUEST, *where, requested(as_of), granted(as_of))
+
+
+def is_turned_down(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
+    return and_(decision.c.outcome.in_(PASSES), has_override("high", as_of, decision))
+
+
+def is_overridden(as_of: Moment, decision_id: Any, rule: Any) -> ColumnElement[bool]:
+    """Whether an override in force lets the deal through against a finding."""
+    names_it = there_is(NAMED, NAMED.c.entry == REQUEST.c.entry, NAMED.c.rule == rule)
+    where = (REQUEST.c.decision_id == decision_id, REQUEST.c.side == "low")
+    return there_is(REQUEST, *where, requested(as_of), in_force(as_of), names_it)
+
+
+def is_uncleared(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
+    """Whether the deal may not be booked: a finding stands against it that no override in force names, or it was turned down."""
+    stands = there_is(
+        FINDING,
+        FINDING.c.decision == decision.c.id,
+        FINDING.c.severity.in_(STANDS_AGAINST),
+        ~is_overridden(as_of, decision.c.decision_id, FINDING.c.rule),
+    )
+    return or_(and_(against_policy(decision), stands), is_turned_down(as_of, decision))
+
+
+# Notices
+
+
+def notices(as_of: Moment, *columns: Any) -> Select[Any]:
+    """The notices recorded by then, with columns of theirs."""
+    return select(*columns).join(ENTRY, ENTRY.c.id == NOTICE.c.entry).where(ENTRY.c.recorded_at <= as_of)
+
+
+def last_notice(as_of: Moment, deal_id: Any) -> Any:
+    """When the last notice about a deal was sent; unknown where none was."""
+    found = notices(as_of, func.max(NOTICE.c.sent_at)).where(NOTICE.c.deal_id == deal_id)
+    return found.correlate_except(NOTICE, ENTRY).scalar_subquery()
+
+
+def is_approved(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
+    """Whether an approval was sent after the decision."""
+    found = notices(as_of, NOTICE.c.entry).where(
+        NOTICE.c.deal_id == decision.c.deal_id,
+        NOTICE.c.kind == "approval",
+        NOTICE.c.sent_at >= decision.c.decided_at,
+    )
+    return found.correlate_except(NOTICE, ENTRY).exists()
+
+
+def count_if(condition: ColumnElement[bool]) -> Any:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

@@ -1,0 +1,87 @@
+"""Pages by the place in an order rather than by a number of rows: what is added meanwhile moves nothing."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
+
+from dealgate.adapters.compliance.asking import Asked, ReportError
+from dealgate.models.types import Moment
+from dealgate.rules.decision import moment
+
+
+class Key(NamedTuple):
+    """A column that rows are put in order by; it is never unknown."""
+
+    column: str
+    descending: bool = False
+
+
+def after(statement: Select[Any], keys: Sequence[Key], place: Sequence[Any] | None) -> Select[Any]:
+    """The rows of a statement in the order of the keys, those after a place only."""
+    rows = statement.subquery("report")
+    found = select(rows)
+    if place is not None:
+        values = [_read(value, rows.c[key.column].type) for key, value in zip(keys, place, strict=True)]
+        found = found.where(_beyond(rows.c, keys, values))
+    order = [rows.c[key.column].desc() if key.descending else rows.c[key.column].asc() for key in keys]
+    return found.order_by(*order)
+
+
+def _beyond(columns: Any, keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Beyond in the first key, or level in it and beyond in the rest. The bound on the first by itself is for the index."""
+    beyond: ColumnElement[bool] = false()
+    for key, value in reversed(list(zip(keys, values, strict=True))):
+        column = columns[key.column]
+        past = column < value if key.descending else column > value
+        beyond = or_(past, and_(column == value, beyond))
+    if not keys:
+        return true()
+    first, value = columns[keys[0].column], values[0]
+    return and_(first <= value if keys[0].descending else first >= value, beyond)
+
+
+class Cursor(NamedTuple):
+    """Where a page ended, in which question, and as of which moment that was read."""
+
+    question: str
+    as_of: datetime
+    place: list[Any]
+
+    def place_in(self, report: str, asked: Asked) -> list[Any]:
+        if self.question != _question(report, asked):
+            raise ReportError("--cursor belongs to another question: ask as for its first page")
+        return self.place
+
+
+def write_cursor(report: str, asked: Asked, place: Sequence[Any]) -> str:
+    content = [_question(report, asked), moment(asked.as_of), [_written(value) for value in place]]
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> Cursor:
+    """Raises `ReportError` for what is no cursor."""
+    try:
+        question, as_of, place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return Cursor(str(question), datetime.fromisoformat(as_of), list(place))
+    except (ValueError, TypeError):
+        raise ReportError(f"--cursor {cursor!r} is none: give the one that the page before printed") from None
+
+
+def _question(report: str, asked: Asked) -> str:
+    """The moment is no part of it: a cursor brings its own."""
+    told = {name: value for name, value in asked.document().items() if name != "as_of"}
+    return hashlib.sha256(json.dumps([report, told], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _written(value: Any) -> Any:
+    """Moments are the only keys that JSON has no form for; counts may come as decimals."""
+    return moment(value) if isinstance(value, datetime) else value if isinstance(value, str) else int(value)
+
+
+def _read(value: Any, kind: Any) -> Any:
+    return datetime.fromisoformat(value) if isinstance(kind, Moment) else value

@@ -1,0 +1,324 @@
+"""The case file: whole, checked offline by what lies in it, and broken by any changed byte."""
+
+import ast
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from dealgate.adapters.compliance import check
+from dealgate.adapters.compliance.case_file import Files, write_zip
+from dealgate.models import UnknownDealError
+from dealgate.models.erasure import purge, record_notice
+from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
+from tests.adapters.commands import invoke
+from tests.adapters.compliance.cases import REASON, case_of, checked, eventful_deal, on_disk
+from tests.adapters.compliance.drifting import envelope_altered
+from tests.models.ledgers import START, a_signer, seal_all, submit_deals
+from tests.models.trees import Leaves, numbered
+
+LONG = 400
+"""Bytes of a file that are all flipped; of longer ones as many are sampled."""
+
+
+@pytest.fixture
+def case(database: Engine, tmp_path: Path) -> Files:
+    eventful_deal(database, tmp_path)
+    return case_of(database)
+
+
+def fails(found: Files) -> bool:
+    try:
+        check.CaseFile(found).check()
+    except Exception:
+        return True
+    return False
+
+
+def test_an_untouched_case_file_holds(database: Engine, tmp_path: Path) -> None:
+    signer = eventful_deal(database, tmp_path)
+    folder = on_disk(case_of(database), tmp_path / "case")
+    result = checked(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"verifier key {signer.key.text}" in result.stdout
+    assert "10 of them are the deal's, from its first to its 10., chained without a gap" in result.stdout
+    assert "the ledger continues 2 checkpoints" in result.stdout
+    assert result.stdout.endswith("HOLDS\n")
+    assert checked(folder, "--key", signer.key.text).returncode == 0
+    refused = checked(folder, "--key", a_signer().key.text)
+    assert (refused.returncode, "FAILS: the checkpoint is not signed by" in refused.stdout) == (1, True)
+
+
+def test_any_changed_byte_of_any_file_fails(case: Files) -> None:
+    """Every byte of small files and a sample of long ones; the script itself is excepted, for it judges."""
+    chance = Random(7)
+    assert not fails(case)
+    for name in case.keys() - {"check.py"}:
+        data = case[name]
+        places = range(len(data)) if len(data) <= LONG else chance.sample(range(len(data)), 40)
+        for at in places:
+            changed = bytearray(data)
+            changed[at] ^= 1 << chance.randrange(8)
+            assert fails(case | {name: bytes(changed)}), f"{name}, byte {at}"
+
+
+def test_a_changed_byte_fails_the_script_too_and_is_named(case: Files, tmp_path: Path) -> None:
+    folder = on_disk(case, tmp_path / "case")
+    changed = folder / "disclosed" / "deal" / "0001-decision.json"
+    changed.write_bytes(changed.read_bytes().replace(b'"refer"', b'"flag"', 1))
+    result = checked(folder)
+    assert result.returncode == 1
+    assert result.stdout == "FAILS: disclosed/deal/0001-decision.json was changed since the file was made\n"
+
+
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_a_file_that_was_added_or_removed_fails(case: Files, change: str) -> None:
+    if change == "added":
+        assert fails(case | {"entries/deal/0099-decision.json": b"{}"})
+    else:
+        assert fails({name: data for name, data in case.items() if name != "submissions.csv"})
+
+
+# Whoever changes a file and makes the manifest again: the ledger's proofs tell
+
+
+def remade(found: Files) -> Files:
+    about = json.loads(found[check.MANIFEST])
+    files = {name: data for name, data in found.items() if name not in {check.MANIFEST, check.SEAL}}
+    about["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    manifest = json.dumps(about).encode()
+    seal = f"{hashlib.sha256(manifest).hexdigest()}  {check.MANIFEST}\n".encode()
+    return files | {check.MANIFEST: manifest, check.SEAL: seal}
+
+
+def replaced(name: str, old: bytes, new: bytes) -> Callable[[Files], Files]:
+    def change(found: Files) -> Files:
+        assert old in found[name], name
+        return found | {name: found[name].replace(old, new)}
+
+    return change
+
+
+def without_last_entry_but_one(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    return found | {"entries.json": json.dumps([one for one in told if one["deal_seq"] != 9]).encode()}
+
+
+def signed_by_another(found: Files) -> Files:
+    return found | {"ledger/keys.txt": f"{a_signer().key.text}\n".encode()}
+
+
+def withheld_named_erased(found: Files) -> Files:
+    name = "private/deal/0004-decision.json"
+    private = json.loads(found[name])
+    gone = private["shown"].pop()
+    return found | {name: json.dumps(private | {"erased": [gone["path"]]}).encode()}
+
+
+FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
+    "an entry": (replaced("entries/deal/0007-notice.json", b'"mail"', b'"note"'), "is not the entry that was hashed"),
+    "a proof": (replaced("proofs/deal/0001-decision.proof", b"index 1\n", b"index 2\n"), "does not lie in the ledger"),
+    "what is read": (replaced("disclosed/deal/0001-decision.json", b'"refer"', b'"pass"'), "does not say what"),
+    "a personal value": (
+        replaced("private/deal/0001-decision.json", b"5200.00", b"9200.00"),
+        "is not what was recorded",
+    ),
+    "a policy's text": (replaced("policies/{text}", b"125%", b"150%"), "is not what was published"),
+    "a policy's content": (
+        replaced("policies/{content}", b"LTV-TOTAL", b"LTV-OTHER"),
+        "is not the content that decided",
+    ),
+    "the size": (replaced("ledger/checkpoint.note", b"\n13\n", b"\n14\n"), "is not one of this checkpoint"),
+    "the key": (signed_by_another, "no key of this file signed"),
+    "an entry left out": (without_last_entry_but_one, "entry 9 of the deal is missing"),
+    "an anchored note": (replaced("ledger/anchors/0001.note", b"\n5\n", b"\n4\n"), "is not one of this checkpoint"),
+    "an erasure": (withheld_named_erased, "was erased, and no entry gave leave"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_file_fails_by_its_proofs_where_the_manifest_was_made_again(case: Files, forgery: str) -> None:
+    (version,) = json.loads(case["policies.json"])
+    named = {f"policies/{{{part}}}": version[part] for part in ("text", "content")}
+    forge, words = FORGERIES[forgery]
+    stand_in = case | {placeholder: case[name] for placeholder, name in named.items()}
+    forged = forge(stand_in)
+    forged |= {name: forged[placeholder] for placeholder, name in named.items()}
+    forged = remade({name: data for name, data in forged.items() if name not in named})
+    with pytest.raises(check.CheckError, match=words):
+        check.CaseFile(forged).check()
+
+
+# What is in it
+
+
+def test_submissions_stand_side_by_side_with_what_changed(case: Files) -> None:
+    rows = list(csv.reader(io.StringIO(case["submissions.csv"].decode())))
+    assert rows[0] == ["field", "changed", "submission 1", "submission 2"]
+    told = {row[0]: row[1:] for row in rows}
+    assert told["cash_price"] == ["changed", "29995.00", "34000.00"]
+    assert told["trade_ins[0].allowance"] == ["changed", "15500.00", "19000.00"]
+    assert told["trade_ins[0].payoff"] == ["", "19000.00", "19000.00"]
+    assert told["hidden_negative_equity"] == ["changed", "0.00", "3500.00"]
+    assert told["metadata"][1] == "not shown"
+
+
+def test_the_cover_tells_everything_that_happened_and_needs_nothing_beside_it(case: Files) -> None:
+    page = case["cover.html"].decode()
+    for words in (
+        "Override granted in the role credit-manager",
+        "Override denied",
+        "Notice of adverse action sent by mail",
+        f"Reasons given: {REASON}",
+        "Legal hold placed: Smith v. Lender",
+        "Personal values erased: asked by the applicant",
+        "Total LTV is 139.89 %",
+        "Ten years with the county.",
+    ):
+        assert words in page
+    assert "://" not in page
+    assert "<script" not in page
+
+
+def test_what_was_entered_is_never_markup(database: Engine) -> None:
+    (decision,) = submit_deals(database, 1)
+    with database.begin() as connection:
+        note = "<script>alert(1)</script>"
+        record_notice(connection, "D-0", "approval", START, START, actor="<b>los</b>", note=note, decision_id=decision)
+    seal_all(database, a_signer())
+    page = case_of(database, deal_id="D-0")["cover.html"].decode()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("reader", "shown", "hidden"),
+    [
+        ("analyst", [b"5200.00", b"684"], [b"1HGCV1F30NA000001", b"First Bank", b"Ten years with the county."]),
+        (
+            "outside",
+            [b"29995.00"],
+            [b"1HGCV1F30NA000001", b"First Bank", b"5200.00", b"Ten years with the county.", b'"684"', b">684<"],
+        ),
+    ],
+)
+def test_what_a_reader_may_not_see_is_nowhere_and_the_proofs_hold(
+    database: Engine, tmp_path: Path, reader: str, shown: list[bytes], hidden: list[bytes]
+) -> None:
+    eventful_deal(database, tmp_path)
+    found = case_of(database, reader)
+    everything = b"".join(found.values())
+    assert all(words in everything for words in shown)
+    assert [words for words in hidden if words in everything] == []
+    assert checked(on_disk(found, tmp_path / "case")).returncode == 0
+
+
+def test_a_purged_deal_is_proved_by_its_hashes(database: Engine, tmp_path: Path) -> None:
+    submit_deals(database, 2)
+    later = START.replace(year=2029)
+    with database.begin() as connection:
+        record_notice(connection, "D-0", "approval", START, later, actor="los")
+    signer = a_signer()
+    seal_all(database, signer)
+    with database.begin() as connection:
+        assert purge(connection, later, actor="records")
+    seal_all(database, signer)
+    found = case_of(database, deal_id="D-0")
+    assert "2 entries of this deal were taken out" in found["cover.html"].decode()
+    assert "disclosed/related/0003-retention_purge.json" in found
+    assert checked(on_disk(found, tmp_path / "case")).returncode == 0
+
+
+def test_what_waits_to_be_sealed_is_told(database: Engine, tmp_path: Path) -> None:
+    submit_deals(database, 1)
+    seal_all(database, a_signer())
+    submit_deals(database, 1)
+    result = checked(on_disk(case_of(database, deal_id="D-0"), tmp_path / "case"))
+    assert result.returncode == 0
+    assert "NOT PROVED: 1 entries were not sealed when this file was made" in result.stdout
+
+
+def test_none_is_made_of_a_record_that_was_altered_or_is_not_sealed(database: Engine) -> None:
+    (decision,) = submit_deals(database, 1)
+    with pytest.raises(ProofError, match="nothing is sealed yet"):
+        case_of(database, deal_id="D-0")
+    seal_all(database, a_signer())
+    with pytest.raises(UnknownDealError, match="no deal 'D-9' was submitted"):
+        case_of(database, deal_id="D-9")
+    envelope_altered(database, decision, b'"outcome":"refer"', b'"outcome":"passs"')
+    with pytest.raises(ProofError, match=f"entry {decision} is not what was hashed"):
+        case_of(database, deal_id="D-0")
+
+
+def test_the_same_record_gives_the_same_bytes(database: Engine, tmp_path: Path) -> None:
+    eventful_deal(database, tmp_path)
+    for name in ("one.zip", "two.zip"):
+        write_zip(case_of(database), tmp_path / name)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    folder = on_disk(case_of(database), tmp_path / "case")
+    assert checked(folder, tmp_path / "one.zip").returncode == 0
+
+
+def test_the_command_writes_folder_and_zip_and_overwrites_neither(
+    database: Engine, database_url: str, tmp_path: Path
+) -> None:
+    eventful_deal(database, tmp_path)
+    made = invoke("audit", "file", "D", "-o", tmp_path / "case", "--db", database_url)
+    assert made.exit_code == 0, made.output
+    digest = hashlib.sha256((tmp_path / "case" / "manifest.json").read_bytes()).hexdigest()
+    assert f"manifest.json  SHA-256 {digest}" in made.stdout
+    assert invoke("audit", "file", "D", "-o", tmp_path / "case.zip", "--db", database_url).exit_code == 0
+    for output in ("case", "case.zip"):
+        again = invoke("audit", "file", "D", "-o", tmp_path / output, "--db", database_url)
+        assert (again.exit_code, "is there already" in again.stderr) == (2, True)
+    unknown = invoke("audit", "file", "D", "-o", tmp_path / "x", "--reader", "boss", "--db", database_url)
+    assert (unknown.exit_code, "use compliance, analyst, outside" in unknown.stderr) == (2, True)
+
+
+# The script's own arithmetic
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=100), st.integers(0, 511))
+def test_signatures_are_checked_as_the_library_checks_them(seed: bytes, message: bytes, bit: int) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public, signature = key.public_key().public_bytes_raw(), key.sign(message)
+    assert check.signed(public, message, signature)
+    assert not check.signed(public, message + b"!", signature)
+    flipped = bytearray(signature)
+    flipped[bit // 8] ^= 1 << bit % 8
+    assert not check.signed(public, message, bytes(flipped))
+
+
+@given(st.data())
+def test_proofs_are_checked_as_the_ledger_makes_them(data: Any) -> None:
+    size = data.draw(st.integers(1, 200))
+    leaves = [leaf_hash(entry) for entry in numbered(size)]
+    nodes = Leaves(leaves)
+    index, older = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size))
+    root = tree_root(size, nodes)
+    proof = inclusion_proof(index, size, nodes)
+    assert check.lies_in(leaves[index], index, size, proof, root)
+    assert not check.lies_in(leaf_hash(b"other"), index, size, proof, root)
+    consistency = consistency_proof(older, size, nodes)
+    assert check.continues((older, tree_root(older, nodes)), (size, root), consistency)
+    assert older == size or not check.continues((older, leaf_hash(b"other")), (size, root), consistency)
+
+
+def test_the_script_is_of_python_3_9_and_the_standard_library() -> None:
+    source = Path(check.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 9))
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert set(names) == {
+        "__future__", "base64", "collections.abc", "hashlib", "json", "pathlib", "sys", "typing", "zipfile",
+    }  # fmt: skip

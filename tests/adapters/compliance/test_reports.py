@@ -1,0 +1,156 @@
+"""Every named report on any history, against the same in plain Python over all rows, on each database."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
+
+from dealgate.adapters.compliance.reporting import Page, Share, read_page
+from dealgate.adapters.compliance.reports import REPORTS
+from dealgate.models.erasure import due, months_before
+from tests.adapters.compliance.histories import DAY, HISTORIES, RICH, History
+from tests.adapters.compliance.naive import AGAINST, Naive
+
+BY = {
+    "exceptions": ("program", "version", "tier", "dealer", "state", "channel", "condition", "month", "outcome"),
+    "overrides": ("program", "dealer", "side", "reason", "requester", "grantor", "role", "rule", "month"),
+    "findings": ("rule", "result", "severity", "reason", "tier", "dealer", "version", "month"),
+}
+QUESTIONS = st.fixed_dictionaries(
+    {
+        "as_of": st.integers(-8, 30),
+        "since": st.none() | st.integers(0, 99),
+        "until": st.none() | st.integers(0, 99),
+        "limit": st.sampled_from((1, 3, 100)),
+        "by": st.fixed_dictionaries(
+            {name: st.lists(st.sampled_from(found), max_size=3, unique=True) for name, found in BY.items()}
+        ),
+    }
+)
+EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "10"))
+"""Each takes about a second on each database."""
+
+MOMENTS = ((-1, None, None), (6, None, None), (23, None, None), (25, None, None), (-1, 5, 21))
+"""Of the history in which everything happens: after which of its steps it is asked as of, and from and until after which."""
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def undone(database: Engine) -> Iterator[Connection]:
+    """A connection whose transaction leaves nothing."""
+    with database.connect() as connection:
+        transaction = connection.begin()
+        try:
+            yield connection
+        finally:
+            transaction.rollback()
+
+
+def told(connection: Connection, name: str, limit: int = 100, **asked: Any) -> list[dict[str, Any]]:
+    """All pages of a report, the first and the ones after, with shares as pairs."""
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        page = read_page(connection, REPORTS[name], limit=limit, cursor=cursor, **asked)
+        assert len(page.rows) <= limit or name == "same-inputs-different-outcome"
+        found += [plain(page, row) for row in page.rows]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+        asked.pop("as_of", None)
+
+
+def plain(page: Page, row: dict[str, Any]) -> dict[str, Any]:
+    assert list(row) == [column.name for column in page.columns]
+    for column in page.columns:
+        value = row[column.name]
+        expected = {"count": int, "money": int, "percent": Share, "days": int, "truth": bool, "list": list}
+        assert value is None or type(value) is expected.get(column.unit, type(value)), (column, value)
+    return {name: tuple(value) if isinstance(value, Share) else value for name, value in row.items()}
+
+
+def agree(got: list[dict[str, Any]], expected: list[dict[str, Any]], ordered: bool = True) -> None:
+    """Each expected row has the columns that are worked out independently."""
+    told_of = [{name: row[name] for name in (expected[0] if expected else row)} for row in got]
+    if ordered:
+        assert told_of == expected
+    else:
+        assert sorted(map(repr, told_of)) == sorted(map(repr, expected))
+
+
+def test_every_report_agrees_with_plain_python(database: Engine) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(steps=HISTORIES, question=QUESTIONS)
+    def run(steps: list[Any], question: dict[str, Any]) -> None:
+        with undone(database) as connection:
+            history = History(connection)
+            history.take(steps)
+            hold_against_each_other(connection, history, question)
+
+    run()
+
+
+def test_every_report_tells_of_a_history_in_which_everything_happens(database: Engine) -> None:
+    with undone(database) as connection:
+        history = History(connection)
+        history.take(RICH)
+        for as_of, since, until in MOMENTS:
+            by = {name: ["tier", "dealer"] for name in BY}
+            question = {"as_of": as_of, "since": since, "until": until, "limit": 2, "by": by}
+            hold_against_each_other(connection, history, question)
+        asked: dict[str, Any] = {"as_of": history.now + 800 * DAY, "since": LONG_AGO}
+        nothing = {name for name in REPORTS if not told(connection, name, **asked)}
+        assert not nothing
+
+
+def hold_against_each_other(connection: Connection, history: History, question: dict[str, Any]) -> None:
+    moments, limit = history.moments, question["limit"]
+    as_of = moments[question["as_of"] % len(moments)]
+    since = LONG_AGO if question["since"] is None else moments[question["since"] % len(moments)]
+    until = None if question["until"] is None else moments[question["until"] % len(moments)]
+    if until is not None and until <= since:
+        until = since + 9 * DAY
+    asked: dict[str, Any] = {"as_of": as_of, "since": since, "until": until}
+    naive = Naive(connection, as_of, since, until)
+
+    def rows(name: str, **more: Any) -> list[dict[str, Any]]:
+        return told(connection, name, limit, **asked, **more)
+
+    for name in BY:
+        by = tuple(question["by"][name])
+        expected = getattr(naive, name)(by)
+        if not by and not expected:  # nothing was decided: one row of noughts
+            assert all(not row[column] for row in rows(name, by=by) for column in row if type(row[column]) is int)
+            continue
+        got = rows(name, by=by)
+        agree(got, expected, ordered=False)
+        places = [tuple(row[part] or "" for part in by) for row in got]
+        assert places == sorted(places)
+    agree(rows("override-log"), naive.override_log())
+    for severity, severities in (("refer", AGAINST), ("flag", {"flag", *AGAINST})):
+        agree(rows("approvals-with-open-findings", given={"severity": severity}), naive.approvals(severities))
+    agree(rows("adverse-action-worklist"), naive.worklist())
+    agree(rows("counteroffers"), naive.counteroffers())
+    agree(rows("reasons"), naive.reasons())
+    agree(rows("resubmissions"), naive.resubmissions())
+    agree(rows("dealers-by-hidden-negative-equity"), naive.dealers())
+    agree(rows("same-inputs-different-outcome"), naive.same_inputs(), ordered=False)
+    agree(rows("not-evaluable"), naive.not_evaluable())
+    agree(rows("engine-trouble"), naive.engine_trouble())
+    counted = [row for row in rows("near-limits", given={"width": "5"}) if row["judged"]]
+    agree(sorted(counted, key=lambda row: (row["version"], row["rule"])), naive.near_limits(Fraction(5, 100)))
+    agree(rows("policies"), naive.policies(since))
+    later = as_of + 800 * DAY
+    old = Naive(connection, later, since, until)
+    told_later = told(connection, "retention", limit, **(asked | {"as_of": later}))
+    agree(told_later, old.retention(months_before(later, 25)))
+    if until is None and since == LONG_AGO:
+        known_due = {one.deal_id for one in due(connection, later)}
+        assert known_due == {row["deal_id"] for row in told_later if row["status"] == "due"}
