@@ -17,7 +17,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio test-portfolio test-replay test-cluster lint lock clean
+.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio bench-compliance test-portfolio test-replay test-cluster lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -78,6 +78,10 @@ bench-memory: $(VENV)/.bench
 bench-portfolio: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/portfolio.py
 	$(BIN)/python tests/benchmarks/portfolio.py --large 20
+
+# Ten million decisions in PostgreSQL, and what compliance asks of them; writes docs/benchmarks-compliance.md. About an hour, 30 GB.
+bench-compliance: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/compliance.py
 
 # 100,000 generated deals on every engine against the single deal, column by column.
 test-portfolio: $(READY)

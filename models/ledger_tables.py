@@ -5,7 +5,7 @@ Names follow `dealgate_ledger_`; hashes are 32 bytes of SHA-256.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dealgate.models.tables import PREFIX, Base
@@ -32,6 +32,11 @@ class LedgerEntry(Base):
     effective_at: Mapped[datetime]
     policy_sha256: Mapped[Sha256 | None]
     leaf_hash: Mapped[Hash]
+
+
+OF_KEYS = text("kind = 'key_rotation'")
+Index(f"ix_{LEDGER}entry_key_rotation", LedgerEntry.id, postgresql_where=OF_KEYS, sqlite_where=OF_KEYS)
+"""The entries that introduce keys, a handful, which nobody must look for among millions."""
 
 
 class LedgerBody(Base):
@@ -126,6 +131,7 @@ class Notice(Base):
     """
 
     __tablename__ = PREFIX + "notice"
+    __table_args__ = (Index(None, "kind", "sent_at"),)
 
     entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)

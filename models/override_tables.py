@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dealgate.models.ledger_tables import ENTRY
@@ -17,6 +17,7 @@ class OverrideStep(Base):
     """
 
     __tablename__ = PREFIX + "override_step"
+    __table_args__ = (Index(None, "step", "recorded_at"),)
 
     entry: Mapped[int] = mapped_column(RowNumber, ForeignKey(ENTRY), primary_key=True, autoincrement=False)
     override_id: Mapped[str] = mapped_column(String(36), index=True)

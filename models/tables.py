@@ -6,7 +6,7 @@ Money is integer cents. A percent is the two integers it is the ratio of. A rate
 from datetime import date, datetime
 from typing import ClassVar
 
-from sqlalchemy import ForeignKey, MetaData, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dealgate.models.types import Cents, Document, Exact, Hash, Moment, RowNumber, Sha256, Words
@@ -67,7 +67,11 @@ class Submission(Base):
     """
 
     __tablename__ = PREFIX + "submission"
-    __table_args__ = (UniqueConstraint("deal_id", "submission"),)
+    __table_args__ = (
+        UniqueConstraint("deal_id", "submission"),
+        Index(None, "dealer_id", "received_at"),
+        Index(None, "state", "received_at"),
+    )
 
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"))
@@ -194,6 +198,7 @@ class Finding(Base):
     """
 
     __tablename__ = PREFIX + "finding"
+    __table_args__ = (Index(None, "rule", "result", "decision"),)
 
     decision: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}decision.id"), primary_key=True)
     rule: Mapped[str] = mapped_column(String(60), primary_key=True)

@@ -10,6 +10,7 @@ from dealgate.adapters.command_line import (
     audit_notices,
     audit_replay,
     audit_reports,
+    audit_search,
     databases,
     deals,
     decisions,
@@ -53,6 +54,8 @@ for command in (
 app.add_typer(ledger.app, name="ledger")
 
 audit = typer.Typer(help="What an examiner, an auditor or the fair-lending team asks.", no_args_is_help=True)
+audit.command()(audit_search.search)
+audit.command()(audit_search.check)
 audit.command()(audit_reports.report)
 audit.command()(audit_reports.groups)
 audit.command()(audit_file.file)

@@ -66,7 +66,7 @@ def test_models_and_migrations_agree(empty_database: Engine) -> None:
     [
         ("ALTER TABLE dealgate_deal ADD COLUMN forgotten INTEGER", "remove_column"),
         ("DROP INDEX ix_dealgate_decision_outcome", "add_index"),
-        ("DROP TABLE dealgate_finding", "add_table"),
+        ("DROP TABLE dealgate_trade_in", "add_table"),
         ("CREATE TABLE dealgate_forgotten (number INTEGER)", "remove_table"),
     ],
 )

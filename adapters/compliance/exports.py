@@ -1,0 +1,218 @@
+"""Exports: a file of rows, and beside it a manifest that says what was asked, what came, and which ledger it stands on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from dealgate.adapters.compliance.formats import check_format, line, read_rows, writer_of
+from dealgate.adapters.compliance.query import Query, QueryError
+from dealgate.adapters.compliance.readers import Reader
+from dealgate.adapters.compliance.rows import COLUMNS, Column, Row, rows_of
+from dealgate.adapters.compliance.search import count_purged, search_all
+from dealgate.migrations.revisions import current_revision
+from dealgate.models.sealing import CHECKPOINT, LAST, PENDING
+from dealgate.rules.decision import moment
+
+SUFFIX = ".manifest.json"
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is to be written: a query, for whom, how much of it at the most."""
+
+    query: Query
+    reader: Reader
+    most: int | None = None
+
+
+def manifest_path(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def batches(connection: Connection, export: Export) -> Iterator[list[Row]]:
+    """The rows of an export, some at a time."""
+    for found in search_all(connection, export.query, most=export.most):
+        yield rows_of(connection, found, export.reader, export.query.as_of)
+
+
+def write_export(
+    connection: Connection, export: Export, path: Path, file_format: str, now: datetime
+) -> Mapping[str, Any]:
+    """Write the file and its manifest, and return the manifest. A query without `as_of` is asked as of now.
+
+    Nothing stands under the file's name before all of it does. Raises `QueryError`; a file that is there is not overwritten.
+    """
+    check_format(file_format)
+    export.reader.check(export.query)
+    for taken in (path, manifest_path(path)):
+        if taken.exists():
+            raise QueryError("output", str(taken), "is there already and is not overwritten: give another name")
+    if export.query.as_of is None:
+        export = replace(export, query=replace(export.query, as_of=now))
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        counts, rows_sha256 = _write_rows(connection, export, partial, file_format)
+        manifest = {
+            "dealgate": version("dealgate"),
+            "file": path.name,
+            "format": file_format,
+            "file_sha256": file_hash(partial),
+            "made_at": moment(now),
+            "actor": export.reader.name,
+            "role": export.reader.role,
+            "masked": list(export.reader.masked),
+            "query": export.query.document(),
+            "query_sha256": export.query.sha256,
+            "as_of": export.query.document()["as_of"],
+            "limit": export.most,
+            "columns": [column._asdict() for column in COLUMNS],
+            "rows": sum(counts.values()),
+            "rows_by_outcome": counts,
+            "rows_sha256": rows_sha256,
+            "purged_decisions": count_purged(connection, export.query.as_of),
+            "database_revision": current_revision(connection),
+            "ledger": _ledger(connection),
+        }
+        manifest_path(path).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return manifest
+
+
+def _write_rows(connection: Connection, export: Export, path: Path, file_format: str) -> tuple[dict[str, int], str]:
+    """How many rows of each outcome were written, and the hash over all rows."""
+    counts: dict[str, int] = {}
+    digest = hashlib.sha256()
+    with closing(writer_of(file_format, path, COLUMNS)) as writer:
+        for rows in batches(connection, export):
+            writer.write(rows)
+            for row in rows:
+                digest.update(line(row).encode())
+                counts[str(row["outcome"])] = counts.get(str(row["outcome"]), 0) + 1
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+    return dict(sorted(counts.items())), digest.hexdigest()
+
+
+def _ledger(connection: Connection) -> dict[str, Any]:
+    """The newest checkpoint, and how many entries no checkpoint covers yet."""
+    newest = connection.execute(LAST).first()
+    waiting = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
+    return {
+        "checkpoint": newest.note if newest else None,
+        "size": newest.size if newest else 0,
+        "sealed_at": moment(newest.sealed_at) if newest else None,
+        "entries_not_sealed": waiting,
+    }
+
+
+def file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# Holding a file against its manifest and against the ledger
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Raises `QueryError` where there is none, or no manifest."""
+    try:
+        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+        missing = NEEDED - set(manifest)
+    except (OSError, ValueError, TypeError) as error:
+        raise QueryError(
+            "file", str(path), f"its manifest {manifest_path(path).name} cannot be read: {error}"
+        ) from None
+    if missing:
+        raise QueryError("file", str(path), f"its manifest lacks {', '.join(sorted(missing))}")
+    return dict(manifest)
+
+
+NEEDED = frozenset(
+    [
+        "format",
+        "file_sha256",
+        "query",
+        "query_sha256",
+        "role",
+        "limit",
+        "columns",
+        "rows",
+        "rows_sha256",
+        "purged_decisions",
+        "ledger",
+    ]
+)
+
+
+def check_file(path: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What does not agree between a file and its manifest, in words."""
+    found = []
+    if (got := file_hash(path)) != manifest["file_sha256"]:
+        found.append(f"the file is not the one that was written: expected SHA-256 {manifest['file_sha256']}, got {got}")
+    if Query.read(manifest["query"]).sha256 != manifest["query_sha256"]:
+        found.append("the query in the manifest does not have the hash that the manifest gives it")
+    digest, rows = hashlib.sha256(), 0
+    try:
+        for row in read_rows(manifest["format"], path, _columns(manifest)):
+            digest.update(line(row).encode())
+            rows += 1
+    except Exception as error:
+        return [*found, f"the file cannot be read: {error}"]
+    if rows != manifest["rows"]:
+        found.append(f"the manifest tells of {manifest['rows']} rows, the file has {rows}")
+    if digest.hexdigest() != manifest["rows_sha256"]:
+        found.append(
+            f"the rows are not those of the manifest: expected {manifest['rows_sha256']}, got {digest.hexdigest()}"
+        )
+    return found
+
+
+def check_against_ledger(connection: Connection, path: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What does not agree between an export and the database: its checkpoint, and every row of the same query asked again."""
+    found = []
+    ledger = manifest["ledger"]
+    note = connection.execute(select(CHECKPOINT.c.note).where(CHECKPOINT.c.size == ledger["size"])).scalar()
+    if note != ledger["checkpoint"]:
+        found.append(f"the checkpoint of {ledger['size']} entries that the export stands on is not in this ledger")
+    query = Query.read(manifest["query"])
+    export = Export(query, Reader(manifest["role"]), manifest["limit"])
+    again = (row for rows in batches(connection, export) for row in rows)
+    written = read_rows(manifest["format"], path, _columns(manifest))
+    for number, (ours, theirs) in enumerate(zip_longest(again, written), 1):
+        if ours != theirs:
+            found.append(_difference(number, ours, theirs))
+            break
+    if found and (gone := count_purged(connection, query.as_of) - manifest["purged_decisions"]):
+        found.append(f"retention has taken out {gone} decisions since the export was made")
+    return found
+
+
+def _difference(number: int, ours: Row | None, theirs: Row | None) -> str:
+    if ours is None or theirs is None:
+        where, row = ("file", theirs) if ours is None else ("ledger", ours)
+        return f"row {number}, decision {(row or {}).get('decision_id')}, stands in the {where} only"
+    if ours["decision_id"] != theirs.get("decision_id"):
+        return f"row {number}: the ledger has decision {ours['decision_id']}, the file {theirs.get('decision_id')}"
+    names = [name for name, value in ours.items() if theirs.get(name) != value]
+    told = ", ".join(f"{name} is {ours[name]!r} in the ledger, {theirs.get(name)!r} in the file" for name in names)
+    return f"row {number}, decision {ours['decision_id']}: {told}"
+
+
+def _columns(manifest: Mapping[str, Any]) -> list[Column]:
+    return [Column(one["name"], one["kind"]) for one in manifest["columns"]]

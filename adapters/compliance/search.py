@@ -1,0 +1,284 @@
+"""Searching stored decisions: one statement for SQLite and PostgreSQL, in an order that stays, page by page or all of it.
+
+Ratios are held against bounds by multiplying integers out: no float, and no overflow, decides.
+"""
+
+import base64
+import json
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, exists, func, literal, select, tuple_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError, read_moment
+from dealgate.models.erasure import ALL_OF_IT, ERASURE, NOTICE
+from dealgate.models.ledger import ENTRY
+from dealgate.models.recording import DECISION, FINDING, SUBMISSION, VERSION
+from dealgate.models.standing import STEP
+from dealgate.models.types import Moment
+from dealgate.rules.decision import moment
+
+AT_ONCE = 1_000
+"""Decisions that are read at once where all are wanted."""
+
+SIGN = "dealgate_ratio_sign"
+OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+
+SUBMITTED = ("channel", "dealer_id", "state", "tier", "condition", "actor", "term_months")
+DECIDED = (
+    select(DECISION, *(SUBMISSION.c[name] for name in SUBMITTED), VERSION.c.name.label("policy"), VERSION.c.version)
+    .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
+    .join(VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256)
+)
+PURGED = (
+    select(func.count())
+    .select_from(ENTRY)
+    .join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
+    .where(ENTRY.c.kind == "decision", ERASURE.c.path == ALL_OF_IT)
+)
+
+
+class Place(NamedTuple):
+    """After which decision a page begins."""
+
+    decided_at: datetime
+    id: int
+
+
+class Page(NamedTuple):
+    """Rows of decisions, the latest first, and the cursor of the next page; None after the last one."""
+
+    rows: list[Any]
+    cursor: str | None
+
+
+def search(connection: Connection, query: Query, *, most: int = 50, cursor: str | None = None) -> Page:
+    """One page. Decisions that are recorded meanwhile come before it or not at all: no page has a row twice or leaves one out.
+
+    Raises `QueryError`, also for a cursor that belongs to another query.
+    """
+    rows = _rows(connection, query, read_cursor(query, cursor) if cursor else None, most + 1)
+    last = rows[most - 1] if len(rows) > most else None
+    return Page(rows[:most], write_cursor(query, Place(last.decided_at, last.id)) if last else None)
+
+
+def search_all(connection: Connection, query: Query, *, most: int | None = None) -> Iterator[list[Any]]:
+    """All of it, or so many at the most, some at a time, in bounded memory."""
+    place, told = None, 0
+    while wanted := AT_ONCE if most is None else min(AT_ONCE, most - told):
+        rows = _rows(connection, query, place, wanted)
+        if rows:
+            yield rows
+            place = Place(rows[-1].decided_at, rows[-1].id)
+        if len(rows) < wanted:
+            return
+        told += wanted
+
+
+def count_by_outcome(connection: Connection, query: Query) -> dict[str, int]:
+    """How many decisions there are of each outcome."""
+    prepare(connection)
+    counts = _found(query, select(DECISION.c.outcome, func.count()).select_from(DECISION)).group_by(DECISION.c.outcome)
+    return {row[0]: row[1] for row in sorted(connection.execute(counts))}
+
+
+def count_purged(connection: Connection, as_of: datetime | None) -> int:
+    """Decisions of before that moment that retention has taken out since, whatever they were: no query finds them any more."""
+    statement = PURGED if as_of is None else PURGED.where(ENTRY.c.recorded_at <= as_of)
+    return int(connection.execute(statement).scalar_one())
+
+
+def statement_of(query: Query, most: int, place: Place | None = None) -> Select[Any]:
+    """The one statement: it finds a page of decisions by their numbers first, and reads the rest of those alone."""
+    at = _moment(query)
+    found = _found(query, select(DECISION.c.id)).order_by(at.desc(), DECISION.c.id.desc()).limit(most)
+    if place is not None:
+        decided_at = literal(place.decided_at, Moment)
+        after = tuple_(at, DECISION.c.id) < tuple_(decided_at, literal(place.id))
+        found = found.where(at <= decided_at, after)  # said apart, so that an index on the moment begins there
+    page = found.subquery("page")
+    return DECIDED.join(page, page.c.id == DECISION.c.id).order_by(DECISION.c.decided_at.desc(), DECISION.c.id.desc())
+
+
+def _found(query: Query, chosen: Select[Any]) -> Select[Any]:
+    """What is chosen, of the decisions that are meant."""
+    if any((query.dealers, query.states, query.channels, query.tiers, query.actors)):
+        chosen = chosen.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
+    return chosen.where(*conditions(query))
+
+
+def _moment(query: Query) -> ColumnElement[datetime]:
+    """A submission is received at the moment of its decision; its own column stands in the indexes by dealer and by state."""
+    return SUBMISSION.c.received_at if query.dealers or query.states else DECISION.c.decided_at
+
+
+def _rows(connection: Connection, query: Query, place: Place | None, most: int) -> list[Any]:
+    prepare(connection)
+    return list(connection.execute(statement_of(query, most, place)))
+
+
+# Cursors
+
+
+def write_cursor(query: Query, place: Place) -> str:
+    told = [query.sha256[:16], moment(place.decided_at), place.id]
+    return base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_cursor(query: Query, cursor: str) -> Place:
+    """Raises `QueryError`."""
+    try:
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        named, decided_at, number = json.loads(data)
+        place = Place(read_moment("cursor", decided_at), int(number))
+    except (ValueError, TypeError):
+        raise QueryError("cursor", cursor, "pass on the cursor that the page before gave, as it is") from None
+    if named != query.sha256[:16]:
+        raise QueryError("cursor", cursor, "it belongs to another query: ask the one it came with, or leave it out")
+    return place
+
+
+# What must hold
+
+
+def conditions(query: Query) -> list[ColumnElement[bool]]:
+    """Of a decision and, where a part of the query is about it, its submission."""
+    found: list[ColumnElement[bool]] = [
+        column.in_(values)
+        for column, values in (
+            (DECISION.c.deal_id, query.deals),
+            (DECISION.c.outcome, query.outcomes),
+            (SUBMISSION.c.dealer_id, query.dealers),
+            (SUBMISSION.c.state, query.states),
+            (SUBMISSION.c.channel, query.channels),
+            (SUBMISSION.c.tier, query.tiers),
+            (SUBMISSION.c.actor, query.actors),
+        )
+        if values
+    ]
+    at = _moment(query)
+    if query.decided_from:
+        found.append(at >= query.decided_from)
+    if query.decided_before:
+        found.append(at < query.decided_before)
+    if query.as_of:
+        found.append(at <= query.as_of)  # a decision is recorded at the moment it is made
+    found += [_measured(one) for one in query.measures]
+    return [*found, *_of_policy(query), *_of_finding(query), *_of_override(query), *_of_notices(query)]
+
+
+def _measured(one: Condition) -> ColumnElement[bool]:
+    compared, (numerator, denominator) = OPERATORS[one.operator], one.ratio
+    if one.unit == PERCENT:
+        columns = (DECISION.c[f"{one.measure}_numerator"], DECISION.c[f"{one.measure}_denominator"])
+        bounds = (literal(numerator, BigInteger), literal(denominator, BigInteger))
+        return compared(RatioSign(*columns, *bounds), 0)
+    name = f"{one.measure}_cents"
+    return compared(DECISION.c[name if name in DECISION.c else one.measure], numerator)
+
+
+def _of_policy(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.policies or query.versions:
+        chosen = select(VERSION.c.sha256)
+        if query.policies:
+            chosen = chosen.where(VERSION.c.name.in_(query.policies))
+        if query.versions:
+            chosen = chosen.where(VERSION.c.version.in_(query.versions))
+        yield DECISION.c.policy_sha256.in_(chosen)
+
+
+def _of_finding(query: Query) -> Iterator[ColumnElement[bool]]:
+    named = (
+        (FINDING.c.rule, query.rules),
+        (FINDING.c.result, query.results),
+        (FINDING.c.reason, query.reasons),
+    )
+    chosen = [column.in_(values) for column, values in named if values]
+    if chosen:
+        yield exists().where(FINDING.c.decision == DECISION.c.id, *chosen)
+
+
+def _of_override(query: Query) -> Iterator[ColumnElement[bool]]:
+    if not query.asks_for_override:
+        return
+    asked = STEP.alias("asked")
+    of_decision = [asked.c.decision_id == DECISION.c.decision_id, asked.c.step == "request", *_known(query, asked)]
+    if query.override == NONE:
+        yield ~exists().where(*of_decision)
+        return
+    if query.override_side:
+        of_decision.append(asked.c.side == query.override_side)
+    if query.override_reasons:
+        of_decision.append(asked.c.reason.in_(query.override_reasons))
+    grant, denial = STEP.alias("granting"), STEP.alias("denial")
+    grants = [grant.c.override_id == asked.c.override_id, grant.c.step == "grant", *_known(query, grant)]
+    if query.override == "granted":
+        number = select(func.count()).select_from(grant).where(*grants).scalar_subquery()
+        of_decision.append(number >= asked.c.persons)
+    if query.override == "denied":
+        denials = (denial.c.override_id == asked.c.override_id, denial.c.step == "deny", *_known(query, denial))
+        of_decision.append(exists().where(*denials))
+    if query.grantors:
+        of_decision.append(exists().where(*grants, grant.c.actor.in_(query.grantors)))
+    yield exists().where(*of_decision)
+
+
+def _known(query: Query, step: Any) -> list[ColumnElement[bool]]:
+    return [step.c.recorded_at <= query.as_of] if query.as_of else []
+
+
+def _of_notices(query: Query) -> Iterator[ColumnElement[bool]]:
+    if not query.notices:
+        return
+    about = [NOTICE.c.deal_id == DECISION.c.deal_id, NOTICE.c.sent_at >= DECISION.c.decided_at]
+    if query.as_of:
+        about.append(exists().where(ENTRY.c.id == NOTICE.c.entry, ENTRY.c.recorded_at <= query.as_of))
+    if query.notices == (NONE,):
+        yield ~exists().where(*about)
+    else:
+        yield exists().where(*about, NOTICE.c.kind.in_(query.notices))
+
+
+# A ratio against a bound
+
+
+class RatioSign(FunctionElement[Any]):
+    """Less than, equal to or more than nothing, as a ratio is to its bound: numerator and denominator of both. NULL where unknown."""
+
+    name = SIGN
+    inherit_cache = True
+
+
+@compiles(RatioSign, "postgresql")
+def _in_wide_numbers(element: RatioSign, compiler: Any, **options: Any) -> str:
+    numerator, denominator, above, below = (compiler.process(one, **options) for one in element.clauses)
+    return f"({numerator}::numeric * {below}::numeric - {above}::numeric * {denominator}::numeric)"  # 64 bits would overflow
+
+
+@compiles(RatioSign, "sqlite")
+def _by_python(element: RatioSign, compiler: Any, **options: Any) -> str:
+    return f"{SIGN}({', '.join(compiler.process(one, **options) for one in element.clauses)})"
+
+
+def prepare(connection: Connection) -> None:
+    """SQLite's integers turn into floats where they overflow: Python's do not."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.create_function(SIGN, 4, _ratio_sign, deterministic=True)
+
+
+def _ratio_sign(numerator: int | None, denominator: int | None, above: int, below: int) -> int | None:
+    if numerator is None or denominator is None:
+        return None
+    difference = numerator * below - above * denominator
+    return (difference > 0) - (difference < 0)
