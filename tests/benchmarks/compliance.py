@@ -211,7 +211,8 @@ def _history(connection: Connection, span: Span, seconds: float | None) -> Itera
         f"Built{built} in the schema that the migrations make, by COPY, from {span.begin:%Y-%m-%d} to "
         f"{span.end:%Y-%m-%d}: deals of {DEALERS} dealers in {len(STATES)} states, submitted one to four times, under five versions of a "
         "policy. Each is a copy of a deal that the gate evaluated and recorded, moved in time, with another name, dealer and state; the "
-        "shares of the last outcomes are set (`compliance_history.py` says how), for a synthetic book under illustrative limits is mostly referred. "
+        "shares of the last outcomes are set (`compliance_history.py` says how), for a synthetic book under illustrative limits is mostly "
+        "referred. "
         "Entries have neither bodies nor private values and are not sealed: none of the questions below reads those."
     )
     sizes = connection.execute(
