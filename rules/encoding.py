@@ -533,7 +533,7 @@ class Encoder:
     def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
         """Items with divisors of their own have no common one: the sum is left free."""
         known = self.terms.every((self.terms.flag("known sum"), self.terms.negated(self.terms.some(unknown))))
-        return single(known, self.terms.whole("sum", -FREE, FREE), self.terms.whole("sum", 1, FREE))
+        return single(known, self.terms.anything("sum", -FREE, FREE), self.terms.anything("sum", 1, FREE))
 
     def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
         """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""

@@ -74,6 +74,15 @@ class Free(Protocol):
         ...
 
 
+class Anything(NamedTuple):
+    """A value of which no arithmetic is kept: a model is never put right, only held against the reference."""
+
+    value: Term
+
+    def mend(self, terms: "Terms", model: Any) -> Mend | None:
+        return None
+
+
 class Product(NamedTuple):
     left: Whole
     right: Whole
@@ -270,6 +279,12 @@ class Terms:
         term = self.z3.Int(f"{name}!{self._names}", self.context)
         self.facts += [term >= low, term <= high]
         return Whole(term, low, high)
+
+    def anything(self, name: str, low: int, high: int) -> Whole:
+        """The same where more could be said, and is not."""
+        value = self.whole(name, low, high)
+        self._leave_free(Anything(value.term), value.term, ())
+        return value
 
     def number(self, model: Any, term: Term) -> int:
         found: int = term if isinstance(term, int) else model.eval(term, model_completion=True).as_long()

@@ -37,7 +37,7 @@ class Shock:
     payoff_percent: int = 0
 
     def percent(self, column: str) -> int:
-        if column.startswith("value_"):
+        if column.startswith("value_") and column.endswith(CENTS):
             return self.value_percent
         return self.payoff_percent if column.endswith(f"_payoff{CENTS}") else 0
 

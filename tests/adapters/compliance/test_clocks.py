@@ -36,7 +36,8 @@ def owed(history: History, as_of: datetime) -> dict[str, Any] | None:
 
 def submitted(history: History, moment: datetime, on: str | None = None, deal: str = "D") -> None:
     history.now = moment
-    history.submit(deal, submitted_on=on or f"{moment.astimezone(UTC):%Y-%m-%d}")
+    on = on or f"{moment.astimezone(UTC):%Y-%m-%d}"
+    history.submit(deal, submitted_on=on, expected_funding_on=None, applicant__credit_report_as_of=None)
 
 
 @pytest.mark.parametrize(
