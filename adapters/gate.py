@@ -229,13 +229,23 @@ class Gate:
         return [guard for guard in self._guards if guard.listens]
 
     def check(self, instance: object, session: Session) -> Standing:
-        """Whether the deal of a guarded instance, as it is now, is the one decided last: to be asked before it is funded.
+        """Whether the deal of a guarded instance, as it is now, is the one decided last, and may be booked: ask before it is funded.
 
         Flushes, and holds the row until the transaction ends.
         """
+        return self._guard_of(instance).check(instance, session)
+
+    def deal(self, instance: object, session: Session) -> Deal:
+        """The deal of a guarded instance as it is now, to be submitted: `gate.submit(gate.deal(instance, session), session=session)`.
+
+        Flushes, and holds the row until the transaction ends.
+        """
+        return self._guard_of(instance).deal(instance, session)
+
+    def _guard_of(self, instance: object) -> Guard:
         for guard in self._listening:
             if isinstance(instance, guard.guarded.mapper.class_):
-                return guard.check(instance, session)
+                return guard
         raise ValueError(f"this gate guards no {type(instance).__name__}: call gate.guard first")
 
     def unanswered(self, session: Session | Connection) -> list[Change]:

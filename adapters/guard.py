@@ -16,6 +16,7 @@ from dealgate.migrations.watching import watched_columns
 from dealgate.models import UnansweredChange
 from dealgate.models.last_decision import REFUSED
 from dealgate.models.unanswered import Change, last_number, noted_here, unanswered
+from dealgate.rules.deal import Deal
 
 OnDecline = Literal["record", "raise"]
 
@@ -100,6 +101,10 @@ class Guard:
 
     def answer(self, session: Session | Connection, actor: str, most: int | None = None) -> list[Answered]:
         return list(self.rows.sweep(self._connection(session), actor, most))
+
+    def deal(self, instance: object, session: Session) -> Deal:
+        session.flush()
+        return self.rows.deal(self._connection(session), self.guarded.identity(instance))
 
     def check(self, instance: object, session: Session) -> Standing:
         session.flush()

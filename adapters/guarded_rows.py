@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.declined import DeclinedError
 from dealgate.adapters.guarded_class import GuardedClass, Identity, Reader, ReadsAttributes
+from dealgate.models import Clearance, Recorded, clearance
 from dealgate.models import Deal as DealRow
-from dealgate.models import Recorded
 from dealgate.models.envelope import Draft
 from dealgate.models.last_decision import last_decision
 from dealgate.models.ledger import append
@@ -60,18 +60,37 @@ class Answered(NamedTuple):
 class Standing(NamedTuple):
     """Whether a deal, as its rows are now, is the one that was decided last. Only where it is, the outcome is about it.
 
-    `outcome` and `decision_id` are of the last decision, None where there is none.
+    `outcome` and `decision_id` are of the decision by which it stands, None where there is none; `clearance` is of the last
+    submission, which may be an attempt that was refused since.
     """
 
     deal_id: str
     current: bool
     outcome: Outcome | None
     decision_id: str | None
+    clearance: Clearance | None
 
     @property
     def passes(self) -> bool:
-        """Decided as it stands, and passed."""
+        """Decided as it stands, and passed. Overrides do not count."""
         return self.current and self.outcome is Outcome.PASS
+
+    @property
+    def cleared(self) -> bool:
+        """Decided as it stands, and that very decision may be booked now: by itself, or by the overrides in force."""
+        last = self.clearance
+        return self.current and last is not None and last.decision_id == self.decision_id and last.cleared
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What stands against it, in words."""
+        if self.clearance is None:
+            return ("the deal was not decided yet",)
+        if not self.current:
+            return ("the deal is not the one that was decided: it was changed since",)
+        if self.clearance.decision_id != self.decision_id:
+            return ("a change of the deal was refused since, and ended what cleared it: submit the deal again",)
+        return self.clearance.missing
 
 
 LISTENING: list["GuardedRows"] = []
@@ -161,19 +180,23 @@ class GuardedRows:
         deal_id = answered.decision.decision["deal_id"] if answered.decision else None
         append(connection, Draft(str(uuid4()), BYPASS, content, deal_id=deal_id, actor=actor), datetime.now(UTC))
 
-    def standing(self, connection: Connection, identity: Identity) -> Standing:
+    def deal(self, connection: Connection, identity: Identity) -> Deal:
         """Holds the row until the transaction ends. Raises `LookupError` for a row that is not there."""
         with reading_on(connection) as reading:
             self._lock(reading, identity)
             instance = reading.get(self.guarded.mapper, identity)
             if instance is None:
                 raise LookupError(f"{self._row(identity)} is not in the database: add it and flush first")
-            deal = self._deal(instance)
+            return self._deal(instance)
+
+    def standing(self, connection: Connection, identity: Identity) -> Standing:
+        deal = self.deal(connection, identity)
         last = last_decision(connection, deal)
         if last is None:
-            return Standing(deal.deal_id, False, None, None)
-        decision = last.recorded.decision
-        return Standing(deal.deal_id, last.same, Outcome(decision["outcome"]), last.recorded.decision_id)
+            return Standing(deal.deal_id, False, None, None, None)
+        outcome, decision_id = Outcome(last.recorded.decision["outcome"]), last.recorded.decision_id
+        cleared = clearance(connection, deal.deal_id, datetime.now(UTC))
+        return Standing(deal.deal_id, last.same, outcome, decision_id, cleared)
 
     def _lock(self, reading: Session, identity: Identity) -> bool:
         """Hold a row, so that of two who change parts of one deal the second sees what the first one wrote; whether it is there."""

@@ -2,10 +2,13 @@
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import pytest
@@ -26,7 +29,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 DECISION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d\.\d{6}Z| \d\d:\d\d:\d\d\b)")
 KEY = re.compile(r"\+[0-9a-f]{8}\b(?:\+[A-Za-z0-9+/]{44})?")
 SIGNATURE = re.compile(r"[A-Za-z0-9+/]{91}=")
 ROOT_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
@@ -48,7 +51,10 @@ FOLDER = "/srv/lender"
 
 
 class Block(NamedTuple):
-    """A fenced block: `title=NAME` makes a file of it, `append` adds to that file, `output` is what Python printed last."""
+    """A fenced block: `title=NAME` makes a file of it, `append` adds to that file, `output` is what Python printed last.
+
+    A console block that is a `server` has one command, which runs until the page ends.
+    """
 
     line: int
     language: str
@@ -76,6 +82,7 @@ class Reader:
         self.printed = self.output = ""
         self.code = 0
         self.ids: dict[str, str] = {}
+        self.servers: list[subprocess.Popen[str]] = []
         (folder / "examples").symlink_to(ROOT / "examples")
         with (ROOT / "examples" / "deals.jsonl").open(encoding="utf-8") as deals:
             (folder / "deal.json").write_text(next(deals), encoding="utf-8")
@@ -91,6 +98,8 @@ class Reader:
             self.printed = capsys.readouterr().out if capsys else ""
         elif "output" in block.words:
             assert plain(self.printed) == plain(block.text), f"{name_of(self.page)}:{block.line}"
+        elif "server" in block.words:
+            self.serve(block.text)
         elif block.language == "console":
             for command, shown in commands(block.text):
                 self.run(command, shown, f"{name_of(self.page)}:{block.line}: {command}")
@@ -101,15 +110,11 @@ class Reader:
         shown = [line for line in shown if not line.startswith("exit code ")]
         for documented, real in self.ids.items():
             command = command.replace(documented, real)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DEALGATE_")}
-        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-        environment["COLUMNS"] = "100"
-        environment["PYTHONUNBUFFERED"] = "1"  # as on a terminal: what is printed first stands first
         ended = subprocess.run(
             command,
             shell=True,
             cwd=self.folder,
-            env=environment,
+            env=an_environment(),
             text=True,
             check=False,
             stdout=subprocess.PIPE,
@@ -125,10 +130,52 @@ class Reader:
             assert found >= 0, f"{where}\nnot printed: {piece}\n{output}"
             position = found + len(piece)
 
+    def serve(self, text: str) -> None:
+        """Start a server on a port that is free, in the place of the one that the page names."""
+        ((command, _),) = commands(text)
+        documented = command.partition("--port ")[2]
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        self.ids[f"127.0.0.1:{documented}"] = f"127.0.0.1:{port}"
+        command, log = command.replace(documented, str(port)), self.folder / "server.log"
+        with log.open("w") as output:
+            server = subprocess.Popen(
+                command,
+                shell=True,
+                cwd=self.folder,
+                env=an_environment(),
+                text=True,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.servers.append(server)
+        until = monotonic() + 120
+        while not listens(port):
+            assert server.poll() is None and monotonic() < until, log.read_text()  # noqa: PT018
+            sleep(0.05)
+
     def close(self) -> None:
+        for server in self.servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(30)
         for value in self.namespace.values():
             if isinstance(value, Engine):
                 value.dispose()
+
+
+def an_environment() -> dict[str, str]:
+    """What a reader's shell has."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALGATE_", "DATABASE_"))}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    environment["COLUMNS"] = "100"
+    environment["PYTHONUNBUFFERED"] = "1"  # as on a terminal: what is printed first stands first
+    return environment
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def commands(text: str) -> Iterator[tuple[str, list[str]]]:

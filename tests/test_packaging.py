@@ -1,25 +1,17 @@
 """What is built and installed: one package called dealgate, whole, and nothing else."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import tarfile
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("adapters", "migrations", "models", "rules")
+from tests.wheels import ROOMS, ROOT, dealgate_dist, installed, run
+
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src", *ROOMS)
-NO_NETWORK = ("Failed to establish a new connection", "Temporary failure in name resolution")
 
 DEAL = {
     "deal_id": "D-1",
@@ -58,41 +50,13 @@ def test_every_room_is_mapped_to_its_folder_and_linked_for_type_checkers() -> No
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A wheel, built from the sdist that was built from a copy of the checkout."""
-    copy, output = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
-    for name in BUILT_FROM:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, copy / name)
-    done = run(sys.executable, "-m", "build", "--outdir", str(output), str(copy))
-    if any(words in done.stdout + done.stderr for words in NO_NETWORK):
-        pytest.skip("building needs the network for setuptools: " + done.stderr.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,), (sdist,) = output.glob("*.whl"), output.glob("*.tar.gz")
-    return wheel, sdist
-
-
-def run(*command: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run a command that sees nothing of this checkout."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "DEALGATE_DB"}}
-    return subprocess.run(
-        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+    return dealgate_dist(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of a fresh environment: the wheel is installed in it, its dependencies are borrowed from ours."""
-    place = tmp_path_factory.mktemp("environment")
-    venv.create(place, with_pip=False)
-    python = place / "bin" / "python"
-    done = run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", built[0])
-    assert done.returncode == 0, done.stderr
-    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
-    # A folder named in a .pth file is searched, but the .pth files in it, our editable install's among them, are not read.
-    (packages / "borrowed.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
-    return place / "bin"
+def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts of an environment with dealgate's wheel."""
+    return installed(tmp_path_factory.mktemp("environment"), built[0])
 
 
 def test_the_wheel_holds_every_file_of_the_rooms_and_nothing_beside_the_package(built: tuple[Path, Path]) -> None:
@@ -129,35 +93,35 @@ def test_the_sdist_holds_the_sources_and_no_link(built: tuple[Path, Path]) -> No
     assert not [name for name, member in members.items() if member.issym() or member.islnk()]
 
 
-def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_package_is_not_the_checkout(environment: Path, tmp_path: Path) -> None:
     code = "import dealgate.rules, dealgate.models; print(dealgate.rules.__file__, dealgate.models.__file__)"
-    done = run(installed / "python", "-c", code, cwd=tmp_path)
+    done = run(environment / "python", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for path in done.stdout.split():
-        assert Path(path).is_relative_to(installed.parent)
+        assert Path(path).is_relative_to(environment.parent)
 
 
-def test_nothing_called_after_a_room_can_be_imported_from_the_top(installed: Path, tmp_path: Path) -> None:
+def test_nothing_called_after_a_room_can_be_imported_from_the_top(environment: Path, tmp_path: Path) -> None:
     code = f"from importlib.util import find_spec; print([room for room in {ROOMS!r} if find_spec(room)])"
-    assert run(installed / "python", "-c", code, cwd=tmp_path).stdout == "[]\n"
+    assert run(environment / "python", "-c", code, cwd=tmp_path).stdout == "[]\n"
 
 
 def test_the_installed_command_evaluates_upgrades_submits_and_checks_away_from_the_checkout(
-    installed: Path, tmp_path: Path
+    environment: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "deal.json").write_text(json.dumps(DEAL))
 
-    evaluated = run(installed / "dealgate", "evaluate", "deal.json", "--json", cwd=tmp_path)
+    evaluated = run(environment / "dealgate", "evaluate", "deal.json", "--json", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     decision = json.loads(evaluated.stdout)
     assert decision["measures"]["total_ltv"]["value"] == "139.89"
     assert decision["engine"]["agreed"] is True
 
-    upgraded = run(installed / "dealgate", "db", "upgrade", cwd=tmp_path)
+    upgraded = run(environment / "dealgate", "db", "upgrade", cwd=tmp_path)
     assert (upgraded.returncode, upgraded.stderr) == (0, "")
-    submitted = run(installed / "dealgate", "submit", "deal.json", "--json", cwd=tmp_path)
+    submitted = run(environment / "dealgate", "submit", "deal.json", "--json", cwd=tmp_path)
     assert (submitted.returncode, submitted.stderr) == (0, "")
     assert json.loads(submitted.stdout)["measures"] == decision["measures"]
-    checked = run(installed / "dealgate", "policy", "check", "subprime-auto", cwd=tmp_path)
+    checked = run(environment / "dealgate", "policy", "check", "subprime-auto", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deal.json", "dealgate.db"]

@@ -23,7 +23,7 @@ class Writer(Reader):
 
     def rewritten(self, block: Block) -> str:
         """The block's text as it should stand."""
-        if block.language == "console":
+        if block.language == "console" and "server" not in block.words:
             return "".join(self._command(command, shown, block) for command, shown in commands(block.text))
         if "output" in block.words:
             return block.text if plain(self.printed) == plain(block.text) else self.printed

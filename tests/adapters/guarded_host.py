@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from dealgate import Gate, Policy
 from dealgate.adapters.guard import Guard
 from dealgate.migrations.watching import Child, Mode, unwatch, watch
-from dealgate.models import Submission
+from dealgate.models import Submission, grant_override, request_override
 
 POLICY = Policy.from_text(
     """
@@ -26,6 +27,10 @@ rules:
   - {id: TERM, title: At most 72 months, require: term_months <= 72, otherwise: refer, reason: Length of maturity requested}
   - {id: NE, title: Little negative equity, require: "rolled_in_negative_equity <= $1,000", otherwise: flag,
      reason: Unpaid balance on trade-in vehicle exceeds limits}
+overrides:
+  reasons: {STRONG-INCOME: Income well above what the tier asks for}
+  authority: [{role: credit-manager, max_amount: "$90,000", max_excess: "$9,000", unmeasured: true}]
+  expires_after_days: 30
 """
 )
 
@@ -151,6 +156,15 @@ def a_trade(payoff: str = "5000.00", **more: Any) -> TradeIn:
 def add(host: Engine, *applications: Application) -> None:
     with Session(host) as session, session.begin():
         session.add_all(applications)
+
+
+def let_through(host: Engine, decision_id: str, *rules: str) -> None:
+    """By an override that is asked for and granted."""
+    now = datetime.now(UTC)
+    with host.begin() as connection:
+        words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Pay slips of a year seen."}
+        asked = request_override(connection, decision_id, rules, now, **words).override
+        grant_override(connection, asked.override_id, now, actor="ben", role="credit-manager")
 
 
 def empty(host: Engine) -> None:

@@ -26,6 +26,7 @@ from tests.adapters.guarded_host import (
     decisions,
     guarding,
     host_tables,
+    let_through,
     put,
     structures,
     watch_host,
@@ -371,7 +372,48 @@ def test_a_deal_that_was_never_decided_stands_by_nothing(host: Engine, guard: Gu
     with guarding(gate), Session(host) as session, session.begin():
         standing = gate.check(session.get_one(Application, 1), session)
     assert not standing.passes
-    assert standing == ("A-1", False, None, None)
+    assert not standing.cleared
+    assert standing.missing == ("the deal was not decided yet",)
+    assert standing == ("A-1", False, None, None, None)
+
+
+def test_a_deal_may_be_booked_by_an_override_of_the_very_decision_that_it_stands_by(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1, term=84))
+    with Session(host) as session, session.begin():
+        standing = gate.check(session.get_one(Application, 1), session)
+    assert not standing.cleared
+    assert standing.missing == ("TERM refers the deal: no override was asked for",)
+    let_through(host, str(standing.decision_id), "TERM")
+    with Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        standing = gate.check(application, session)
+        assert (standing.cleared, standing.passes, standing.missing) == (True, False, ())
+        session.connection().execute(text("UPDATE application SET term = 85"))
+        stale = gate.check(application, session)
+        assert not stale.cleared
+        assert stale.missing == ("the deal is not the one that was decided: it was changed since",)
+        application.price += 1
+        again = gate.check(application, session)
+        assert (again.current, again.cleared) == (True, False)
+        assert again.missing == ("TERM refers the deal: no override was asked for",)
+
+
+def test_a_guarded_deal_is_submitted_as_its_rows_have_it(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1))
+    with Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        application.trade_ins.append(a_trade(payoff="5500.00"))
+        verdict = gate.submit(
+            gate.deal(application, session), session=session, actor="los", idempotency_key="A-1/submit"
+        )
+        assert verdict.decision["submission"] == 3, "after the application and its trade-in"
+        standing = gate.check(application, session)
+        assert (standing.decision_id, standing.passes) == (verdict.decision_id, True)
+    with Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        again = gate.submit(gate.deal(application, session), session=session, actor="los", idempotency_key="A-1/submit")
+        assert again.replayed
+    assert len(decisions(host)) == 3
 
 
 def test_what_is_not_guarded_or_not_there_is_not_checked(host: Engine, gate: Gate) -> None:

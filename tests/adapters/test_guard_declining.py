@@ -23,6 +23,7 @@ from tests.adapters.guarded_host import (
     decisions,
     guarding,
     host_tables,
+    let_through,
     structures,
 )
 from tests.adapters.test_asynchronous_hosts import DRIVERS, engine_for
@@ -97,6 +98,40 @@ def test_after_a_refused_attempt_the_deal_stands_by_the_decision_before_it(host:
         assert gate.check(application, session).passes
         application.price = Decimal("20000.00")
     assert len(decisions(host)) == 3
+
+
+def test_a_refused_attempt_ends_what_cleared_the_deal_until_it_is_submitted_again(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1, term=84), an_application(2))
+    with Session(host) as session, session.begin():
+        referred = gate.check(session.get_one(Application, 1), session)
+    let_through(host, str(referred.decision_id), "TERM")
+    for number in (1, 2):
+        with Session(host) as session, session.begin():
+            assert gate.check(session.get_one(Application, number), session).cleared
+        with pytest.raises(DeclinedError), Session(host) as session, session.begin():
+            session.get_one(Application, number).price = TOO_MUCH
+    with Session(host) as session, session.begin():
+        for number in (1, 2):
+            application = session.get_one(Application, number)
+            standing = gate.check(application, session)
+            assert (standing.current, standing.cleared) == (True, False)
+            assert standing.missing == (
+                "a change of the deal was refused since, and ended what cleared it: submit the deal again",
+            )
+            gate.submit(gate.deal(application, session), session=session)
+        assert gate.check(session.get_one(Application, 2), session).cleared
+        missing = gate.check(session.get_one(Application, 1), session).missing
+        assert missing == ("TERM refers the deal: no override was asked for",)
+
+
+def test_an_override_of_a_refused_attempt_clears_nothing_that_is_stored(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1, term=84))
+    with pytest.raises(DeclinedError) as declined, Session(host) as session, session.begin():
+        session.get_one(Application, 1).price = TOO_MUCH
+    let_through(host, declined.value.decision_id, "PRICE", "TERM")
+    with Session(host) as session, session.begin():
+        assert gate.clearance("A-1", session=session).cleared, "that submission, which is not the one that is stored"
+        assert not gate.check(session.get_one(Application, 1), session).cleared
 
 
 def test_a_savepoint_takes_the_refused_change_back_and_the_rest_is_committed(host: Engine) -> None:

@@ -237,8 +237,8 @@ def _history(connection: Connection, span: Span, seconds: float | None) -> Itera
 def _searches(connection: Connection, span: Span, pick: Random, times: int) -> Iterator[str]:
     yield "## Search"
     yield (
-        f"Pages of {PAGE} rows; each question {times} times, or as often as fits into twenty seconds, with other values each time. A deep page "
-        "begins anywhere in the history."
+        f"Pages of {PAGE} rows; each question {times} times, or as often as fits into twenty seconds, with other values each time. A "
+        "deep page begins anywhere in the history."
     )
     rows = []
     page = partial(_page, connection)
@@ -286,8 +286,8 @@ def _reports(connection: Connection, span: Span, times: int) -> Iterator[str]:
     reporting = import_module("dealgate.adapters.compliance.reporting")
     yield "## Named reports"
     yield (
-        f"The first page as it comes without a parameter, at the end of the history, {times} times or as often as fits into twenty seconds; a "
-        f"summary also over the month with the most decisions. The bar is {BAR} ms at p95 for a first page and {SUMMARY_BAR / 1_000:g} s "
+        f"The first page as it comes without a parameter, at the end of the history, {times} times or as often as fits into twenty seconds; "
+        f"a summary also over the month with the most decisions. The bar is {BAR} ms at p95 for a first page and {SUMMARY_BAR / 1_000:g} s "
         "for a summary."
     )
     month = _heaviest_month(connection)

@@ -1,0 +1,1 @@
+"""A small loan-origination application that embeds dealgate."""
