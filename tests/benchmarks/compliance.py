@@ -286,7 +286,7 @@ def _reports(connection: Connection, span: Span, times: int) -> Iterator[str]:
     reporting = import_module("dealgate.adapters.compliance.reporting")
     yield "## Named reports"
     yield (
-        f"The first page as it comes without a parameter, at the end of the history, {times} times or as often as fits into twenty seconds; "
+        f"The first page as it comes without a parameter, at the end of the history, {times} times or as often as fits into 20 s; "
         f"a summary also over the month with the most decisions. The bar is {BAR} ms at p95 for a first page and {SUMMARY_BAR / 1_000:g} s "
         "for a summary."
     )
