@@ -159,9 +159,7 @@ class Guard:
             return
         session.flush()
         connection = self._connection(session)
-        if not self._is_ready(connection):
-            return
-        noted = noted_here(connection, self.guarded.table, transaction.noted_before)
+        noted = self._noted_here(session, connection)
         identities = {self.guarded.identity_of(change.key, connection.dialect) for change in noted}
         if identities:
             self._decide(session, identities)
@@ -184,13 +182,19 @@ class Guard:
     def _decide(self, session: Session, identities: Iterable[Identity]) -> None:
         connection = self._connection(session)
         self._remark(connection)
+        noted = self._noted_here(session, connection)
         try:
-            for _ in self.rows.decide(connection, identities):
-                pass
+            for answered in self.rows.decide(connection, identities):
+                self.rows.tell_of_earlier(connection, answered, noted)
         except DeclinedError as error:
             error.engine = connection.engine
             self._transaction(session).refused.append(error)
             raise
+
+    def _noted_here(self, session: Session, connection: Connection) -> list[Change]:
+        if not self._is_ready(connection):
+            return []
+        return noted_here(connection, self.guarded.table, self._transaction(session).noted_before)
 
     def _owners(self, session: Session, objects: Sequence[object], whole: Any) -> set[Identity]:
         """The guarded rows that changed objects are part of."""

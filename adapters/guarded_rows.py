@@ -147,11 +147,14 @@ class GuardedRows:
             if veto and last.recorded.decision["outcome"] == Outcome.DECLINE.value:
                 raise DeclinedError(self._row(identity), last.recorded.decision)
             return last.recorded
-        actor = sweeper or (self._actor() if callable(self._actor) else self._actor)
+        actor = sweeper or self._actor_now()
         attempt = Attempt(deal, self.judge.conclude(connection, deal), str(uuid4()), actor)
         if veto and attempt.concluded.answer.evaluation.outcome is Outcome.DECLINE:
             raise self._declined(connection, identity, attempt)
         return self.judge.record(connection, attempt)
+
+    def _actor_now(self) -> str | None:
+        return self._actor() if callable(self._actor) else self._actor
 
     def _declined(self, connection: Connection, identity: Identity, attempt: Attempt) -> DeclinedError:
         evaluation, deal_id = attempt.concluded.answer.evaluation, attempt.deal.deal_id
@@ -174,7 +177,17 @@ class GuardedRows:
                 self._write_down(connection, one, sweeper)
             yield from answered
 
-    def _write_down(self, connection: Connection, answered: Answered, actor: str) -> None:
+    def tell_of_earlier(self, connection: Connection, answered: Answered, noted: list[Change]) -> None:
+        """Write down what was changed before this transaction, behind the guard, and is decided now that the row changed again.
+
+        `noted` are the changes of this transaction; those that are told join them.
+        """
+        earlier = [change for change in answered.changes if change not in noted]
+        if earlier:
+            self._write_down(connection, answered._replace(changes=earlier), self._actor_now())
+            noted += earlier
+
+    def _write_down(self, connection: Connection, answered: Answered, actor: str | None) -> None:
         changes = [change.document() for change in answered.changes]
         content = {"guard_bypass": {"table": self.guarded.table, "key": changes[0]["key"], "changes": changes}}
         deal_id = answered.decision.decision["deal_id"] if answered.decision else None

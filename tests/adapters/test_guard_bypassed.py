@@ -1,5 +1,6 @@
 """Changes that go past the unit of work: decided before the commit where a session makes them, else listed until they are."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -18,7 +19,7 @@ from dealgate.adapters.database import open_database
 from dealgate.adapters.declined import UnwatchedError
 from dealgate.adapters.guard import Guard
 from dealgate.migrations.watching import unwatch, watch
-from dealgate.models import LedgerEntry
+from dealgate.models import LedgerBody, LedgerEntry
 from dealgate.models.last_decision import last_decision
 from dealgate.models.unanswered import unanswered
 from tests.adapters.commands import invoke, read_lines
@@ -183,6 +184,27 @@ def test_elsewhere_it_is_listed_with_whose_deal_it_was_until_it_is_answered(
         assert_sound(connection)
     assert len(told) == listed
     assert {row.actor for row in told} == {"dealgate sweep"}
+
+
+def test_what_went_past_the_guard_stays_told_when_the_row_is_changed_again_before_a_sweep(
+    host: Engine, gate: Gate
+) -> None:
+    add(host, an_application(1), an_application(2))
+    with host.begin() as connection:
+        connection.exec_driver_sql("UPDATE application SET price = 31000 WHERE id = 1")
+    with Session(host) as session, session.begin():
+        session.get_one(Application, 1).term = 48
+        session.get_one(Application, 2).term = 48
+    assert (stale(host), left(host)) == (set(), set())
+    with host.connect() as connection:
+        entries = select(LedgerEntry.deal_id, LedgerEntry.actor, LedgerBody.envelope).join(
+            LedgerBody, LedgerBody.entry == LedgerEntry.id
+        )
+        (told,) = connection.execute(entries.where(LedgerEntry.kind == "guard_bypass")).all()
+        assert_sound(connection)
+    assert (told.deal_id, told.actor) == ("A-1", "desk")
+    (change,) = json.loads(told.envelope)["guard_bypass"]["changes"]
+    assert (change["changed_table"], change["operation"], change["key"]) == ("application", "UPDATE", [1])
 
 
 def test_what_changes_nothing_that_is_read_is_not_noted(host: Engine) -> None:
