@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, exists, func, literal, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, exists, func, literal, select, tuple_, union_all
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -24,6 +24,9 @@ from dealgate.rules.decision import moment
 
 AT_ONCE = 1_000
 """Decisions that are read at once where all are wanted."""
+
+RARE = 50_000
+"""So many findings are gathered in a second or two; from there on a walk back in time meets one often enough."""
 
 SIGN = "dealgate_ratio_sign"
 OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
@@ -101,13 +104,31 @@ def count_purged(connection: Connection, as_of: datetime | None) -> int:
 def statement_of(query: Query, most: int, place: Place | None = None) -> Select[Any]:
     """The one statement: it finds a page of decisions by their numbers first, and reads the rest of those alone."""
     at = _moment(query)
-    found = _found(query, select(DECISION.c.id)).order_by(at.desc(), DECISION.c.id.desc()).limit(most)
-    if place is not None:
-        decided_at = literal(place.decided_at, Moment)
-        after = tuple_(at, DECISION.c.id) < tuple_(decided_at, literal(place.id))
-        found = found.where(at <= decided_at, after)  # said apart, so that an index on the moment begins there
-    page = found.subquery("page")
+    pages = []
+    for branch in _branches(query):
+        found = branch.order_by(at.desc(), DECISION.c.id.desc()).limit(most)
+        if place is not None:
+            decided_at = literal(place.decided_at, Moment)
+            after = tuple_(at, DECISION.c.id) < tuple_(decided_at, literal(place.id))
+            found = found.where(at <= decided_at, after)  # said apart, so that an index on the moment begins there
+        pages.append(select(found.subquery()))
+    page = union_all(*pages).subquery("page")
     return DECIDED.join(page, page.c.id == DECISION.c.id).order_by(DECISION.c.decided_at.desc(), DECISION.c.id.desc())
+
+
+def _branches(query: Query) -> list[Select[Any]]:
+    """Ways to the same decisions, of which the database goes one: back in time until the page is full, or, where the rules that
+    are named find little, from their findings. Walking to what is rare, or long past, would take as long as there are decisions.
+    """
+    walked = _found(query, select(DECISION.c.id))
+    if not query.rules:
+        return [walked]
+    chosen = select(FINDING.c.decision).where(*_chosen(query))
+    some = chosen.limit(RARE + 1).subquery()
+    is_rare = select(func.count()).select_from(some).scalar_subquery() <= RARE
+    named = chosen.cte("named").prefix_with("MATERIALIZED", dialect="postgresql")
+    gathered = _found(query, select(DECISION.c.id)).where(DECISION.c.id.in_(select(named.c.decision)))
+    return [gathered.where(is_rare), walked.where(~is_rare)]
 
 
 def _found(query: Query, chosen: Select[Any]) -> Select[Any]:
@@ -198,14 +219,14 @@ def _of_policy(query: Query) -> Iterator[ColumnElement[bool]]:
 
 
 def _of_finding(query: Query) -> Iterator[ColumnElement[bool]]:
-    named = (
-        (FINDING.c.rule, query.rules),
-        (FINDING.c.result, query.results),
-        (FINDING.c.reason, query.reasons),
-    )
-    chosen = [column.in_(values) for column, values in named if values]
-    if chosen:
+    if chosen := _chosen(query):
         yield exists().where(FINDING.c.decision == DECISION.c.id, *chosen)
+
+
+def _chosen(query: Query) -> list[ColumnElement[bool]]:
+    """Of one finding."""
+    named = ((FINDING.c.rule, query.rules), (FINDING.c.result, query.results), (FINDING.c.reason, query.reasons))
+    return [column.in_(values) for column, values in named if values]
 
 
 def _of_override(query: Query) -> Iterator[ColumnElement[bool]]:

@@ -50,6 +50,10 @@ LOADED = (
 SEQUENCES = {"submission": "id", "decision": "id", "ledger_entry": "id"}
 FORM = "%Y-%m-%d %H:%M:%S%.6f+00"
 
+DAY = pl.from_epoch("decided_at", "us").dt.date()
+LATER = DAY - pl.col("submitted_on")
+"""How much later a day of a deal lies than in its template."""
+
 Frames = dict[str, pl.DataFrame]
 
 
@@ -128,7 +132,8 @@ class _Templates:
         self.submissions = recorded["submission"].rename({"id": "template"}).drop("deal_id")
         number = decisions.select(pl.col("id").alias("decision"), pl.col("submission_id").alias("template"))
         self.findings = recorded["finding"].join(number, on="decision").drop("decision")
-        self.trade_ins = recorded["trade_in"].rename({"submission_id": "template"})
+        submitted = recorded["submission"].select(pl.col("id").alias("template"), "submitted_on")
+        self.trade_ins = recorded["trade_in"].rename({"submission_id": "template"}).join(submitted, on="template")
         steps = since(recorded["override_step"], "recorded_at", "ends_at")
         decided = decisions.select("decision_id", pl.col("submission_id").alias("template"))
         self.steps = steps.join(decided, on="decision_id").drop("decision_id", "entry")
@@ -213,7 +218,7 @@ def _rows(
         "deal": _deals(decided, entries),
         "ledger_entry": entries,
         "submission": _submissions(submitted).sort("id"),
-        "trade_in": by_template.join(templates.trade_ins, on="template").rename({"id": "submission_id"}),
+        "trade_in": _trade_ins(decided.select("id", "template", "decided_at").join(templates.trade_ins, on="template")),
         "decision": decided,
         "finding": by_template.join(templates.findings, on="template"),
         "override_finding": named,
@@ -223,16 +228,21 @@ def _rows(
 
 
 def _submissions(submitted: pl.DataFrame) -> pl.DataFrame:
-    """On the day of the decision, the vehicle as old as it was in the template, more paid down on a price that is as much higher."""
-    day = pl.from_epoch("decided_at", "us").dt.date()
-    years = day.dt.year() - pl.col("submitted_on").dt.year()
+    """On the day of the decision, everything as old then as it was in the template, more paid down on a price that is as much higher."""
+    years = DAY.dt.year() - pl.col("submitted_on").dt.year()
+    days = [pl.col(name) + LATER for name, kind in submitted.schema.items() if kind == pl.Date]
     return submitted.with_columns(
+        *days,
         pl.col("decided_at").alias("received_at"),
         (pl.col("model_year") + years).alias("model_year"),
         (pl.col("cash_price_cents") + pl.col("more")).alias("cash_price_cents"),
         (pl.col("cash_down_cents") + pl.col("more")).alias("cash_down_cents"),
         pl.format("{}/{}", "deal_id", "submission").alias("idempotency_key"),
-    ).with_columns(day.alias("submitted_on"))
+    )
+
+
+def _trade_ins(traded: pl.DataFrame) -> pl.DataFrame:
+    return traded.with_columns(pl.col("payoff_good_through") + LATER).rename({"id": "submission_id"})
 
 
 def _entries(

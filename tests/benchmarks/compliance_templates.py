@@ -2,9 +2,10 @@
 versions of a policy, evaluated and recorded by the gate's own code, with overrides and notices by the doors that record them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -23,8 +24,11 @@ from dealgate.models.overrides import deny_override
 from dealgate.rules.amounts import hundredths
 from dealgate.rules.engine import EngineError
 
-MONTHS, VERSIONS = 30, 5
+VERSIONS = 5
 DAYS = 913
+"""Thirty months."""
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 SUBMISSIONS = (0.55, 0.25, 0.13, 0.07)
 """Shares of deals submitted once, twice, three and four times."""
 
@@ -91,11 +95,21 @@ class _Failing:
 
 
 def _dated(document: dict[str, Any], start: datetime) -> dict[str, Any]:
-    """The deal of a synthetic book, on the version's first day and with vehicles as old then as they were."""
-    dated = deepcopy(document)
+    """The deal of a synthetic book, on the version's first day, with a vehicle, a report and values as old then as they were."""
+    later = start.date() - date.fromisoformat(document["submitted_on"])
+    dated = _moved(document, later)
     if "model_year" in dated["vehicle"]:
-        dated["vehicle"]["model_year"] += start.year - 2025
-    return dated | {"submitted_on": f"{start:%Y-%m-%d}"}
+        dated["vehicle"]["model_year"] += start.year - int(document["submitted_on"][:4])
+    return dict(dated)
+
+
+def _moved(part: Any, later: timedelta) -> Any:
+    """With every day so much later."""
+    if isinstance(part, dict):
+        return {name: _moved(value, later) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_moved(value, later) for value in part]
+    return str(date.fromisoformat(part) + later) if isinstance(part, str) and DAY.fullmatch(part) else part
 
 
 def _submit_all(

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Engine, literal, select
 
+from dealgate.adapters.compliance import search as searching
 from dealgate.adapters.compliance.query import Condition, Query, QueryError
 from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import rows_of
@@ -81,7 +83,7 @@ def test_any_query_finds_in_any_history_what_a_plain_filter_finds(databases: Any
     history = History(database, seed)
     history.happen(28)
     order, pick = history.ids(), Random(seed)
-    with database.connect() as connection:
+    with database.connect() as connection, mock.patch.object(searching, "RARE", pick.choice((3, 50_000))):
         for query in (any_query(pick, history.moments()) for _ in range(80)):
             wanted = set(found(history, query))
             rows = search(connection, query, most=1_000).rows
