@@ -11,10 +11,11 @@ from dealgate.rules.effective import zone_of
 
 APPLICATION_DAYS = INCOMPLETE_DAYS = 30
 COUNTEROFFER_DAYS = 90
+"""The last day is the thirtieth, or the ninetieth, after the one it is counted from."""
 
 OF_ACTION = ("approval", "counteroffer", "adverse_action")
 CLOSING = ("approval", "adverse_action")
-"""Notices after which a further submission is a new request."""
+"""Notices after which nothing is owed on what was decided before, and a further submission is a new request."""
 
 LOOKED_UP = ("vehicle.values[", "applicant.credit_score", "applicant.tier")
 """Beginnings of names of fields that the creditor finds out by itself: where only they are missing, the application is complete."""

@@ -3,7 +3,8 @@
 Evidence only: nothing here decides. The walk is written apart from the compiled reference, so tests hold one against the other.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -48,13 +49,13 @@ from dealgate.rules.payment import level_payment
 from dealgate.rules.policy import Limit, Policy
 from dealgate.rules.reference import Reckoning, Result, Value
 
-COMPARE = {
-    "<=": lambda left, right: left <= right,
-    "<": lambda left, right: left < right,
-    ">=": lambda left, right: left >= right,
-    ">": lambda left, right: left > right,
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
 
 

@@ -13,7 +13,6 @@ from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.findings import OF_A_DECISION
 from dealgate.adapters.compliance.known import (
     DECIDED,
-    FINAL,
     STANDS_AGAINST,
     against_policy,
     in_period,
@@ -32,12 +31,7 @@ from dealgate.models.erasure import FINDING, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.reading import find_decisions
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
-
-DAYS_TO_NOTIFY = 30
-"""From the receipt of a completed application: 12 CFR 1002.9(a)(1)(i). The thirtieth day is the last."""
-
-DAYS_AFTER_COUNTEROFFER = 90
-"""From the notice of the counteroffer: 12 CFR 1002.9(a)(1)(iv)."""
+from dealgate.rules.notice_clocks import APPLICATION_DAYS, CLOSING, COUNTEROFFER_DAYS
 
 
 def days_left(start: date, days: int, as_of: datetime) -> int:
@@ -96,7 +90,7 @@ def _round_begins(asked: Asked, deal_id: Any, noticed_at: Any) -> Any:
 
 
 def _with_days_left(_connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    return [_clocked(row, date.fromisoformat(row["clock_from"]), DAYS_TO_NOTIFY, asked) for row in rows]
+    return [_clocked(row, date.fromisoformat(row["clock_from"]), APPLICATION_DAYS, asked) for row in rows]
 
 
 def _clocked(row: Row, start: date, days: int, asked: Asked) -> Row:
@@ -118,7 +112,7 @@ def counteroffers_statement(asked: Asked) -> Select[Any]:
         .join(recorded, recorded.c.id == final.c.entry)
         .where(
             final.c.deal_id == NOTICE.c.deal_id,
-            final.c.kind.in_(FINAL),
+            final.c.kind.in_(CLOSING),
             final.c.sent_at >= NOTICE.c.sent_at,
             recorded.c.recorded_at <= asked.as_of,
         )
@@ -142,7 +136,7 @@ def counteroffers_statement(asked: Asked) -> Select[Any]:
 
 
 def _with_ninety_days(_connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    return [_clocked(row, row["sent_at"].date(), DAYS_AFTER_COUNTEROFFER, asked) for row in rows]
+    return [_clocked(row, row["sent_at"].date(), COUNTEROFFER_DAYS, asked) for row in rows]
 
 
 def reasons_statement(asked: Asked) -> Select[Any]:

@@ -78,8 +78,14 @@ def csv_cell(value: str | int | None, kind: str) -> str:
     if value is None:
         return ""
     text = str(value)
-    escaped = kind not in {MONEY, PERCENT, COUNT} and (not text or text.lstrip(" ").startswith(TRIGGERS))
-    return f"'{text}" if escaped else text
+    if kind in {MONEY, PERCENT, COUNT}:
+        return text
+    return harmless(text) if text else "'"
+
+
+def harmless(text: str) -> str:
+    """A text that a spreadsheet takes for nothing else."""
+    return f"'{text}" if text.lstrip(" ").startswith(TRIGGERS) else text
 
 
 def _read_csv(path: Path, columns: Sequence[Column]) -> Iterator[Row]:

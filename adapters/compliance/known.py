@@ -18,11 +18,14 @@ from dealgate.rules.overriding import PASSES
 Moment = datetime | ColumnElement[Any]
 """A moment, or the column that has one for each row."""
 
+
+def known_by(column: ColumnElement[Any], as_of: Moment | None) -> list[ColumnElement[bool]]:
+    """Whether something was recorded by then; without a moment, everything is known."""
+    return [] if as_of is None else [column <= as_of]
+
+
 STANDS_AGAINST = ("refer", "decline")
 """Outcomes and severities that do not let a deal pass."""
-
-FINAL = ("approval", "adverse_action")
-"""Notices after which nothing is owed on what was decided before."""
 
 DECIDED = DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id).join(
     VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256
@@ -64,29 +67,31 @@ def against_policy(decision: Any = DECISION) -> ColumnElement[bool]:
 REQUEST = STEP.alias("request")
 
 
-def _steps(step: str, as_of: Moment, request: Any) -> Any:
+def steps(step: str, as_of: Moment | None, request: Any = REQUEST) -> tuple[Any, ColumnElement[bool]]:
+    """The steps of a kind that were taken of a request, and what makes them that."""
     one = STEP.alias(step)
-    return one, and_(one.c.override_id == request.c.override_id, one.c.step == step, one.c.recorded_at <= as_of)
+    known = known_by(one.c.recorded_at, as_of)
+    return one, and_(one.c.override_id == request.c.override_id, one.c.step == step, *known)
 
 
-def requested(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
-    return and_(request.c.step == "request", request.c.recorded_at <= as_of)
+def requested(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]:
+    return and_(request.c.step == "request", *known_by(request.c.recorded_at, as_of))
 
 
-def denied(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
-    return there_is(*_steps("deny", as_of, request))
+def denied(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]:
+    return there_is(*steps("deny", as_of, request))
 
 
-def granted(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
+def granted(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]:
     """Whether all the persons it needs had granted it, be it ended since or not."""
-    one, where = _steps("grant", as_of, request)
+    one, where = steps("grant", as_of, request)
     grants = select(func.count()).select_from(one).where(where).correlate_except(one).scalar_subquery()
     return cast("ColumnElement[bool]", grants >= request.c.persons)
 
 
 def has_ended(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
     """Whether one of its grants has, be they enough or not."""
-    one, where = _steps("grant", as_of, request)
+    one, where = steps("grant", as_of, request)
     return there_is(one, where, one.c.ends_at <= as_of)
 
 

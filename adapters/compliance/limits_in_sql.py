@@ -4,7 +4,6 @@ Only where the columns have all of it: a field, or a measure of the shipped cata
 conditions read columns; limits that are plain amounts. For anything else `NotCountableError` says why.
 """
 
-from collections.abc import Callable, Mapping
 from math import lcm
 from typing import Any, NamedTuple
 
@@ -16,21 +15,13 @@ from dealgate.rules.comparing import NUMERIC, facing_the_limit
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.fields import FIELDS
 from dealgate.rules.policy import Limit, Policy, Rule
+from dealgate.rules.tracing import COMPARE
 
 LARGEST = 10_000_000_000
 """In cents: with larger sums a product below might leave 64 bits, and such a decision is not counted."""
 
 FINEST = 10_000
 """The largest common denominator of a table's limits."""
-
-COMPARE: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
-    "<=": lambda left, right: left <= right,
-    "<": lambda left, right: left < right,
-    ">=": lambda left, right: left >= right,
-    ">": lambda left, right: left > right,
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-}
 
 
 class NotCountableError(ValueError):
@@ -142,12 +133,15 @@ def _truth(expression: tree.Expression) -> ColumnElement[bool]:
 
 
 def _compared(operator: str, left: tree.Expression, right: tree.Expression) -> ColumnElement[bool]:
+    compared: ColumnElement[bool]
     if isinstance(right, tree.Text):
         if not isinstance(left, tree.FieldName):
             raise NotCountableError("its conditions read more than fields")
-        return COMPARE[operator](_column(left), right.value)
-    one, other = _ratio(left), _ratio(right)
-    return COMPARE[operator](one.numerator * other.denominator, other.numerator * one.denominator)
+        compared = COMPARE[operator](_column(left), right.value)
+    else:
+        one, other = _ratio(left), _ratio(right)
+        compared = COMPARE[operator](one.numerator * other.denominator, other.numerator * one.denominator)
+    return compared
 
 
 def _ratio(expression: tree.Expression) -> Ratio:

@@ -7,10 +7,11 @@ from sqlalchemy import Connection, Select, and_, case, func, not_, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import count_if, in_period
-from dealgate.adapters.compliance.limits_in_sql import COMPARE, Held, NotCountableError, held
+from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, held
 from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
+from dealgate.rules.tracing import COMPARE
 
 COUNTS = ("judged", "next_within", "just_within", "just_beyond", "next_beyond")
 

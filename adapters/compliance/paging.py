@@ -58,15 +58,25 @@ class Cursor(NamedTuple):
         return self.place
 
 
+def write_parts(parts: Sequence[Any]) -> str:
+    """The parts of a cursor as one word, for a command line and for an address."""
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_parts(cursor: str) -> list[Any]:
+    """Raises `ValueError` or `TypeError` for what is no such word."""
+    data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    return list(json.loads(data))
+
+
 def write_cursor(report: str, asked: Asked, place: Sequence[Any]) -> str:
-    content = [_question(report, asked), moment(asked.as_of), [_written(value) for value in place]]
-    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+    return write_parts([_question(report, asked), moment(asked.as_of), [_written(value) for value in place]])
 
 
 def read_cursor(cursor: str) -> Cursor:
     """Raises `ReportError` for what is no cursor."""
     try:
-        question, as_of, place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        question, as_of, place = read_parts(cursor)
         return Cursor(str(question), datetime.fromisoformat(as_of), list(place))
     except (ValueError, TypeError):
         raise ReportError(f"--cursor {cursor!r} is none: give the one that the page before printed") from None

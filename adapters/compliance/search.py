@@ -3,8 +3,6 @@
 Ratios are held against bounds by multiplying integers out: no float, and no overflow, decides.
 """
 
-import base64
-import json
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -14,11 +12,12 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, exists, fu
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from dealgate.adapters.compliance.known import REQUEST, denied, granted, requested, steps, there_is
+from dealgate.adapters.compliance.paging import read_parts, write_parts
 from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError, read_moment
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.recording import DECISION, FINDING, SUBMISSION, VERSION
-from dealgate.models.standing import STEP
 from dealgate.models.types import Moment
 from dealgate.rules.decision import moment
 
@@ -152,15 +151,13 @@ def _rows(connection: Connection, query: Query, place: Place | None, most: int) 
 
 
 def write_cursor(query: Query, place: Place) -> str:
-    told = [query.sha256[:16], moment(place.decided_at), place.id]
-    return base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":")).encode()).decode().rstrip("=")
+    return write_parts([query.sha256[:16], moment(place.decided_at), place.id])
 
 
 def read_cursor(query: Query, cursor: str) -> Place:
     """Raises `QueryError`."""
     try:
-        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        named, decided_at, number = json.loads(data)
+        named, decided_at, number = read_parts(cursor)
         place = Place(read_moment("cursor", decided_at), int(number))
     except (ValueError, TypeError):
         raise QueryError("cursor", cursor, "pass on the cursor that the page before gave, as it is") from None
@@ -232,30 +229,22 @@ def _chosen(query: Query) -> list[ColumnElement[bool]]:
 def _of_override(query: Query) -> Iterator[ColumnElement[bool]]:
     if not query.asks_for_override:
         return
-    asked = STEP.alias("asked")
-    of_decision = [asked.c.decision_id == DECISION.c.decision_id, asked.c.step == "request", *_known(query, asked)]
+    of_decision = [REQUEST.c.decision_id == DECISION.c.decision_id, requested(query.as_of)]
     if query.override == NONE:
-        yield ~exists().where(*of_decision)
+        yield ~there_is(REQUEST, *of_decision)
         return
     if query.override_side:
-        of_decision.append(asked.c.side == query.override_side)
+        of_decision.append(REQUEST.c.side == query.override_side)
     if query.override_reasons:
-        of_decision.append(asked.c.reason.in_(query.override_reasons))
-    grant, denial = STEP.alias("granting"), STEP.alias("denial")
-    grants = [grant.c.override_id == asked.c.override_id, grant.c.step == "grant", *_known(query, grant)]
+        of_decision.append(REQUEST.c.reason.in_(query.override_reasons))
     if query.override == "granted":
-        number = select(func.count()).select_from(grant).where(*grants).scalar_subquery()
-        of_decision.append(number >= asked.c.persons)
+        of_decision.append(granted(query.as_of))
     if query.override == "denied":
-        denials = (denial.c.override_id == asked.c.override_id, denial.c.step == "deny", *_known(query, denial))
-        of_decision.append(exists().where(*denials))
+        of_decision.append(denied(query.as_of))
     if query.grantors:
-        of_decision.append(exists().where(*grants, grant.c.actor.in_(query.grantors)))
-    yield exists().where(*of_decision)
-
-
-def _known(query: Query, step: Any) -> list[ColumnElement[bool]]:
-    return [step.c.recorded_at <= query.as_of] if query.as_of else []
+        grant, is_grant = steps("grant", query.as_of)
+        of_decision.append(there_is(grant, is_grant, grant.c.actor.in_(query.grantors)))
+    yield there_is(REQUEST, *of_decision)
 
 
 def _of_notices(query: Query) -> Iterator[ColumnElement[bool]]:

@@ -7,12 +7,10 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TextIO
 
+from dealgate.adapters.compliance.formats import harmless
 from dealgate.adapters.compliance.reporting import Column, Share
 from dealgate.rules.amounts import hundredths
 from dealgate.rules.decision import moment
-
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for a formula, or lets one begin after."""
 
 
 def cell(column: Column, value: Any) -> str:
@@ -62,9 +60,9 @@ def write_csv(out: TextIO, columns: Sequence[Column], rows: Iterable[Mapping[str
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([column.name for column in columns])
     for row in rows:
-        writer.writerow([_harmless(column, row[column.name]) for column in columns])
+        writer.writerow([_csv_cell(column, row[column.name]) for column in columns])
 
 
-def _harmless(column: Column, value: Any) -> str:
+def _csv_cell(column: Column, value: Any) -> str:
     text = cell(column, value)
-    return f"'{text}" if isinstance(value, str | list) and text.startswith(FORMULAS) else text
+    return harmless(text) if isinstance(value, str | list) else text
