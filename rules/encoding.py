@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import lcm, prod
 
-from dealgate.rules.any_deal import ALWAYS_IN_ITEMS, AnyDeal, Item, Rest, Variable
+from dealgate.rules.any_deal import AnyDeal, Item, Variable
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.expressions import (
     All,
@@ -40,14 +40,14 @@ from dealgate.rules.expressions import (
     Truth,
     Violated,
     Year,
-    walk,
 )
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import Unit
 from dealgate.rules.limit_encoding import Table, TableEncoder
+from dealgate.rules.list_encoding import ListEncoder, OfItem
 from dealgate.rules.payment import LONGEST_TERM
 from dealgate.rules.policy import Limit, Measure, Outcome, Policy, Rule, definition_reads
-from dealgate.rules.quantities import FREE, Case, Logic, Quantity, merged, one_case, single
+from dealgate.rules.quantities import FREE, Case, Logic, Quantity, better, merged, one_case, single
 from dealgate.rules.reference import Result
 from dealgate.rules.sameness import Sameness
 from dealgate.rules.smt import Loan, Term, Terms, Whole, constant, same
@@ -398,19 +398,13 @@ class Encoder:
         for guard, one, other in self._pairs(left, right):
             first = self._compare(operator, one, other)
             if one.bottom.constant is not None and same(one.bottom, other.bottom):
-                cases.append(Case(guard, self._better(operator, first, one.top, other.top), one.bottom))
+                cases.append(Case(guard, better(terms, operator, first, one.top, other.top), one.bottom))
             else:
                 cases.append(one._replace(guard=terms.every((guard, first))))
                 cases.append(other._replace(guard=terms.every((guard, terms.negated(first)))))
         return Quantity(
             terms.every((left.known, right.known)), tuple(case for case in cases if case.guard is not False)
         )
-
-    def _better(self, operator: str, first: Term, one: Whole, other: Whole) -> Whole:
-        """The lesser or the greater of two; its bounds are tighter than those of a mere choice."""
-        found = self.terms.either(first, one, other)
-        pick = min if operator == "<=" else max
-        return found._replace(low=pick(one.low, other.low), high=pick(one.high, other.high))
 
     def _first_known(self, operands: Sequence[Quantity]) -> Quantity:
         terms, cases = self.terms, list[Case]()
@@ -478,128 +472,13 @@ class Encoder:
     # Lists
 
     def _over_items(self, node: ListSum | Greatest) -> Quantity:
-        terms = self.terms
         items, rest = self.deal.listed(node.list)
-        unknown: list[Term] = []
-        parts: list[tuple[Term, Case]] = []
-        for item in items:
-            self._item = item
-            try:
-                where = self.truth(node.where) if node.where is not None else Logic(yes=True, no=False)
-                value = self.number(node.value)
-            finally:
-                self._item = None
-            counts = terms.every((item.present, where.yes))
-            in_doubt = terms.every((item.present, terms.negated(terms.some(where))))
-            unknown += [in_doubt, terms.every((counts, terms.negated(value.known)))]
-            bottoms = [case.bottom.constant for case in value.cases]
-            if None in bottoms:
-                return self._free_sum(unknown)
-            parts.append((counts, merged(self.terms, value.cases, lcm(*(bottom or 1 for bottom in bottoms)))))
-        bottom = lcm(*(case.bottom.constant or 1 for _, case in parts))
-        scaled = [
-            (counts, terms.times(case.top, constant(bottom // (case.bottom.constant or 1)))) for counts, case in parts
-        ]
-        found, more = (
-            self._greatest(node, rest, scaled)
-            if isinstance(node, Greatest)
-            else self._total(node, rest, scaled, bottom)
-        )
-        unknown.append(terms.negated(more))
-        return single(terms.negated(terms.some(unknown)), found, constant(bottom))
+        return ListEncoder(self.terms, node, rest).over(self._of_item(node, item) for item in items)
 
-    def _total(self, node: ListSum, rest: Rest, parts: Sequence[tuple[Term, Whole]], bottom: int) -> tuple[Whole, Term]:
-        """The sum over all items, and when what those add is known that are not spelled out."""
-        terms = self.terms
-        total, low, high = constant(0), 0, 0
-        for counts, part in parts:
-            low, high = min(low, part.low), max(high, part.high)
-            total = terms.plus(total, terms.either(counts, part, constant(0)))
-        more = self._rest(node, rest, bottom, (low, high))
-        return terms.plus(total, more.value), more.known
-
-    def _greatest(self, node: Greatest, rest: Rest, parts: Sequence[tuple[Term, Whole]]) -> tuple[Whole, Term]:
-        """Likewise the greatest: of the items that are not spelled out, anything that one of them can come to."""
-        terms, zero = self.terms, constant(0)
-        found = zero
-        more = terms.whole("greatest of more", 0, max(0, *(part.high for _, part in parts)))
-        empty = terms.compare("==", rest.more, zero)
-        terms.hold(terms.implies(empty, terms.compare("==", more, zero)))
-        for counts, part in (*parts, (True, more)):
-            counted = terms.either(counts, part, zero)
-            found = self._better(">=", terms.compare(">=", found, counted), found, counted)
-        return found, True if _always_known(node) else terms.some((empty, terms.flag("known in more")))
-
-    def _free_sum(self, unknown: Sequence[Term]) -> Quantity:
-        """Items with divisors of their own have no common one: the sum is left free."""
-        known = self.terms.every((self.terms.flag("known sum"), self.terms.negated(self.terms.some(unknown))))
-        return single(known, self.terms.anything("sum", -FREE, FREE), self.terms.anything("sum", 1, FREE))
-
-    def _rest(self, node: ListSum, rest: Rest, bottom: int, each: tuple[int, int]) -> Variable:
-        """What the items that are not spelled out add: exact where it depends on their totals alone, else free within bounds."""
-        terms = self.terms
-        exact = self._of_totals(_linear(node.value), rest, bottom) if node.where is None else None
-        if exact is not None:
-            return exact
-        empty = terms.compare("==", rest.more, constant(0))
-        low, high = each
-        value = terms.whole("more", min(0, low * rest.more.high), max(0, high * rest.more.high))
-        terms.hold(terms.compare(">=", value, terms.times(rest.more, constant(low))))
-        terms.hold(terms.compare("<=", value, terms.times(rest.more, constant(high))))
-        everything = self._of_totals(_linear(node.value), rest, bottom)
-        if everything and min(low, high) >= 0:
-            terms.hold(terms.implies(everything.known, terms.compare("<=", value, everything.value)))
-        known = True if _always_known(node) else terms.some((empty, terms.flag("known more")))
-        return Variable(known, value)
-
-    def _of_totals(self, shares: dict[str, Number] | None, rest: Rest, bottom: int) -> Variable | None:
-        """A linear value over all the items that are not spelled out, times `bottom`."""
-        if shares is None or any(bottom % share.denominator for share in shares.values()):
-            return None
-        value = constant(0)
-        for name, share in shares.items():
-            whole = rest.totals[name].value if name else rest.more
-            factor = constant(share.numerator * (bottom // share.denominator))
-            value = self.terms.plus(value, self.terms.times(whole, factor))
-        return Variable(self.terms.every(rest.totals[name].known for name in shares if name), value)
-
-
-def _always_known(node: ListSum | Greatest) -> bool:
-    """Whether it reads nothing that an item may lack."""
-    parts = [part for expression in (node.where, node.value) for part in walk(expression)]
-    known = (Number, Text, Truth, ItemName, Comparison, Membership, Not, All, AnyOf, Extreme)
-    names = {(node.list, part.name) for part in parts if isinstance(part, ItemName)}
-    return all(isinstance(part, known) for part in parts) and names <= ALWAYS_IN_ITEMS
-
-
-def _linear(expression: Expression) -> dict[str, Number] | None:
-    """A value of one item as shares of its amounts, the constant under the empty name; None where it is not linear in them."""
-    match expression:
-        case Number():
-            return {"": expression}
-        case ItemName(name, Unit.MONEY):
-            return {name: Number(Unit.COUNT, 1)}
-        case Arithmetic("+" | "-" as operator, left, right):
-            first, second = _linear(left), _linear(right)
-            if first is None or second is None:
-                return None
-            sign = 1 if operator == "+" else -1
-            for name, share in second.items():
-                so_far = first.get(name, Number(Unit.COUNT, 0))
-                first[name] = _sum_of(so_far, share, sign)
-            return first
-        case Arithmetic("*", left, right):
-            factor, other = (left, right) if isinstance(left, Number) else (right, left)
-            shares = _linear(other) if isinstance(factor, Number) else None
-            if shares is None or not isinstance(factor, Number):
-                return None
-            return {
-                name: Number(Unit.COUNT, share.numerator * factor.numerator, share.denominator * factor.denominator)
-                for name, share in shares.items()
-            }
-    return None
-
-
-def _sum_of(left: Number, right: Number, sign: int) -> Number:
-    top = left.numerator * right.denominator + sign * right.numerator * left.denominator
-    return Number(Unit.COUNT, top, left.denominator * right.denominator)
+    def _of_item(self, node: ListSum | Greatest, item: Item) -> OfItem:
+        self._item = item
+        try:
+            where = self.truth(node.where) if node.where is not None else Logic(yes=True, no=False)
+            return OfItem(item.present, where, self.number(node.value))
+        finally:
+            self._item = None

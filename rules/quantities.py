@@ -50,3 +50,10 @@ def one_case(terms: Terms, found: Quantity) -> Quantity:
     if len(found.cases) < 2 or None in bottoms:
         return found
     return Quantity(found.known, (merged(terms, found.cases, lcm(*(bottom or 1 for bottom in bottoms))),))
+
+
+def better(terms: Terms, operator: str, first: Term, one: Whole, other: Whole) -> Whole:
+    """The lesser or the greater of two; its bounds are tighter than those of a mere choice."""
+    found = terms.either(first, one, other)
+    pick = min if operator == "<=" else max
+    return found._replace(low=pick(one.low, other.low), high=pick(one.high, other.high))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dealgate import Deal, DealError, Policy, Result
+from dealgate.rules import encoding, list_encoding, quantities
 from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.any_deal import COUNTS, ITEMS, AnyDeal, Item, Variable
 from dealgate.rules.encoding import Encoder
@@ -288,18 +289,17 @@ SWAPPED = {"<=": ">=", ">=": "<="}
 
 
 def take_lesser_for_greater(patch: pytest.MonkeyPatch) -> None:
-    better = Encoder._better
-    patch.setattr(
-        Encoder,
-        "_better",
-        lambda self, operator, first, one, other: better(
-            self, SWAPPED[operator], self.terms.negated(first), one, other
-        ),
-    )
+    better = quantities.better
+
+    def worse(terms: Terms, operator: str, first: Any, one: Whole, other: Whole) -> Whole:
+        return better(terms, SWAPPED[operator], terms.negated(first), one, other)
+
+    for reader in (encoding, list_encoding):
+        patch.setattr(reader, "better", worse)
 
 
 def forget_the_rest_of_a_list(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Encoder, "_rest", lambda self, node, rest, bottom, each: Variable(True, constant(0)))
+    patch.setattr(list_encoding.ListEncoder, "_more", lambda self, bottom, low, high: Variable(True, constant(0)))
 
 
 def let_unknown_rows_pass(patch: pytest.MonkeyPatch) -> None:
