@@ -16,22 +16,18 @@ class UnwatchedError(RuntimeError):
 class DeclinedError(Exception):
     """A change of a guarded row whose deal the policy declines. Roll the transaction back: nothing of it may be written.
 
-    `decision` is the document. A refused deal must not be lost: once the host's transaction has ended, the decision is recorded in one
-    of its own, and then `recorded` is true; where that failed, call `gate.record_declined(error)`.
+    `decision` is the document: of the attempt, or of an earlier decision about the same deal. A refused deal must not be lost: once
+    the host's transaction has ended and none of them is in the database, the attempt is recorded in a transaction of its own, and then
+    `recorded` is true. Where that failed, and where the session ran in a transaction of the host's that goes on, call
+    `gate.record_declined(error)`.
     """
 
-    def __init__(
-        self,
-        row: str,
-        decision: Mapping[str, Any],
-        personal: Collection[str] = (),
-        attempt: Attempt | None = None,
-    ) -> None:
+    def __init__(self, row: str, decision: Mapping[str, Any], personal: Collection[str], attempt: Attempt) -> None:
         self.decision = decision
         self.engine: Engine | None = None
         """Of the database that it was to be written to."""
         self.attempt = attempt
-        self.recorded = attempt is None
+        self.recorded = False
         super().__init__(_words(row, decision, personal))
 
     @property

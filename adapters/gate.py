@@ -42,6 +42,7 @@ from dealgate.models import (
     recorded_meanwhile,
 )
 from dealgate.models.joining import connection_of, join
+from dealgate.models.last_decision import REFUSED
 from dealgate.models.recording import plain_json
 from dealgate.models.unanswered import Change
 from dealgate.rules.deal import Deal
@@ -148,6 +149,10 @@ class Gate:
         the database fails: then nothing is stored, and the deal has not passed.
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
+        if idempotency_key is not None and idempotency_key.casefold().startswith(REFUSED):
+            raise ValueError(
+                f"an idempotency key that begins with {REFUSED!r} is that of a refused attempt: use another"
+            )
         with self._place(session) as place:
             if place is None:
                 raise ValueError(
@@ -243,10 +248,12 @@ class Gate:
         return self._guard_of(instance).deal(instance, session)
 
     def _guard_of(self, instance: object) -> Guard:
-        for guard in self._listening:
-            if isinstance(instance, guard.guarded.mapper.class_):
-                return guard
-        raise ValueError(f"this gate guards no {type(instance).__name__}: call gate.guard first")
+        guards = [guard for guard in self._listening if isinstance(instance, guard.guarded.mapper.class_)]
+        if len(guards) != 1:
+            name = type(instance).__name__
+            remedy = "ask each of them, what gate.guard returned" if guards else "call gate.guard first"
+            raise ValueError(f"{len(guards)} guards of this gate are on {name}: {remedy}")
+        return guards[0]
 
     def unanswered(self, session: Session | Connection) -> list[Change]:
         """The changes of guarded rows that went past the sessions and are not decided yet. The tables must be watched."""

@@ -9,11 +9,12 @@ from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
+from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.declined import DeclinedError, UnwatchedError
 from dealgate.adapters.guarded_class import GuardedClass, Identity, Reader, ReadsAttributes
 from dealgate.adapters.guarded_rows import LISTENING, Actor, Answered, GuardedRows, Judge, Reading, Standing, reading_on
 from dealgate.migrations.watching import watched_columns
-from dealgate.models import UnansweredChange
+from dealgate.models import UnansweredChange, find_recorded
 from dealgate.models.last_decision import REFUSED
 from dealgate.models.unanswered import Change, last_number, noted_here, unanswered
 from dealgate.rules.deal import Deal
@@ -24,14 +25,19 @@ log = logging.getLogger("dealgate")
 
 
 def record_declined(judge: Judge, error: DeclinedError, database: Engine | Connection) -> None:
-    """In a transaction of its own; in that of the host's connection, where the session ran in one that goes on."""
-    if error.recorded or error.attempt is None:
+    """In a transaction of its own, unless the decision is in the database; in that of the host's connection, where the session ran in
+    one that goes on. What becomes of that nobody knows yet: it is not called recorded.
+    """
+    if error.recorded:
         return
     attempt = error.attempt._replace(key=REFUSED + error.attempt.entry_id)
     if isinstance(database, Connection) and database.in_transaction():
-        recorded = judge.record(database, attempt)
-    else:
-        recorded = judge.keep(database.engine, attempt)
+        recorded = find_recorded(database, error.decision_id) or judge.record(database, attempt)
+        error.decision = recorded.decision
+        return
+    with database.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+        found = find_recorded(connection, error.decision_id)
+    recorded = found or judge.keep(database.engine, attempt)
     error.recorded, error.decision = True, recorded.decision
 
 
@@ -143,16 +149,21 @@ class Guard:
         name = str(getattr(changed, "fullname", changed.name))
         if name not in self._read_columns:
             return
-        if name not in watched_columns(self._connection(state.session), self.guarded.table):
+        watched = watched_columns(self._connection(state.session), self.guarded.table).get(name, set())
+        if missing := sorted(self._read_columns[name] - watched):
             raise UnwatchedError(
-                f"this statement changes {name}, which {self.guarded.name} is decided on, and nobody can tell which rows: call "
+                f"this statement changes {name}, whose {', '.join(missing)} {self.guarded.name} is decided on, and nobody can tell which "
+                "rows: call "
                 f"dealgate.migrations.watching.watch(connection, {self.guarded.table!r}, ...) in a revision of yours, or load the objects "
                 "and change those"
             )
 
     def _before_commit(self, session: Session) -> None:
-        """What was changed past the session, in its own transaction, is decided in it too."""
-        if isinstance(session, Reading) or session.in_nested_transaction():
+        """What was changed past the session, in its own transaction, is decided in it too.
+
+        Also while a savepoint is open: the root may be committed over it, and what is decided already is not decided again.
+        """
+        if isinstance(session, Reading):
             return
         transaction = self._transactions.get(session)
         if transaction is None or not transaction.connections:

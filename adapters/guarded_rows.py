@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, select
@@ -24,6 +24,8 @@ from dealgate.rules.policy import Outcome
 BYPASS = "guard_bypass"
 """The kind of an entry about changes that were made behind a guard and decided afterwards."""
 
+
+NOTED_AT_ONCE = 500
 
 Actor = str | Callable[[], str | None] | None
 
@@ -143,31 +145,34 @@ class GuardedRows:
         connection, deal = reading.connection(), self._deal(instance)
         veto = self._veto and sweeper is None
         last = last_decision(connection, deal)
-        if last and last.same:
-            if veto and last.recorded.decision["outcome"] == Outcome.DECLINE.value:
-                raise DeclinedError(self._row(identity), last.recorded.decision)
-            return last.recorded
-        actor = sweeper or self._actor_now()
-        attempt = Attempt(deal, self.judge.conclude(connection, deal), str(uuid4()), actor)
-        if veto and attempt.concluded.answer.evaluation.outcome is Outcome.DECLINE:
-            raise self._declined(connection, identity, attempt)
+        standing = last.recorded if last and last.same else None
+        refused = veto and standing is not None and standing.decision["outcome"] == Outcome.DECLINE.value
+        if standing and not refused:
+            return standing
+        attempt = Attempt(deal, self.judge.conclude(connection, deal), str(uuid4()), sweeper or self._actor_now())
+        evaluation = attempt.concluded.answer.evaluation
+        if refused or (veto and evaluation.outcome is Outcome.DECLINE):
+            # One that stands already may have been made in the very transaction that is to be rolled back.
+            decision = standing.decision if standing else self._document(connection, attempt)
+            raise DeclinedError(self._row(identity), decision, evaluation.personal.rules, attempt)
         return self.judge.record(connection, attempt)
 
     def _actor_now(self) -> str | None:
         return self._actor() if callable(self._actor) else self._actor
 
-    def _declined(self, connection: Connection, identity: Identity, attempt: Attempt) -> DeclinedError:
-        evaluation, deal_id = attempt.concluded.answer.evaluation, attempt.deal.deal_id
+    def _document(self, connection: Connection, attempt: Attempt) -> dict[str, Any]:
+        """The decision as it would be recorded."""
+        deal_id, concluded = attempt.deal.deal_id, attempt.concluded
         before = connection.execute(select(DealRow.submissions).where(DealRow.deal_id == deal_id)).scalar() or 0
-        decision = Decision(attempt.entry_id, deal_id, before + 1, attempt.concluded.at, evaluation)
-        return DeclinedError(self._row(identity), decision.document(), evaluation.personal.rules, attempt)
+        evaluation = concluded.answer.evaluation
+        return Decision(attempt.entry_id, deal_id, before + 1, concluded.at, evaluation).document()
 
     def sweep(self, connection: Connection, sweeper: str, most: int | None) -> Iterator[Answered]:
         """Decide what was changed behind the guard, and write down in the ledger that it was. A row's problem stops no other row."""
-        left: dict[Identity, list[Change]] = {}
-        for change in unanswered(connection, self.guarded.table, most=most):
-            left.setdefault(self.guarded.identity_of(change.key, connection.dialect), []).append(change)
-        for identity, changes in left.items():
+        done = 0
+        for identity, changes in self._left(connection):
+            if done == most:
+                return
             try:
                 answered = list(self.decide(connection, [identity], sweeper))
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -175,7 +180,19 @@ class GuardedRows:
                 continue
             for one in answered[:1]:
                 self._write_down(connection, one, sweeper)
+                done += 1
             yield from answered
+
+    def _left(self, connection: Connection) -> Iterator[tuple[Identity, list[Change]]]:
+        """Each row that something is noted of, once, in the order of the notes; some at a time, for there may be many."""
+        seen, after = set[Identity](), 0
+        while noted := unanswered(connection, self.guarded.table, after=after, most=NOTED_AT_ONCE):
+            after = noted[-1].id
+            rows: dict[Identity, list[Change]] = {}
+            for change in noted:
+                rows.setdefault(self.guarded.identity_of(change.key, connection.dialect), []).append(change)
+            yield from ((identity, changes) for identity, changes in rows.items() if identity not in seen)
+            seen.update(rows)
 
     def tell_of_earlier(self, connection: Connection, answered: Answered, noted: list[Change]) -> None:
         """Write down what was changed before this transaction, behind the guard, and is decided now that the row changed again.

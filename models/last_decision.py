@@ -24,7 +24,7 @@ LAST_DECISION = (
 
 
 class LastDecision(NamedTuple):
-    """`same` tells whether it is about the deal as it is now. What was erased of it since is not compared."""
+    """`same` tells whether it is about the deal as it is now. What was erased of it since cannot be compared: it is another then."""
 
     recorded: Recorded
     same: bool
@@ -36,4 +36,7 @@ def last_decision(session: Writable, deal: Deal) -> LastDecision | None:
     if found is None:
         return None
     envelope, values = json.loads(found.envelope), private_values(session, [found.entry_id])[found.entry_id]
-    return LastDecision(as_recorded(found, envelope, values), same_deal(envelope, values, deal.document()))
+    kept = {value.path for value in values}
+    is_whole = all(path in kept for path in envelope["private"] if path.startswith("/deal/"))
+    same = is_whole and same_deal(envelope, values, deal.document())
+    return LastDecision(as_recorded(found, envelope, values), same)

@@ -43,10 +43,15 @@ def row_key(values: Sequence[Any]) -> str:
 
 
 def unanswered(
-    session: Writable, table_name: str | None = None, key: str | None = None, *, most: int | None = None
+    session: Writable,
+    table_name: str | None = None,
+    key: str | None = None,
+    *,
+    after: int = 0,
+    most: int | None = None,
 ) -> list[Change]:
     """What was changed and not decided, in the order of the changes; of one table, of one row, or all."""
-    statement = select(CHANGE).order_by(CHANGE.c.id).limit(most)
+    statement = select(CHANGE).where(CHANGE.c.id > after).order_by(CHANGE.c.id).limit(most)
     if table_name is not None:
         statement = statement.where(CHANGE.c.table_name == table_name)
     if key is not None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from dealgate import Deal, DealError, Gate, Outcome
 from dealgate.adapters.guard import Guard
 from dealgate.models import find_decision, find_submission
+from dealgate.models.erasure import redact
 from dealgate.models.last_decision import last_decision
 from tests.adapters.guarded_host import (
     FIELDS,
@@ -32,6 +33,7 @@ from tests.adapters.guarded_host import (
     watch_host,
 )
 from tests.databases import count_rows
+from tests.models.samples import NOW
 
 
 @pytest.fixture
@@ -416,9 +418,46 @@ def test_a_guarded_deal_is_submitted_as_its_rows_have_it(host: Engine, gate: Gat
     assert len(decisions(host)) == 3
 
 
+def test_a_deal_of_which_something_was_erased_is_not_taken_for_the_one_that_was_decided(
+    host: Engine, guard: Guard
+) -> None:
+    """What is gone cannot be compared: a change of it could go unseen."""
+    guard.stop()
+    gate = Gate(policy=POLICY)
+
+    def with_notes(application: Application) -> dict[str, Any]:
+        return deal_of(application) | {"metadata": {"status": application.status}}
+
+    with guarding(gate, mapping=with_notes, fields=[*FIELDS, "status"]):
+        add(host, an_application(1))
+        with Session(host) as session, session.begin():
+            application = session.get_one(Application, 1)
+            decision_id = gate.check(application, session).decision_id
+            assert decision_id is not None
+            redact(session, decision_id, ["/deal/metadata"], "asked for", NOW, actor="privacy")
+            standing = gate.check(application, session)
+            assert (standing.current, standing.cleared, standing.passes) == (False, False, False)
+        with Session(host) as session, session.begin():
+            application = session.get_one(Application, 1)
+            application.status = "changed"
+            session.flush()
+            standing = gate.check(application, session)
+            assert standing.cleared
+            assert standing.decision_id != decision_id
+
+
+def test_of_two_guards_on_a_class_each_is_asked_itself(host: Engine, gate: Gate) -> None:
+    add(host, an_application(1))
+    with guarding(gate) as second, Session(host) as session, session.begin():
+        application = session.get_one(Application, 1)
+        with pytest.raises(ValueError, match="2 guards of this gate are on Application: ask each of them"):
+            gate.check(application, session)
+        assert second.check(application, session).cleared
+
+
 def test_what_is_not_guarded_or_not_there_is_not_checked(host: Engine, gate: Gate) -> None:
     with Session(host) as session, session.begin():
-        with pytest.raises(ValueError, match="guards no TradeIn"):
+        with pytest.raises(ValueError, match="0 guards of this gate are on TradeIn"):
             gate.check(a_trade(), session)
         with pytest.raises(LookupError, match="is not in the database"):
             gate.check(Application(id=99), session)

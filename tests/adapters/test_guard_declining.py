@@ -209,15 +209,70 @@ def test_where_the_attempt_cannot_be_recorded_that_is_told_and_can_be_done_later
     assert len(decisions(host)) == 2
 
 
-def test_a_session_in_a_transaction_of_the_hosts_connection_records_in_it(host: Engine) -> None:
+def test_a_session_in_a_transaction_of_the_hosts_connection_records_in_it(host: Engine, gate: Gate) -> None:
     with host.connect() as connection, connection.begin():
         with Session(connection, join_transaction_mode="create_savepoint") as session:
             session.add(an_application(1, price=TOO_MUCH))
             with pytest.raises(DeclinedError) as declined:
                 session.commit()
-        assert declined.value.recorded
+        assert not declined.value.recorded, "nobody knows yet what becomes of the host's transaction"
         assert count_rows(connection)["dealgate_decision"] == 1
+    gate.record_declined(declined.value)
+    assert declined.value.recorded
     assert len(decisions(host)) == 1
+
+
+def test_an_attempt_that_goes_with_the_hosts_transaction_can_be_recorded_after_it(host: Engine, gate: Gate) -> None:
+    def write() -> None:
+        with (
+            host.connect() as connection,
+            connection.begin(),
+            Session(connection, join_transaction_mode="create_savepoint") as session,
+        ):
+            session.add(an_application(1, price=TOO_MUCH))
+            session.commit()
+
+    with pytest.raises(DeclinedError) as declined:
+        write()
+    assert (declined.value.recorded, decisions(host)) == (False, [])
+    gate.record_declined(declined.value)
+    assert (declined.value.recorded, len(decisions(host))) == (True, 1)
+
+
+def test_a_decision_that_is_rolled_back_with_the_refused_change_is_recorded_after_it(host: Engine, gate: Gate) -> None:
+    """The host submits first and writes then, or a guard that only records stands before the one that vetoes."""
+    application = an_application(1, price=TOO_MUCH, term=60)
+
+    def write() -> None:
+        with Session(host) as session, session.begin():
+            gate.submit(deal_of(application), session=session)
+            session.add(application)
+
+    with pytest.raises(DeclinedError) as declined:
+        write()
+    assert (declined.value.recorded, len(decisions(host))) == (True, 1)
+    with host.connect() as connection:
+        assert find_decision(connection, declined.value.decision_id) == declined.value.decision
+
+
+def test_a_savepoint_that_is_open_at_the_commit_hides_nothing(host: Engine) -> None:
+    add(host, an_application(1))
+
+    def write() -> None:
+        with Session(host) as session, session.begin():
+            session.begin_nested()
+            session.execute(update(Application).values(price=TOO_MUCH))
+
+    with pytest.raises(DeclinedError):
+        write()
+    assert prices(host) == {1: "20000.00"}
+    assert len(decisions(host)) == 2
+
+
+def test_no_host_may_use_the_key_of_a_refused_attempt(host: Engine, gate: Gate) -> None:
+    for key in ("refused:1", "Refused:1"):
+        with pytest.raises(ValueError, match="is that of a refused attempt: use another"):
+            gate.submit(deal_of(an_application(1, term=60)), session=None, idempotency_key=key)
 
 
 def test_an_asynchronous_host_is_guarded_too(host: Engine, database_url: str) -> None:

@@ -75,7 +75,7 @@ def loans(database: Engine) -> Iterator[Engine]:
     with database.begin() as connection:
         Base.metadata.create_all(connection)
         children = [Child("lease_loan", "term", owner="id")]
-        watch(connection, "loan", columns=["price", "rebate"], children=children)
+        watch(connection, "loan", columns=["kind", "price", "rebate"], children=children)
     yield database
     with database.begin() as connection:
         unwatch(connection, "loan")
