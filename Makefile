@@ -102,7 +102,7 @@ $(VENV)/.bench: $(READY) requirements-bench.lock
 
 # Needs uv; writes the exact versions that development and CI use.
 lock:
-	uv pip compile pyproject.toml --extra anchors --extra async --extra pictures --extra portfolio --extra postgresql --extra proof --extra spark \
+	uv pip compile pyproject.toml --extra anchors --extra async --extra pictures --extra portfolio --extra postgresql --extra proof --extra service --extra spark \
 	  --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --upgrade -o requirements.lock
 	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \

@@ -35,6 +35,26 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def open_for_callers(url: str, connections: int, seconds: float) -> Engine:
+    """The same for callers who wait, each so many seconds at the most: a server that does not answer is given up in that time.
+
+    No value that was to be stored stands in an error.
+    """
+    parsed = make_url(url)
+    pool: dict[str, Any] = {
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": seconds,
+        "hide_parameters": True,
+    }
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": seconds}, **pool)
+        guard_sqlite(engine)
+        return engine
+    limits = {"connect_timeout": max(2, int(seconds / 2)), "tcp_user_timeout": int(seconds * 1000)}
+    return create_engine(parsed, pool_pre_ping=True, connect_args=limits, **pool)
+
+
 def guard_sqlite(engine: Engine) -> None:
     """Make SQLite keep what it acknowledged, refuse broken references, and queue for the write lock instead of failing at it."""
 
@@ -92,8 +112,8 @@ def stored(url: str) -> Iterator[Connection]:
         raise DatabaseError(f"there is no database at {engine.url.database}")
     try:
         with engine.connect().execution_options(**_of_one_moment(engine)) as connection:
-            if current_revision(connection) != HEAD:
-                raise _wrong_revision(engine, current_revision(connection))
+            if problem := wrong_revision(connection):
+                raise problem
             yield connection
     finally:
         engine.dispose()
@@ -129,6 +149,12 @@ def ready_database(engine: Engine) -> bool:
     if revision != HEAD:
         raise _wrong_revision(engine, revision)
     return False
+
+
+def wrong_revision(connection: Connection) -> DatabaseError | None:
+    """What is to be done before submissions can be stored; None where nothing is."""
+    revision = current_revision(connection)
+    return None if revision == HEAD else _wrong_revision(connection.engine, revision)
 
 
 def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:

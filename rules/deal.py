@@ -18,6 +18,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -168,10 +169,25 @@ def _plain_numbers(value: object, depth: int) -> object:
     return value
 
 
-Money = Annotated[int, BeforeValidator(_cents), PlainSerializer(hundredths, return_type=str, when_used="json")]
+def _schema(example: str, what: str, places: int, digits: int) -> WithJsonSchema:
+    written = {"type": "string", "pattern": rf"^\d{{1,{digits}}}(\.\d{{1,{places}}})?$", "examples": [example]}
+    return WithJsonSchema({"description": what, "anyOf": [written, {"type": "number", "minimum": 0}]})
+
+
+Money = Annotated[
+    int,
+    BeforeValidator(_cents),
+    PlainSerializer(hundredths, return_type=str, when_used="json"),
+    _schema("1500.00", "Dollars and cents; a number where it is exact in cents.", 2, 8),
+]
 """Integer cents, read from "1500.00", 1500 or Decimal("1500.00")."""
 
-Rate = Annotated[int, BeforeValidator(_rate), PlainSerializer(_rate_text, return_type=str, when_used="json")]
+Rate = Annotated[
+    int,
+    BeforeValidator(_rate),
+    PlainSerializer(_rate_text, return_type=str, when_used="json"),
+    _schema("7.90", "Percent, with at most four places.", 4, 3),
+]
 """Ten-thousandths of a percent, read from "7.90"."""
 
 Day = Annotated[date, BeforeValidator(_date), Field(strict=False)]

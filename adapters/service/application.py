@@ -1,0 +1,61 @@
+"""The application: every endpoint, behind its bounds. Denied is whatever names no role."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from dealgate.adapters.service import decisions, health, submissions
+from dealgate.adapters.service.bounds import Bounds
+from dealgate.adapters.service.documents import describe
+from dealgate.adapters.service.principals import in_role
+from dealgate.adapters.service.problems import add_handlers
+from dealgate.adapters.service.service import Service
+
+DESCRIPTION = "Holds vehicle-loan deals against the lender's written policy, says why, and keeps the record."
+OPEN = {"/healthz", "/readyz"}
+ROUTERS = (submissions.router, decisions.router, health.router)
+
+
+def create_application(service: Service) -> Bounds:
+    """The ASGI application of a service."""
+    app = FastAPI(
+        title="dealgate",
+        version=version("dealgate"),
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        responses={},
+    )
+    app.state.service = service
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    for router in ROUTERS:
+        app.include_router(router)
+    check_denied_by_default(app)
+    add_handlers(app)
+    settings = service.settings
+    bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
+    app.state.bounds = bounds
+    return bounds
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    anyio.to_thread.current_default_thread_limiter().total_tokens = service.settings.threads
+    yield
+    await app.state.bounds.finish()
+    service.close()
+
+
+def check_denied_by_default(app: FastAPI) -> None:
+    """Raises `AssertionError` for an endpoint that asks nobody who they are."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.path not in OPEN:
+            asked = {one.call for one in route.dependant.dependencies}
+            assert in_role in asked, f"{route.path} names no role"

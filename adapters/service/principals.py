@@ -1,0 +1,65 @@
+"""Who calls: a name, and the roles in which that name may do something. Denied is whatever no role allows."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Protocol
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from dealgate.adapters.service.problems import ProblemError
+
+
+class Role(StrEnum):
+    SUBMITTER = "submitter"
+    UNDERWRITER = "underwriter"
+    POLICY_AUTHOR = "policy_author"
+    POLICY_APPROVER = "policy_approver"
+    COMPLIANCE = "compliance"
+
+
+ROLES = ", ".join(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`name` is the actor of whatever it does. `authorities` are the roles of a policy in which it may grant overrides."""
+
+    name: str
+    roles: frozenset[Role]
+    authorities: frozenset[str] = field(default=frozenset())
+
+
+class Authenticates(Protocol):
+    """Tells who holds a credential. Blocking."""
+
+    def principal(self, credential: str) -> Principal | None:
+        """None for one that nobody holds, or nobody holds any more."""
+        ...
+
+
+class UnauthenticatedError(ProblemError):
+    def __init__(self, detail: str) -> None:
+        challenge = {"WWW-Authenticate": "Bearer"}
+        super().__init__(401, "credential", "Nobody is known by this credential", detail, headers=challenge)
+
+
+bearer = HTTPBearer(auto_error=False, description="An API key, or a token of the lender's identity provider.")
+
+
+def in_role(
+    scopes: SecurityScopes,
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> Principal:
+    """Who calls, in one of the roles that the endpoint names as its scopes."""
+    if credentials is None:
+        raise UnauthenticatedError("Send the header Authorization: Bearer, with an API key or a token.")
+    authenticator: Authenticates = request.app.state.service.authenticator
+    principal = authenticator.principal(credentials.credentials)
+    if principal is None:
+        raise UnauthenticatedError("The credential is unknown, expired or revoked: ask for a new one.")
+    if not principal.roles.intersection(scopes.scopes):
+        needed = " or ".join(scopes.scopes)
+        raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")
+    return principal

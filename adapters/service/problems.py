@@ -1,0 +1,155 @@
+"""What is refused, as problem documents (RFC 9457) that name every bad field, its value and the remedy."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from starlette.exceptions import HTTPException
+
+from dealgate.adapters.database import DatabaseError
+from dealgate.adapters.mappings import MappingProblem
+from dealgate.models import IdempotencyConflictError, OverrideError, UnknownDealError
+from dealgate.rules.deal import DealError
+
+log = logging.getLogger("dealgate.service")
+
+MEDIA_TYPE = "application/problem+json"
+COME_AGAIN = "5"
+"""In seconds: so long a database that is being restarted usually takes."""
+
+FIELD = {
+    "type": "object",
+    "required": ["field", "value", "message", "remedy"],
+    "properties": {
+        name: {"type": "string"} for name in ("field", "value", "message", "remedy", "source", "file", "line", "column")
+    },
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "problems": {"type": "array", "items": FIELD},
+        "incident": {"type": "string"},
+    },
+}
+
+
+class ProblemError(Exception):
+    """A request that is refused, and why; `kind` names it for programs."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        problems: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.document: dict[str, Any] = {
+            "type": f"urn:dealgate:problem:{kind}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+        }
+        if problems:
+            self.document["problems"] = list(problems)
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.document, self.status, self.headers, MEDIA_TYPE)
+
+
+def not_found(what: str) -> ProblemError:
+    return ProblemError(404, "not-found", "There is no such thing", what)
+
+
+def unavailable(detail: str, seconds: str = COME_AGAIN) -> ProblemError:
+    """Nothing is known of the request: it may be sent again under the same idempotency key."""
+    return ProblemError(503, "unavailable", "Not now", detail, headers={"Retry-After": seconds})
+
+
+def of_deal(error: DealError) -> ProblemError:
+    problems = [
+        one._asdict() | ({"source": one.source} if isinstance(one, MappingProblem) else {}) for one in error.problems
+    ]
+    return ProblemError(422, "deal", "The deal cannot be taken", _counted(len(problems)), problems)
+
+
+def of_request(error: RequestValidationError) -> ProblemError:
+    """What FastAPI finds wrong with a path, a query, a header or a form."""
+    problems = [
+        {
+            "field": ".".join(map(str, one["loc"])),
+            "value": repr(one.get("input"))[:60],
+            "message": one["msg"],
+            "remedy": "Send it as the OpenAPI document says.",
+        }
+        for one in error.errors()
+    ]
+    return ProblemError(422, "request", "The request cannot be read", _counted(len(problems)), problems)
+
+
+def of_database(error: Exception) -> ProblemError:
+    """Whatever the database said, in the log; a caller is told to come again, for nothing is known to be stored."""
+    log.error("the database fails: %s", type(getattr(error, "orig", None) or error).__name__)
+    return unavailable(
+        "The database does not answer; whether anything is stored is not known. Send the request again under the same "
+        "Idempotency-Key: it is stored once."
+    )
+
+
+def of_incident(error: BaseException) -> ProblemError:
+    incident = str(uuid4())
+    log.critical("incident %s: %s", incident, type(error).__name__, exc_info=error)
+    problem = ProblemError(
+        500, "incident", "A failure inside", f"It is in the log as incident {incident}. No deal has passed."
+    )
+    problem.document["incident"] = incident
+    return problem
+
+
+def _counted(count: int) -> str:
+    return "One problem." if count == 1 else f"{count} problems."
+
+
+def add_handlers(app: FastAPI) -> None:
+    def answer(of: Any) -> Any:
+        return lambda _, error: of(error).response()
+
+    def of_http(error: HTTPException) -> ProblemError:
+        kind = {404: "not-found", 405: "method"}.get(error.status_code, "request")
+        return ProblemError(error.status_code, kind, "Not possible here", str(error.detail), headers=error.headers)
+
+    handlers = {
+        ProblemError: lambda error: error,
+        DealError: of_deal,
+        RequestValidationError: of_request,
+        HTTPException: of_http,
+        IdempotencyConflictError: lambda error: ProblemError(
+            422, "idempotency-key", "The key was used with something else", str(error)
+        ),
+        OverrideError: lambda error: ProblemError(409, "override", "The step cannot be taken", str(error)),
+        UnknownDealError: lambda error: not_found(str(error)),
+        DBAPIError: of_database,
+        NoConnectionError: of_database,
+        DatabaseError: lambda error: unavailable(str(error)),
+    }
+    for kind, of in handlers.items():
+        app.add_exception_handler(kind, answer(of))
+
+
+async def internal(_: Request, error: Exception) -> JSONResponse:
+    return of_incident(error).response()

@@ -1,0 +1,44 @@
+"""What the endpoints share: the database, the gate, the mappings, and who is who."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+from dealgate.adapters.database import READS_ONLY, open_for_callers
+from dealgate.adapters.gate import Gate
+from dealgate.adapters.mappings import SHIPPED, HostMapping, load_mapping
+from dealgate.adapters.programs import IN_FORCE
+from dealgate.adapters.service.principals import Authenticates
+from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.settings import Settings
+
+
+class Service:
+    """Raises `PolicyError` for a policy or a mapping that cannot be used. Opens no connection before one is needed."""
+
+    def __init__(self, settings: Settings, authenticator: Authenticates) -> None:
+        self.settings = settings
+        self.authenticator = authenticator
+        self.engine: Engine = open_for_callers(
+            settings.db.get_secret_value(), settings.threads, settings.request_seconds
+        )
+        self.gate = Gate(self.engine, settings.policy or IN_FORCE, isolated=settings.isolated)
+        own = {name: load_mapping(str(path)) for name, path in settings.mappings.items()}
+        self.mappings: Mapping[str, HostMapping] = {name: load_mapping(name) for name in SHIPPED} | own
+
+    def mapping(self, name: str) -> HostMapping:
+        found = self.mappings.get(name)
+        if found is None:
+            remedy = f"Use one of {', '.join(sorted(self.mappings))}."
+            problem = {"field": "mapping", "value": repr(name), "message": "no mapping has this name", "remedy": remedy}
+            raise ProblemError(422, "mapping", "The payload cannot be read", "One problem.", [problem])
+        return found
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()

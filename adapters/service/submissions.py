@@ -1,0 +1,118 @@
+"""Deals: submitted, or only evaluated."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Security
+from fastapi.responses import Response
+
+from dealgate.adapters.gate import Verdict
+from dealgate.adapters.mappings import HostMapping, MappedDeal
+from dealgate.adapters.service.documents import EVALUATED, PAYLOAD, SUBMITTED, problems_of
+from dealgate.adapters.service.endpoints import Body, TheService, json_response
+from dealgate.adapters.service.principals import Principal, Role, in_role
+from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.service import Service
+from dealgate.models.last_decision import REFUSED
+from dealgate.rules.deal import Deal
+
+router = APIRouter(prefix="/v1", tags=["deals"])
+
+Submitter = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER])]
+Asks = Annotated[
+    Principal,
+    Security(in_role, scopes=[Role.SUBMITTER, Role.UNDERWRITER, Role.POLICY_AUTHOR, Role.POLICY_APPROVER]),
+]
+Key = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A name of your own for this submission: sent again under it, the same deal gets the first decision.",
+    ),
+]
+MappingName = Annotated[
+    str | None,
+    Query(description="The body is a host's payload, read through this mapping; without it, a deal document."),
+]
+
+
+@router.post("/submissions", openapi_extra=PAYLOAD, responses=SUBMITTED | problems_of(413, 422, 503))
+def submit(
+    principal: Submitter,
+    service: TheService,
+    body: Body,
+    idempotency_key: Key = None,
+    mapping: MappingName = None,
+    reply: Annotated[
+        Literal["decision", "mapping"], Query(description="The decision document, or the host's own reply.")
+    ] = "decision",
+) -> Response:
+    """Hold a deal against the policy and record the decision. What is answered is committed.
+
+    After 503, and where no answer comes, send it again under the same Idempotency-Key.
+    """
+    read, mapped = _read(service, body, mapping)
+    if reply == "mapping" and (mapped is None or mapped.plan.reply is None):
+        raise _no_reply(mapping)
+    if idempotency_key is not None and idempotency_key.casefold().startswith(REFUSED):
+        raise _kept_key(idempotency_key)
+    deal = read if isinstance(read, Deal) else read.deal
+    verdict = service.gate.submit(deal, actor=principal.name, idempotency_key=idempotency_key)
+    headers = {"Location": f"/v1/decisions/{verdict.decision_id}"}
+    status = 200 if verdict.replayed else 201
+    if reply == "mapping" and mapped is not None:
+        return _in_their_words(mapped, verdict, status, headers)
+    answer = {**verdict.decision, "replayed": verdict.replayed, "receipt": _receipt(verdict), **_told(read)}
+    return json_response(answer, status, headers)
+
+
+@router.post("/evaluations", openapi_extra=PAYLOAD, responses=EVALUATED | problems_of(413, 422, 503))
+def evaluate(principal: Asks, service: TheService, body: Body, mapping: MappingName = None) -> Response:
+    """What the policy would say of a deal. Nothing is stored, and nothing may be booked on it."""
+    read, _ = _read(service, body, mapping)
+    deal = read if isinstance(read, Deal) else read.deal
+    answer = {"deal_id": deal.deal_id, **service.gate.evaluate(deal).document(), **_told(read)}
+    return json_response(answer)
+
+
+def _read(service: Service, body: bytes, mapping: str | None) -> tuple[Deal | MappedDeal, HostMapping | None]:
+    if mapping is None:
+        return Deal.from_json(body), None
+    found = service.mapping(mapping)
+    return found.deal(body), found
+
+
+def _told(read: Deal | MappedDeal) -> dict[str, Any]:
+    """What a mapping remarked on, and what it did not read."""
+    return {} if isinstance(read, Deal) else {"remarks": list(read.remarks), "unread": list(read.unread)}
+
+
+def _receipt(verdict: Verdict) -> dict[str, Any]:
+    """With this, its holder can show later that the ledger still has this very entry."""
+    return {"entry_id": verdict.receipt.entry_id, "leaf_hash": verdict.receipt.leaf_hash.hex()}
+
+
+def _in_their_words(mapping: HostMapping, verdict: Verdict, status: int, headers: dict[str, str]) -> Response:
+    reply = mapping.reply(verdict.decision)
+    assert mapping.plan.reply is not None
+    kind = {"xml": "application/xml", "csv": "text/csv"}.get(mapping.plan.reply.format, "application/json")
+    text = reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
+    return Response(text, status, headers, kind)
+
+
+def _no_reply(mapping: str | None) -> ProblemError:
+    remedy = "Leave out reply, or send the payload through a mapping that has one."
+    problem = {"field": "reply", "value": "'mapping'", "message": "the mapping has no reply", "remedy": remedy}
+    return ProblemError(422, "mapping", "There is no reply to give", f"Mapping: {mapping}.", [problem])
+
+
+def _kept_key(key: str) -> ProblemError:
+    problem = {
+        "field": "Idempotency-Key",
+        "value": repr(key),
+        "message": f"keys that begin with {REFUSED!r} are those of refused attempts",
+        "remedy": "Use another.",
+    }
+    return ProblemError(422, "request", "The request cannot be read", "One problem.", [problem])
