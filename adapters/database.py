@@ -51,8 +51,16 @@ def open_for_callers(url: str, connections: int, seconds: float) -> Engine:
         engine = create_engine(parsed, connect_args={"timeout": seconds}, **pool)
         guard_sqlite(engine)
         return engine
-    limits = {"connect_timeout": max(2, int(seconds / 2)), "tcp_user_timeout": int(seconds * 1000)}
-    return create_engine(parsed, pool_pre_ping=True, connect_args=limits, **pool)
+    waits = {"connect_timeout": max(2, int(seconds / 2)), "tcp_user_timeout": int(seconds * 1000)}
+    engine = create_engine(parsed, pool_pre_ping=True, connect_args=waits, **pool)
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {int(seconds * 1000)}")
+        connection.commit()
+
+    return engine
 
 
 def guard_sqlite(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from dealgate.adapters.service.documents import describe
 from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
 from dealgate.adapters.service.service import Service
+from dealgate.adapters.service.watches import watching
 
 DESCRIPTION = "Holds vehicle-loan deals against the lender's written policy, says why, and keeps the record."
 OPEN = {"/healthz", "/readyz"}
@@ -48,8 +49,9 @@ def create_application(service: Service) -> Bounds:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     anyio.to_thread.current_default_thread_limiter().total_tokens = service.settings.threads
-    yield
-    await app.state.bounds.finish()
+    with watching(service.watches):
+        yield
+        await app.state.bounds.finish()
     service.close()
 
 

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
-from dealgate.adapters.database import READS_ONLY, open_for_callers
+from dealgate.adapters.database import READS_ONLY, open_database, open_for_callers
 from dealgate.adapters.gate import Gate
 from dealgate.adapters.mappings import SHIPPED, HostMapping, load_mapping
 from dealgate.adapters.programs import IN_FORCE
 from dealgate.adapters.service.principals import Authenticates
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.settings import Settings
+from dealgate.adapters.service.watches import watches_of
 
 
 class Service:
@@ -24,6 +25,9 @@ class Service:
             settings.db.get_secret_value(), settings.threads, settings.request_seconds
         )
         self.gate = Gate(self.engine, settings.policy or IN_FORCE, isolated=settings.isolated)
+        self.beside = open_database(settings.db.get_secret_value())
+        """For work that no caller waits for."""
+        self.watches = watches_of(settings, self.beside)
         own = {name: load_mapping(str(path)) for name, path in settings.mappings.items()}
         self.mappings: Mapping[str, HostMapping] = {name: load_mapping(name) for name in SHIPPED} | own
 
@@ -42,3 +46,4 @@ class Service:
 
     def close(self) -> None:
         self.engine.dispose()
+        self.beside.dispose()

@@ -1,5 +1,7 @@
 """Running the service: one process, one port, until it is told to stop."""
 
+import signal
+
 import uvicorn
 
 from dealgate.adapters.service.application import create_application
@@ -18,4 +20,7 @@ def serve(service: Service) -> None:
         server_header=False,
         log_config=None,
     )
+    # uvicorn raises the signal that stopped it once more when all is done: to have stopped as told is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()

@@ -35,6 +35,13 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
 
+    ledger_key: SecretStr | None = None
+    """The private key, or the file that holds it: with one, this process seals the ledger whenever no other does."""
+    anchors: tuple[str, ...] = ()
+    """Where checkpoints are kept outside the database: `file:/path`, `tsa:https://...`, `witness:https://...#key`."""
+    anchor_seconds: Seconds = 60.0
+    """The least time between two checkpoints that are anchored."""
+
     @classmethod
     def settings_customise_sources(
         cls,

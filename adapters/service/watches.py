@@ -1,0 +1,48 @@
+"""What a service does beside its requests, each in a thread of its own. Of several processes only one is at it at a time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from dealgate.adapters.anchors.addresses import parse_anchor
+from dealgate.adapters.sealer import Sealer
+from dealgate.adapters.service.settings import Settings
+from dealgate.models.signing import Ed25519Signer
+
+
+class Watches(Protocol):
+    """Goes on, whatever fails, until it is told to stop; then finishes what it is at."""
+
+    def watch(self, stop: Event) -> None: ...
+
+
+def watches_of(settings: Settings, engine: Engine) -> list[Watches]:
+    """Raises `NoteError` and `AnchorError` for a key or an anchor that cannot be used."""
+    if settings.ledger_key is None:
+        return []
+    anchors = [parse_anchor(text) for text in settings.anchors]
+    return [
+        Sealer(engine, _signer(settings.ledger_key.get_secret_value()), anchors, anchor_every=settings.anchor_seconds)
+    ]
+
+
+@contextmanager
+def watching(watches: Sequence[Watches]) -> Iterator[None]:
+    stop = Event()
+    threads = [Thread(target=one.watch, args=(stop,), name=type(one).__name__) for one in watches]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _signer(key: str) -> Ed25519Signer:
+    return Ed25519Signer.from_file(key) if Path(key).is_file() else Ed25519Signer.parse(key)
