@@ -63,7 +63,18 @@ class Finder:
         for value in values:
             if take and isinstance(value, Text | Number):
                 value.taken = True
-        return [value for value in values if not (self.source.empty_is_absent and value == "")]
+        return [value for value in values if not self._says_nothing(value)]
+
+    def _says_nothing(self, value: object) -> bool:
+        return value is None or (self.source.empty_is_absent and value == "")
+
+    def lacking(self, path: Path, node: object) -> tuple[int, int]:
+        """How many elements of a path's list lack what it goes on to, and how many there are."""
+        try:
+            parts = path.parts(node)
+        except PathError as error:
+            raise _refusal("", "the condition", str(error), error.remedy, path.text) from None
+        return sum(map(self._says_nothing, parts)), len(parts)
 
     def fill(self, field: Field, node: object, target: str) -> Any:
         """The value as the deal document states it, or `NOTHING`; what is wrong goes to the problems."""
@@ -85,6 +96,8 @@ class Finder:
         stated: list[tuple[str, Any]] = []
         for path in field.paths:
             values = self.stands(path, node)
+            if field.total:
+                self._check_total(field, path, node)
             if values:
                 stated.append((place_of(values[0], path), self._of_path(field, path, values, node)))
         known = [value for _, value in stated if value is not NOTHING]
@@ -96,6 +109,13 @@ class Finder:
             self.sources[field.target] = stated[0][0]
             return known[0]
         return self._absent(field, stated)
+
+    def _check_total(self, field: Field, path: Path, node: object) -> None:
+        """Of each element, for a sum of some of them is not the total."""
+        lacking, number = self.lacking(path, node)
+        if lacking:
+            message = f"is missing in {lacking} of {number} elements that should have it"
+            raise _refusal(field.target, "nothing", message, "Send it in each, or leave the element out.", path.text)
 
     def _absent(self, field: Field, stated: list[tuple[str, Any]]) -> Any:
         if field.default is not None:

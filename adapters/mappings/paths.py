@@ -9,6 +9,7 @@ from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
 
 Ast = Mapping[str, Any]
 
@@ -22,6 +23,7 @@ STEPS = {
     "filter_projection",
     "identity",
 }
+LISTS = {"projection", "filter_projection"}
 CONDITIONS = {"comparator", "and_expression", "or_expression", "not_expression", "field", "subexpression", "literal"}
 
 INSTEAD: Mapping[str, str] = {
@@ -43,18 +45,32 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path that has been checked. `root` is the name it begins with, `lists` the names it takes for lists."""
+    """A path that has been checked. `root` is the name it begins with, `lists` the names it takes for lists.
+
+    `elements` finds what its last list holds, as far as the path goes on from there, and `part` what it finds in one of them.
+    """
 
     text: str
     root: str
     lists: frozenset[str]
     conditions: frozenset[str]
     _compiled: Any
+    _elements: Any = None
+    _part: Any = None
 
     def find(self, node: object) -> Any:
         """What stands there; None where nothing does. Raises `PathError` where a condition compares what cannot be compared."""
+        return self._search(self._compiled, node)
+
+    def parts(self, node: object) -> list[Any]:
+        """What the path finds in each element of its last list, None where it finds nothing: `find` leaves such elements out."""
+        if self._part is None:
+            return []
+        return [self._search(self._part, one) for one in _flat(self._search(self._elements, node))]
+
+    def _search(self, compiled: Any, node: object) -> Any:
         try:
-            return self._compiled.search(node)
+            return compiled.search(node)
         except (JMESPathError, TypeError) as error:
             raise PathError(f"a condition of {self.text} cannot be answered here: {error}", "Compare texts.") from None
 
@@ -67,7 +83,8 @@ def read_path(text: str) -> Path:
     if not root:
         raise PathError("the path names no field", "Begin with the name of a field.")
     lists = frozenset(_listed(compiled.parsed))
-    return Path(text, root, lists, frozenset(_compared(compiled.parsed)), compiled)
+    elements, part = (ParsedResult(text, one) if one else None for one in _at_last_list(compiled.parsed))
+    return Path(text, root, lists, frozenset(_compared(compiled.parsed)), compiled, elements, part)
 
 
 def parse(text: str) -> Any:
@@ -80,6 +97,27 @@ def parse(text: str) -> Any:
         raise PathError(f"not a JMESPath: {message}", "See jmespath.org.", min(column, len(text) - 1)) from None
     except RecursionError:
         raise PathError("not a JMESPath: nested too deeply", "Shorten it.") from None
+
+
+def _at_last_list(node: Ast) -> tuple[Ast | None, Ast | None]:
+    """The path up to the elements of its last list, and how it goes on from one of them: `a[?b].c` is `a[?b]` and `c`."""
+    if node["type"] not in LISTS:
+        return None, None
+    before, after, *condition = node["children"]
+    if after["type"] == "identity":
+        return _at_last_list(before["children"][0]) if before["type"] == "flatten" else (None, None)
+    elements, part = _at_last_list(after)
+    if after["type"] not in LISTS:
+        elements, part = {"type": "identity", "children": []}, after
+    return ({**node, "children": [before, elements, *condition]}, part) if elements else (None, None)
+
+
+def _flat(found: Any) -> Iterator[Any]:
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, list):
+            yield from _flat(one)
+        else:
+            yield one
 
 
 def _check(node: Ast) -> None:
