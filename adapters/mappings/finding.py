@@ -63,9 +63,9 @@ class Finder:
         for value in values:
             if take and isinstance(value, Text | Number):
                 value.taken = True
-        return [value for value in values if not self._says_nothing(value)]
+        return [value for value in values if not self.says_nothing(value)]
 
-    def _says_nothing(self, value: object) -> bool:
+    def says_nothing(self, value: object) -> bool:
         return value is None or (self.source.empty_is_absent and value == "")
 
     def lacking(self, path: Path, node: object) -> tuple[int, int]:
@@ -74,7 +74,7 @@ class Finder:
             parts = path.parts(node)
         except PathError as error:
             raise _refusal("", "the condition", str(error), error.remedy, path.text) from None
-        return sum(map(self._says_nothing, parts)), len(parts)
+        return sum(map(self.says_nothing, parts)), len(parts)
 
     def fill(self, field: Field, node: object, target: str) -> Any:
         """The value as the deal document states it, or `NOTHING`; what is wrong goes to the problems."""

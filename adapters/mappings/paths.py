@@ -5,7 +5,7 @@ Functions, literals outside of conditions and `||` are refused: each could put a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -23,6 +23,7 @@ STEPS = {
     "filter_projection",
     "identity",
 }
+IDENTITY: Ast = {"type": "identity", "children": []}
 LISTS = {"projection", "filter_projection"}
 CONDITIONS = {"comparator", "and_expression", "or_expression", "not_expression", "field", "subexpression", "literal"}
 
@@ -41,6 +42,14 @@ class PathError(ValueError):
         super().__init__(message)
         self.remedy = remedy
         self.column = column
+
+
+class Level(NamedTuple):
+    """What stands before a bracket, the elements of it that the bracket selects, and whether it does so by a condition."""
+
+    whole: Any
+    selected: list[Any]
+    by_condition: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,23 @@ class Path:
         """What the path finds in each element of its last list, None where it finds nothing: `find` leaves such elements out."""
         if self._part is None:
             return []
-        return [self._search(self._part, one) for one in _flat(self._search(self._elements, node))]
+        return [self._search(self._part, one) for one in flat(self._search(self._elements, node))]
+
+    def levels(self, node: object) -> Iterator[Level]:
+        """Each list that the path goes through by a bracket, from the left."""
+        return self._levels(self._compiled.parsed, node)
+
+    def _levels(self, ast: Ast, node: object) -> Iterator[Level]:
+        if ast["type"] not in LISTS:
+            for before in ast["children"][:1]:
+                yield from self._levels(before, node)
+            return
+        before, _, *condition = ast["children"]
+        whole = before["children"][0] if before["type"] == "flatten" else before
+        yield from self._levels(whole, node)
+        selecting = {**ast, "children": [before, IDENTITY, *condition]}
+        selected = list(flat(self._search(_compiled(self.text, selecting), node)))
+        yield Level(self._search(_compiled(self.text, whole), node), selected, bool(condition))
 
     def _search(self, compiled: Any, node: object) -> Any:
         try:
@@ -83,7 +108,7 @@ def read_path(text: str) -> Path:
     if not root:
         raise PathError("the path names no field", "Begin with the name of a field.")
     lists = frozenset(_listed(compiled.parsed))
-    elements, part = (ParsedResult(text, one) if one else None for one in _at_last_list(compiled.parsed))
+    elements, part = (_compiled(text, one) if one else None for one in _at_last_list(compiled.parsed))
     return Path(text, root, lists, frozenset(_compared(compiled.parsed)), compiled, elements, part)
 
 
@@ -99,6 +124,10 @@ def parse(text: str) -> Any:
         raise PathError("not a JMESPath: nested too deeply", "Shorten it.") from None
 
 
+def _compiled(text: str, ast: Any) -> Any:
+    return ParsedResult(text, ast)
+
+
 def _at_last_list(node: Ast) -> tuple[Ast | None, Ast | None]:
     """The path up to the elements of its last list, and how it goes on from one of them: `a[?b].c` is `a[?b]` and `c`."""
     if node["type"] not in LISTS:
@@ -108,14 +137,15 @@ def _at_last_list(node: Ast) -> tuple[Ast | None, Ast | None]:
         return _at_last_list(before["children"][0]) if before["type"] == "flatten" else (None, None)
     elements, part = _at_last_list(after)
     if after["type"] not in LISTS:
-        elements, part = {"type": "identity", "children": []}, after
+        elements, part = IDENTITY, after
     return ({**node, "children": [before, elements, *condition]}, part) if elements else (None, None)
 
 
-def _flat(found: Any) -> Iterator[Any]:
+def flat(found: Any) -> Iterator[Any]:
+    """What lists within lists hold; nothing where it is no list."""
     for one in found if isinstance(found, list) else ():
         if isinstance(one, list):
-            yield from _flat(one)
+            yield from flat(one)
         else:
             yield one
 

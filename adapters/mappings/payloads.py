@@ -59,6 +59,8 @@ class Number(Decimal):
 class Branch(dict[str, Any]):
     """An object of the payload."""
 
+    where = ""
+
 
 Leaf = Text | Number
 NO_ATTRIBUTES = Branch()
@@ -103,7 +105,9 @@ def of_objects(value: Mapping[str, Any], *, held: bool = False) -> Payload:
 
 def _branch(payload: Payload, parts: Mapping[str, Any], where: str, depth: int) -> Branch:
     named = ((str(name), part) for name, part in parts.items())
-    return Branch({name: _node(payload, part, f"{where}.{name}" if where else name, depth - 1) for name, part in named})
+    made = Branch({name: _node(payload, part, f"{where}.{name}" if where else name, depth - 1) for name, part in named})
+    made.where = where
+    return made
 
 
 def _node(payload: Payload, value: object, where: str, depth: int) -> Any:

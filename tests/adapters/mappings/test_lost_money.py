@@ -83,3 +83,27 @@ def test_a_total_has_an_amount_of_each_element(case: str, mappings: Mapping[str,
 def test_a_total_of_no_element_is_what_the_mapping_says_of_absence(mappings: Mapping[str, HostMapping]) -> None:
     assert mappings["routeone"].deal(hosts.routeone(BARE, Tax=[])).deal.sales_tax == 0
     assert mappings["routeone"].deal(hosts.routeone(DEAL)).deal.sales_tax == 1_874_69
+
+
+UNSELECTED: Mapping[str, Any] = {
+    "another source": [{"AppraisalSource": "Dealer", "LienHolder": "First Bank"}],
+    "no source": [{"LienHolder": "First Bank", "AmountOwed": None}],
+    "amounts in words": [{"AppraisalSource": "Dealer", "AmountOwed": "twelve thousand"}],
+    "a text": ["a pick-up truck"],
+    "nothing known": [{}],
+    "one that is no list": {"AppraisalSource": "ACV", "LienHolder": "First Bank"},
+}
+
+
+@pytest.mark.parametrize("case", UNSELECTED)
+def test_an_element_that_no_filter_selects_is_refused(case: str, mappings: Mapping[str, HostMapping]) -> None:
+    trades = UNSELECTED[case]
+    found = told(mappings["dealertrack"], hosts.dealertrack(BARE, TradeIns=trades))
+    place = "TradeIns[0]" if isinstance(trades, list) else "TradeIns"
+    assert found == [("trade_ins", place, "is an element that no `each:` selects")]
+
+
+def test_the_element_that_is_not_selected_is_named(mappings: Mapping[str, HostMapping]) -> None:
+    trades = [TRADE, TRADE | {"AppraisalSource": "Dealer", "AppraisalValue": None, "AmountOwed": None}]
+    found = told(mappings["dealertrack"], hosts.dealertrack(BARE, TradeIns=trades))
+    assert [place for _, place, _ in found] == ["TradeIns[1]"]

@@ -307,3 +307,48 @@ def test_a_part_that_is_only_checked_or_compared_is_not_read(load: Any) -> None:
     with pytest.raises(MappingError) as caught:
         load(document(fee)).deal(PAYLOAD | {"fees": [{"cost": "5.00", "paid": "4.00"}]})
     assert [problem.source for problem in caught.value.problems] == ["fees[0].cost"]
+
+
+LISTED = """\
+  products:
+    - each: "fees[?kind == 'gap']"
+      absent: none
+      because: told so
+      item: {kind: {is: gap, because: told so}, price: {from: price, unit: dollars}}
+"""
+FEES = {"fees": [{"kind": "gap", "price": "5.00"}, {"kind": "note", "about": "the gap"}]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "metadata: {notes: \"fees[?kind == 'note']\"}\n",
+        "metadata: {notes: fees}\n",
+        "ignore: [fees]\n",
+    ],
+)
+def test_an_element_is_selected_by_whatever_carries_it_along(more: str, load: Any) -> None:
+    deal = without("products") + LISTED
+    with pytest.raises(MappingError, match=r"fees\[1\].*no `each:` selects"):
+        load(document(deal)).deal(PAYLOAD | FEES)
+    assert load(document(deal, more=more)).deal(PAYLOAD | FEES).deal.products[0].price == 500
+
+
+def test_what_a_field_selects_is_selected_and_what_a_path_only_passes_is_not(load: Any) -> None:
+    fees = {"fees": [FEES["fees"][0], {"kind": "doc", "price": "7.00"}]}
+    fee = replaced("doc_fee", "{from: \"fees[?kind == 'doc'].price\", unit: dollars, absent: zero, because: told so}")
+    none = "  products: {absent: none, because: told so}\n"
+    selecting = load(document(fee.replace(none, "") + LISTED))
+    deal = selecting.deal(PAYLOAD | fees).deal
+    assert (deal.doc_fee, deal.products[0].price) == (700, 500)
+    passing = load(document(without("products") + LISTED, more="metadata: {prices: 'fees[].price'}\n"))
+    with pytest.raises(MappingError, match=r"fees\[1\].*no `each:` selects"):
+        passing.deal(PAYLOAD | fees)
+
+
+def test_the_lists_that_lead_to_a_list_are_held_against_their_conditions_too(load: Any) -> None:
+    deal = without("products") + LISTED.replace("fees[?kind == 'gap']", "menus[?sold == 'yes'].fees[]")
+    sold, dropped = {"sold": "yes", "fees": FEES["fees"][:1]}, {"sold": "perhaps", "fees": [{"price": None}]}
+    assert load(document(deal)).deal(PAYLOAD | {"menus": [sold]}).deal.products
+    with pytest.raises(MappingError, match=r"menus\[1\].*no `each:` selects"):
+        load(document(deal)).deal(PAYLOAD | {"menus": [sold, dropped]})

@@ -259,7 +259,11 @@ def test_an_appraisal_is_an_allowance_or_an_acv_as_its_source_says(mappings: Map
         {"kind": "loan", "acv": "15500.00", "payoff": "19000.00", "lienholder": "First Bank & Trust"}
     ]
     unknown = hosts.dealertrack(DEAL, TradeIns=[trades[0] | {"AppraisalSource": "Auction"}])
-    assert {place for _, place, _ in told(mappings["dealertrack"], unknown)} == {"AppraisalValue", "AmountOwed"}
+    assert {place for _, place, _ in told(mappings["dealertrack"], unknown)} == {
+        "TradeIns[0]",
+        "AppraisalValue",
+        "AmountOwed",
+    }
 
 
 def test_json_numbers_stay_decimal(mappings: Mapping[str, HostMapping]) -> None:
