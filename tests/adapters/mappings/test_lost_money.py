@@ -107,3 +107,55 @@ def test_the_element_that_is_not_selected_is_named(mappings: Mapping[str, HostMa
     trades = [TRADE, TRADE | {"AppraisalSource": "Dealer", "AppraisalValue": None, "AmountOwed": None}]
     found = told(mappings["dealertrack"], hosts.dealertrack(BARE, TradeIns=trades))
     assert [place for _, place, _ in found] == ["TradeIns[1]"]
+
+
+MONEY: Mapping[str, str] = {
+    "DepositPaid": "1500",
+    "PriorLoanUnpaid": "8000",
+    "CashDiscount": "1000",
+    "PrepaidRate": "500.00",
+    "TradeId": "1500.00",
+    "paidrate": "500",
+    "depositpaid_1": "1500",
+    "PriorLien": "8000",
+    "Loan2": "8000",
+    "PrepaidPlan": "1500",
+    "Maintenance": "900",
+    "DealerDiscount": "900",
+    "OtherDebt": "900",
+    "TrueValue": "900",
+    "ServiceAgreement": "900",
+    "DepositKept": "12k",
+    "DepositHeld": "US$12000",
+    "DepositLeft": "CAD 12000",
+    "DepositAbout": "~12000",
+    "DepositLeast": "12000+",
+    "DepositEven": "12000.-",
+    "DepositWords": "12 thousand",
+    "DepositDollars": "12000 dollars",
+    "Remark": "€900",
+}
+
+
+@pytest.mark.parametrize("name", MONEY)
+def test_money_however_it_is_named_and_written_is_refused(name: str, mappings: Mapping[str, HostMapping]) -> None:
+    found = messages(mappings["dealertrack"], hosts.dealertrack(BARE, **{name: MONEY[name]}))
+    assert found == {name: "looks like money and nothing reads it"}
+
+
+NO_MONEY: Mapping[str, str] = {
+    "PaymentId": "1500",
+    "payment_id": "1500",
+    "LoanNumber": "1500",
+    "CashVINNo": "1500",
+    "PaymentRate": "5.125",
+    "FeePercent": "12.50%",
+    "TradeModel": "F150",
+    "Deposit": "0.00",
+    "Note": "12000",
+}
+
+
+@pytest.mark.parametrize("name", NO_MONEY)
+def test_a_number_that_labels_is_listed(name: str, mappings: Mapping[str, HostMapping]) -> None:
+    assert mappings["dealertrack"].deal(hosts.dealertrack(BARE, **{name: NO_MONEY[name]})).unread == (name,)
