@@ -18,7 +18,7 @@ def disagreements(check: Check, finder: Finder, deal: Deal | None) -> Iterator[M
     Without a deal, because something else is wrong with it, only what follows from the payload itself is checked.
     """
     try:
-        nodes = finder.stands(check.each, finder.payload.root) if check.each else [finder.payload.root]
+        nodes = finder.things(check.each, finder.payload.root) if check.each else [finder.payload.root]
     except FieldRefusedError as error:
         yield error.problem
         return

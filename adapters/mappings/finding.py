@@ -55,6 +55,16 @@ class Finder:
 
     def stands(self, path: Path, node: object, *, take: bool = True) -> list[Any]:
         """What a path finds, one by one, taken for the deal. Empty values are left out where the format writes absence so."""
+        return [value for value in self._found(path, node, take=take) if not self._says_nothing(value)]
+
+    def things(self, path: Path, node: object) -> list[Any]:
+        """What an `each:` goes through, one by one: an empty element that has attributes is a thing in every format."""
+        return [value for value in self._found(path, node, take=True) if not self.is_nothing(value)]
+
+    def is_nothing(self, value: object) -> bool:
+        return self._says_nothing(value) and not getattr(value, "attributes", None)
+
+    def _found(self, path: Path, node: object, *, take: bool) -> list[Any]:
         try:
             found = path.find(node)
         except PathError as error:
@@ -63,9 +73,9 @@ class Finder:
         for value in values:
             if take and isinstance(value, Text | Number):
                 value.taken = True
-        return [value for value in values if not self.says_nothing(value)]
+        return values
 
-    def says_nothing(self, value: object) -> bool:
+    def _says_nothing(self, value: object) -> bool:
         return value is None or (self.source.empty_is_absent and value == "")
 
     def lacking(self, path: Path, node: object) -> tuple[int, int]:
@@ -74,7 +84,7 @@ class Finder:
             parts = path.parts(node)
         except PathError as error:
             raise _refusal("", "the condition", str(error), error.remedy, path.text) from None
-        return sum(map(self.says_nothing, parts)), len(parts)
+        return sum(map(self._says_nothing, parts)), len(parts)
 
     def fill(self, field: Field, node: object, target: str) -> Any:
         """The value as the deal document states it, or `NOTHING`; what is wrong goes to the problems."""
@@ -213,12 +223,20 @@ class Finder:
     def _divisor(self, field: Field, node: object) -> Fraction | None:
         """What the value is divided by; None where it is absent or zero, so that the quotient is not known."""
         assert field.over
-        found = self.stands(field.over.path, node)
+        path = field.over.path
+        found = self.stands(path, node)
+        where, remedy = place_of(found[0], path) if found else path.text, "Send one, not below zero."
         if len(found) > 1:
-            raise ValueRefusedError(f"{field.over.path.text} stands {len(found)} times", "Send one.")
+            message = f"stands {len(found)} times where one divisor is read"
+            raise _refusal(field.target, shown(found), message, remedy, where)
         if not found or found[0] == "":
             return None
-        divisor = exact(found[0], self.source.thousands) / field.over.scale
+        try:
+            divisor = exact(found[0], self.source.thousands) / field.over.scale
+        except ValueRefusedError as error:
+            raise _refusal(field.target, shown(found[0]), str(error), error.remedy, where) from None
+        if divisor < 0:
+            raise _refusal(field.target, shown(found[0]), "a divisor below zero", remedy, where)
         return divisor or None
 
     # Lists
@@ -242,7 +260,7 @@ class Finder:
     def _each(self, path: Path, node: object, target: str) -> list[Any]:
         """An empty element is one too: nothing of it is known."""
         try:
-            found = self.stands(path, node)
+            found = self.things(path, node)
         except FieldRefusedError as error:
             self.problems.append(error.problem)
             return []

@@ -83,7 +83,12 @@ class HostMapping:
     def read_rows(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[MappedDeal | MappingError]:
         """The same of records that are read already, each by the names of its parts."""
         for number, row in enumerate(rows, start=1):
-            payload = of_objects(row)
+            try:
+                payload = of_objects(row)
+            except UnreadableError as error:
+                error.problem.source = f"row {number}: {error.problem.source}"
+                yield MappingError([error.problem], self.name)
+                continue
             payload.number, payload.place = number, f"row {number}"
             yield self._mapped_or_not(payload)
 
@@ -175,7 +180,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_plain(part) for part in value]
-    if isinstance(value, Number):
+    if isinstance(value, Number) and value.is_finite():
         whole = value == value.to_integral_value() and abs(value) <= GREATEST_INTEGER and value.as_tuple().exponent == 0
         return int(value) if whole else str(Decimal(value))
     return value if isinstance(value, bool) else str(value)

@@ -146,7 +146,7 @@ def _node(payload: Payload, value: object, where: str, depth: int) -> Any:
 def _digits(value: Decimal) -> Decimal:
     """An amount that a database driver holds as 1E+3; written so in a text it is refused."""
     exponent = value.as_tuple().exponent
-    return value.quantize(Decimal(1)) if isinstance(exponent, int) and 0 < exponent < 12 else value
+    return Decimal(f"{value:f}") if isinstance(exponent, int) and 0 < exponent < 12 else value
 
 
 def is_money_like(leaf: Leaf) -> bool:

@@ -36,7 +36,7 @@ def _listed(each: Path, root: object, finder: Finder) -> Iterator[Any]:
     for level in each.levels(root):
         found = level.whole
         elements = flat(found) if isinstance(found, list) else () if found is None or found == "" else [found]
-        yield from (one for one in elements if not finder.says_nothing(one))
+        yield from (one for one in elements if not finder.is_nothing(one))
 
 
 def _known(plan: Plan, root: object) -> Iterator[Any]:
