@@ -254,7 +254,16 @@ def dealertrack(deal: Document, **more: Any) -> bytes:
 def csv_cells(deal: Document) -> dict[str, Any]:
     cells = {
         name: deal.get(name)
-        for name in ("deal_id", "submitted_on", "channel", "dealer_id", "state", "cash_price", *STRUCTURE)
+        for name in (
+            "deal_id",
+            "submitted_on",
+            "expected_funding_on",
+            "channel",
+            "dealer_id",
+            "state",
+            "cash_price",
+            *STRUCTURE,
+        )
     }
     cells |= {
         name: deal.get(name)
