@@ -74,7 +74,7 @@ class Path:
     def parts(self, node: object) -> list[Any]:
         """What the path finds in each element of its last list, None where it finds nothing: `find` leaves such elements out."""
         if self._part is None:
-            return []
+            return list(flat(self.find(node)))
         return [self._search(self._part, one) for one in flat(self._search(self._elements, node))]
 
     def levels(self, node: object) -> Iterator[Level]:

@@ -411,3 +411,16 @@ def test_a_divisor_that_is_wrong_is_told_under_its_own_name(share: Any, message:
     ((field, source, value),) = [(one.field, one.source, one.value) for one in caught.value.problems]
     assert (field, source.partition("[")[0]) == ("monthly_payment", "share")
     assert "60.00" not in value
+
+
+def test_a_total_of_values_side_by_side_has_none_that_is_empty(load: Any) -> None:
+    own = load(
+        document(
+            replaced("rebate", "{from: 'off[]', unit: dollars, total: true, absent: zero, because: x}"),
+            "xml, empty: absent",
+        )
+    )
+    parts = "".join(f"<{name}>{value}</{name}>" for name, value in (PAYLOAD | {"tax": "10"}).items())
+    assert own.deal(f"<deal>{parts}<off>5.00</off><off>6.00</off></deal>").deal.rebate == 11_00
+    with pytest.raises(MappingError, match="rebate: is missing in 1 of 2 elements"):
+        own.deal(f"<deal>{parts}<off>5.00</off><off/></deal>")
