@@ -15,18 +15,17 @@ def unselected(plan: Plan, finder: Finder) -> Iterator[MappingProblem]:
     """One problem for each. What a condition cannot be asked of is told where the path is read."""
     root = finder.payload.root
     try:
-        listed = [
-            (items.target, items.each, one)
+        listed = {
+            id(one): (items.target, items.each, one)
             for items in plan.items
             if items.each
             for one in _listed(items.each, root, finder)
-        ]
+        }
         known = {id(one) for one in _known(plan, root)} if listed else set()
     except PathError:
         return
-    for target, each, one in listed:
-        if id(one) not in known:
-            known.add(id(one))
+    for number, (target, each, one) in listed.items():
+        if isinstance(one, bool) or number not in known:  # every truth is one and the same object
             message = "is an element that no `each:` selects"
             yield MappingProblem(target, shown(one), message, REMEDY, place_of(one, each))
 

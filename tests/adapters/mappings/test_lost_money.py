@@ -159,3 +159,9 @@ NO_MONEY: Mapping[str, str] = {
 @pytest.mark.parametrize("name", NO_MONEY)
 def test_a_number_that_labels_is_listed(name: str, mappings: Mapping[str, HostMapping]) -> None:
     assert mappings["dealertrack"].deal(hosts.dealertrack(BARE, **{name: NO_MONEY[name]})).unread == (name,)
+
+
+def test_a_truth_that_is_carried_along_is_not_the_one_in_a_list(mappings: Mapping[str, HostMapping]) -> None:
+    vehicle = {"Condition": "Used", "CertifiedUsed": True}
+    found = told(mappings["dealertrack"], hosts.dealertrack(BARE, Vehicle=vehicle, TradeIns=[True]))
+    assert [message for _, _, message in found] == ["is an element that no `each:` selects"]
