@@ -150,7 +150,8 @@ class Explainer:
         )
 
     def _stale(self, heart: Heart, trace: Trace) -> str:
-        return "".join(words for tell in self.staleness.get(heart, ()) for words in tell(trace))
+        """Each sentence once: the listed value may be the very one that the comparison names too."""
+        return "".join(dict.fromkeys(words for tell in self.staleness.get(heart, ()) for words in tell(trace)))
 
     def _sentence(
         self, result: Result, comparison: str, missing: tuple[str, ...], rests_on: tuple[RestsOn, ...]

@@ -1,6 +1,7 @@
 """Figures that a host states beside the parts they follow from: they must agree."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dealgate.adapters.mappings.finding import FieldRefusedError, Finder, place_of
 from dealgate.adapters.mappings.paths import Path
@@ -16,7 +17,11 @@ def disagreements(check: Check, finder: Finder, deal: Deal | None) -> Iterator[M
 
     Without a deal, because something else is wrong with it, only what follows from the payload itself is checked.
     """
-    nodes = finder.stands(check.each, finder.payload.root) if check.each else [finder.payload.root]
+    try:
+        nodes = finder.things(check.each, finder.payload.root) if check.each else [finder.payload.root]
+    except FieldRefusedError as error:
+        yield error.problem
+        return
     for node in nodes:
         try:
             yield from _disagreements(check, finder, node, deal)
@@ -34,23 +39,46 @@ def _disagreements(check: Check, finder: Finder, node: object, deal: Deal | None
         )
         return
     (stated,) = figures
-    if check.amount_financed and deal is None:
+    if not check.amount_financed:
+        yield from _against_parts(check, finder, node, where, stated)
         return
-    follows = amount_financed(deal) if deal and check.amount_financed else _sum(check, finder, node)
+    finder.stands(check.value, node)
+    if deal is not None:
+        yield from _compared(check, where, stated, amount_financed(deal))
+
+
+def _against_parts(
+    check: Check, finder: Finder, node: object, where: str, stated: int
+) -> Iterator[MappingProblem | str]:
+    """A figure that could not be checked is not taken: of its parts the deal may know less than it says."""
+    parts = _parts(check, finder, node)
+    unfounded = stated and not parts.found
+    if not parts.lacking or (unfounded and check.refuses):
+        finder.stands(check.value, node)
+    if unfounded:
+        message = f"none of its parts is stated: {check.because}"
+        yield _told(check, where, stated, message, "Send its parts.")
+        return
+    yield from _compared(check, where, stated, parts.lacking or parts.total)
+
+
+def _compared(check: Check, where: str, stated: int, follows: int | str) -> Iterator[MappingProblem | str]:
     if isinstance(follows, str):
         yield f"{where} {hundredths(stated)} was not checked: {follows} is not stated"
     elif stated != follows:
         message = f"does not agree with {hundredths(follows)}, which follows from its parts: {check.because}"
-        problem = MappingProblem("", repr(hundredths(stated)), message, "Correct the figure or its parts.", where)
-        yield problem if check.refuses else f"{where} {hundredths(stated)} {message}"
+        yield _told(check, where, stated, message, "Correct the figure or its parts.")
+
+
+def _told(check: Check, where: str, stated: int, message: str, remedy: str) -> MappingProblem | str:
+    if check.refuses:
+        return MappingProblem("", repr(hundredths(stated)), message, remedy, where)
+    return f"{where} {hundredths(stated)} {message}"
 
 
 def _figures(check: Check, finder: Finder, path: Path, node: object) -> tuple[str, list[int]]:
-    """The figures that a path finds, in cents, perhaps below zero; an empty one is none.
-
-    A part that is only checked is not in the deal, so that only the figure itself counts as read.
-    """
-    found = finder.stands(path, node, take=path is check.value)
+    """The figures that a path finds, in cents, perhaps below zero; an empty one is none. None of them counts as read by this."""
+    found = finder.stands(path, node, take=False)
     where = place_of(found[0], path) if found else path.text
     try:
         read = (exact(value, finder.source.thousands) * check.scale for value in found if value != "")
@@ -59,16 +87,32 @@ def _figures(check: Check, finder: Finder, path: Path, node: object) -> tuple[st
         raise FieldRefusedError(MappingProblem("", shown(found), str(error), error.remedy, where)) from None
 
 
-def _sum(check: Check, finder: Finder, node: object) -> int | str:
-    """What the parts come to, or the one that is not stated."""
-    total = 0
+class _Parts(NamedTuple):
+    """What the parts come to, whether any is stated, and the path of one that is not stated everywhere."""
+
+    total: int
+    found: bool
+    lacking: str
+
+
+def _parts(check: Check, finder: Finder, node: object) -> _Parts:
+    total, found, lacking = 0, False, ""
     for sign, paths in ((1, check.plus), (-1, check.minus)):
         for path in paths:
-            where, figures = _figures(check, finder, path, node)
-            if not figures:
-                return where
+            _, figures = _figures(check, finder, path, node)
             total += sign * sum(figures)
-    return total
+            found = found or bool(figures)
+            if not lacking and not _is_stated(finder, path, node):
+                lacking = path.text
+    return _Parts(total, found, lacking)
+
+
+def _is_stated(finder: Finder, path: Path, node: object) -> bool:
+    """By every element of a list; a list that is there and has none states that there is none."""
+    found = path.find(node)
+    if found is None or "" in (found if isinstance(found, list) else [found]):
+        return False
+    return finder.lacking(path, node)[0] == 0
 
 
 def amount_financed(deal: Deal) -> int | str:

@@ -55,6 +55,16 @@ class Finder:
 
     def stands(self, path: Path, node: object, *, take: bool = True) -> list[Any]:
         """What a path finds, one by one, taken for the deal. Empty values are left out where the format writes absence so."""
+        return [value for value in self._found(path, node, take=take) if not self._says_nothing(value)]
+
+    def things(self, path: Path, node: object) -> list[Any]:
+        """What an `each:` goes through, one by one: an empty element that has attributes is a thing in every format."""
+        return [value for value in self._found(path, node, take=True) if not self.is_nothing(value)]
+
+    def is_nothing(self, value: object) -> bool:
+        return self._says_nothing(value) and not getattr(value, "attributes", None)
+
+    def _found(self, path: Path, node: object, *, take: bool) -> list[Any]:
         try:
             found = path.find(node)
         except PathError as error:
@@ -63,7 +73,18 @@ class Finder:
         for value in values:
             if take and isinstance(value, Text | Number):
                 value.taken = True
-        return [value for value in values if not (self.source.empty_is_absent and value == "")]
+        return values
+
+    def _says_nothing(self, value: object) -> bool:
+        return value is None or (self.source.empty_is_absent and value == "")
+
+    def lacking(self, path: Path, node: object) -> tuple[int, int]:
+        """How many elements of a path's list lack what it goes on to, and how many there are."""
+        try:
+            parts = path.parts(node)
+        except PathError as error:
+            raise _refusal("", "the condition", str(error), error.remedy, path.text) from None
+        return sum(map(self._says_nothing, parts)), len(parts)
 
     def fill(self, field: Field, node: object, target: str) -> Any:
         """The value as the deal document states it, or `NOTHING`; what is wrong goes to the problems."""
@@ -85,6 +106,8 @@ class Finder:
         stated: list[tuple[str, Any]] = []
         for path in field.paths:
             values = self.stands(path, node)
+            if field.total:
+                self._check_total(field, path, node)
             if values:
                 stated.append((place_of(values[0], path), self._of_path(field, path, values, node)))
         known = [value for _, value in stated if value is not NOTHING]
@@ -96,6 +119,13 @@ class Finder:
             self.sources[field.target] = stated[0][0]
             return known[0]
         return self._absent(field, stated)
+
+    def _check_total(self, field: Field, path: Path, node: object) -> None:
+        """Of each element, for a sum of some of them is not the total."""
+        lacking, number = self.lacking(path, node)
+        if lacking:
+            message = f"is missing in {lacking} of {number} elements that should have it"
+            raise _refusal(field.target, "nothing", message, "Send it in each, or leave the element out.", path.text)
 
     def _absent(self, field: Field, stated: list[tuple[str, Any]]) -> Any:
         if field.default is not None:
@@ -193,12 +223,20 @@ class Finder:
     def _divisor(self, field: Field, node: object) -> Fraction | None:
         """What the value is divided by; None where it is absent or zero, so that the quotient is not known."""
         assert field.over
-        found = self.stands(field.over.path, node)
+        path = field.over.path
+        found = self.stands(path, node)
+        where, remedy = place_of(found[0], path) if found else path.text, "Send one, not below zero."
         if len(found) > 1:
-            raise ValueRefusedError(f"{field.over.path.text} stands {len(found)} times", "Send one.")
+            message = f"stands {len(found)} times where one divisor is read"
+            raise _refusal(field.target, shown(found), message, remedy, where)
         if not found or found[0] == "":
             return None
-        divisor = exact(found[0], self.source.thousands) / field.over.scale
+        try:
+            divisor = exact(found[0], self.source.thousands) / field.over.scale
+        except ValueRefusedError as error:
+            raise _refusal(field.target, shown(found[0]), str(error), error.remedy, where) from None
+        if divisor < 0:
+            raise _refusal(field.target, shown(found[0]), "a divisor below zero", remedy, where)
         return divisor or None
 
     # Lists
@@ -222,7 +260,7 @@ class Finder:
     def _each(self, path: Path, node: object, target: str) -> list[Any]:
         """An empty element is one too: nothing of it is known."""
         try:
-            found = self.stands(path, node)
+            found = self.things(path, node)
         except FieldRefusedError as error:
             self.problems.append(error.problem)
             return []

@@ -21,6 +21,7 @@ from dealgate.adapters.mappings.problems import (
     shown,
 )
 from dealgate.adapters.mappings.readers import Given, read_payloads
+from dealgate.adapters.mappings.selecting import unselected
 from dealgate.rules.deal import GREATEST_INTEGER, Deal, DealError
 from dealgate.rules.document import MAX_CHARACTERS, Place, Problem
 
@@ -82,7 +83,12 @@ class HostMapping:
     def read_rows(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[MappedDeal | MappingError]:
         """The same of records that are read already, each by the names of its parts."""
         for number, row in enumerate(rows, start=1):
-            payload = of_objects(row)
+            try:
+                payload = of_objects(row)
+            except UnreadableError as error:
+                error.problem.source = f"row {number}: {error.problem.source}"
+                yield MappingError([error.problem], self.name)
+                continue
             payload.number, payload.place = number, f"row {number}"
             yield self._mapped_or_not(payload)
 
@@ -104,12 +110,13 @@ class HostMapping:
     def _mapped(self, payload: Payload) -> MappedDeal:
         finder = Finder(self.plan.source, payload)
         document = self._document(finder)
-        problems, remarks = list(finder.problems), list[str]()
+        lost = (problem for problem in unselected(self.plan, finder) if not self._is_ignored(problem.source))
+        problems, remarks = [*finder.problems, *lost], list[str]()
         deal = None if problems else _read(document, finder, problems)
         for check in self.plan.checks:
             for found in disagreements(check, finder, deal):
                 remarks.append(found) if isinstance(found, str) else problems.append(found)
-        unread = [leaf for leaf in payload.untaken if not self._is_ignored(leaf)]
+        unread = [leaf for leaf in payload.untaken if not self._is_ignored(leaf.where)]
         if self.plan.refuses_unread:
             problems += [_unread(leaf) for leaf in unread if is_money_like(leaf)]
         places = (leaf.where for leaf in unread if leaf.where.rpartition(".")[2] not in self.plan.conditions)
@@ -150,8 +157,8 @@ class HostMapping:
                 list(finder.texts(found))
                 yield name, _plain(found)
 
-    def _is_ignored(self, leaf: Leaf) -> bool:
-        where = without_numbers(leaf.where)
+    def _is_ignored(self, where: str) -> bool:
+        where = without_numbers(where)
         return any(where == path or where.startswith(f"{path}.") for path in self.plan.ignore)
 
 
@@ -173,7 +180,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_plain(part) for part in value]
-    if isinstance(value, Number):
+    if isinstance(value, Number) and value.is_finite():
         whole = value == value.to_integral_value() and abs(value) <= GREATEST_INTEGER and value.as_tuple().exponent == 0
         return int(value) if whole else str(Decimal(value))
     return value if isinstance(value, bool) else str(value)

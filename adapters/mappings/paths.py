@@ -5,10 +5,11 @@ Functions, literals outside of conditions and `||` are refused: each could put a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
 
 Ast = Mapping[str, Any]
 
@@ -22,6 +23,8 @@ STEPS = {
     "filter_projection",
     "identity",
 }
+IDENTITY: Ast = {"type": "identity", "children": []}
+LISTS = {"projection", "filter_projection"}
 CONDITIONS = {"comparator", "and_expression", "or_expression", "not_expression", "field", "subexpression", "literal"}
 
 INSTEAD: Mapping[str, str] = {
@@ -41,20 +44,58 @@ class PathError(ValueError):
         self.column = column
 
 
+class Level(NamedTuple):
+    """What stands before a bracket, the elements of it that the bracket selects, and whether it does so by a condition."""
+
+    whole: Any
+    selected: list[Any]
+    by_condition: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path that has been checked. `root` is the name it begins with, `lists` the names it takes for lists."""
+    """A path that has been checked. `root` is the name it begins with, `lists` the names it takes for lists.
+
+    `elements` finds what its last list holds, as far as the path goes on from there, and `part` what it finds in one of them.
+    """
 
     text: str
     root: str
     lists: frozenset[str]
     conditions: frozenset[str]
     _compiled: Any
+    _elements: Any = None
+    _part: Any = None
 
     def find(self, node: object) -> Any:
         """What stands there; None where nothing does. Raises `PathError` where a condition compares what cannot be compared."""
+        return self._search(self._compiled, node)
+
+    def parts(self, node: object) -> list[Any]:
+        """What the path finds in each element of its last list, None where it finds nothing: `find` leaves such elements out."""
+        if self._part is None:
+            return list(flat(self.find(node)))
+        return [self._search(self._part, one) for one in flat(self._search(self._elements, node))]
+
+    def levels(self, node: object) -> Iterator[Level]:
+        """Each list that the path goes through by a bracket, from the left."""
+        return self._levels(self._compiled.parsed, node)
+
+    def _levels(self, ast: Ast, node: object) -> Iterator[Level]:
+        if ast["type"] not in LISTS:
+            for before in ast["children"][:1]:
+                yield from self._levels(before, node)
+            return
+        before, _, *condition = ast["children"]
+        whole = before["children"][0] if before["type"] == "flatten" else before
+        yield from self._levels(whole, node)
+        selecting = {**ast, "children": [before, IDENTITY, *condition]}
+        selected = list(flat(self._search(_compiled(self.text, selecting), node)))
+        yield Level(self._search(_compiled(self.text, whole), node), selected, bool(condition))
+
+    def _search(self, compiled: Any, node: object) -> Any:
         try:
-            return self._compiled.search(node)
+            return compiled.search(node)
         except (JMESPathError, TypeError) as error:
             raise PathError(f"a condition of {self.text} cannot be answered here: {error}", "Compare texts.") from None
 
@@ -67,7 +108,8 @@ def read_path(text: str) -> Path:
     if not root:
         raise PathError("the path names no field", "Begin with the name of a field.")
     lists = frozenset(_listed(compiled.parsed))
-    return Path(text, root, lists, frozenset(_compared(compiled.parsed)), compiled)
+    elements, part = (_compiled(text, one) if one else None for one in _at_last_list(compiled.parsed))
+    return Path(text, root, lists, frozenset(_compared(compiled.parsed)), compiled, elements, part)
 
 
 def parse(text: str) -> Any:
@@ -80,6 +122,32 @@ def parse(text: str) -> Any:
         raise PathError(f"not a JMESPath: {message}", "See jmespath.org.", min(column, len(text) - 1)) from None
     except RecursionError:
         raise PathError("not a JMESPath: nested too deeply", "Shorten it.") from None
+
+
+def _compiled(text: str, ast: Any) -> Any:
+    return ParsedResult(text, ast)
+
+
+def _at_last_list(node: Ast) -> tuple[Ast | None, Ast | None]:
+    """The path up to the elements of its last list, and how it goes on from one of them: `a[?b].c` is `a[?b]` and `c`."""
+    if node["type"] not in LISTS:
+        return None, None
+    before, after, *condition = node["children"]
+    if after["type"] == "identity":
+        return _at_last_list(before["children"][0]) if before["type"] == "flatten" else (None, None)
+    elements, part = _at_last_list(after)
+    if after["type"] not in LISTS:
+        elements, part = IDENTITY, after
+    return ({**node, "children": [before, elements, *condition]}, part) if elements else (None, None)
+
+
+def flat(found: Any) -> Iterator[Any]:
+    """What lists within lists hold; nothing where it is no list."""
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, list):
+            yield from flat(one)
+        else:
+            yield one
 
 
 def _check(node: Ast) -> None:

@@ -18,22 +18,32 @@ MOST_VALUES = 20_000
 
 MONEY_WORDS = re.compile(
     r"amount|price|paid|pay(ment|off|able)|down|cash|deposit|fee|tax|charge|cost|balance|owe[ds]|allowance|equity|trade"
-    r"|rebate|incentive|credit(?!.?(score|limit))|premium|warrant|insur|gap|contract|product|cover|due|net|gross|amt|pmt|finance",
+    r"|rebate|incentive|credit(?!.?(score|limit))|premium|warrant|insur|gap|contract|product|cover|due|net|gross|amt|pmt|finance"
+    r"|lien|loan|plan|mainten|discount|debt|value|service",
     re.IGNORECASE,
 )
 """Words in the name of a field that make a number in it look like money of the structure."""
 
-RATES = re.compile(r"(rate|ratio|percent(age)?|apr|factor|score)$", re.IGNORECASE)
+RATES = re.compile(r"rate|ratio|percent(age)?|apr|factor|score", re.IGNORECASE)
 LABELS = re.compile(
-    r"(id|number|num|no|code|date|count|ind(icator)?|type|year|term|months|phone|zip|mileage)$", re.IGNORECASE
+    r"id|number|num|no|code|date|count|ind(icator)?|type|year|term|months|phone|zip|mileage", re.IGNORECASE
 )
-"""Names of what is a rate, and of what only labels: a number there is money only if it is written in dollars and cents."""
+"""Last words of names of what is a rate, and of what only labels: a number there is money only if it is written in dollars and cents."""
 
-NUMBER_LIKE = re.compile(r"[-+($€£]*\s*(USD\s*)?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%)$€£]?\s*(USD)?", re.ASCII)
+WORDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
+"""Where one word of a name ends: the `id` of `tradeId` is one, that of `paid` is none."""
+
+CURRENCY = r"USD?|CAD?|CDN|MXN|EUR|GBP|[$€£¥]"
+NUMBER_LIKE = re.compile(
+    rf"([-+(~<>=≈\s]|{CURRENCY}|[A-Z]{{1,3}}(?=[$€£¥]))*+\d[\d.,' ]*([eE][-+]?\d+)?"
+    rf"([-+)~.%\s]|{CURRENCY}|dollars?|thousand|million|k|m)*+",
+    re.ASCII | re.IGNORECASE,
+)
 LONGEST_AMOUNT = 60
 """A longer text is no amount, and looking for one in it could take long."""
 
 CENTS_LIKE = re.compile(r"\d[.,]\d\d\D*$", re.ASCII)
+CURRENCY_SIGN = re.compile("[$€£¥]")
 
 
 class Text(str):
@@ -58,6 +68,8 @@ class Number(Decimal):
 
 class Branch(dict[str, Any]):
     """An object of the payload."""
+
+    where = ""
 
 
 Leaf = Text | Number
@@ -103,7 +115,9 @@ def of_objects(value: Mapping[str, Any], *, held: bool = False) -> Payload:
 
 def _branch(payload: Payload, parts: Mapping[str, Any], where: str, depth: int) -> Branch:
     named = ((str(name), part) for name, part in parts.items())
-    return Branch({name: _node(payload, part, f"{where}.{name}" if where else name, depth - 1) for name, part in named})
+    made = Branch({name: _node(payload, part, f"{where}.{name}" if where else name, depth - 1) for name, part in named})
+    made.where = where
+    return made
 
 
 def _node(payload: Payload, value: object, where: str, depth: int) -> Any:
@@ -132,7 +146,7 @@ def _node(payload: Payload, value: object, where: str, depth: int) -> Any:
 def _digits(value: Decimal) -> Decimal:
     """An amount that a database driver holds as 1E+3; written so in a text it is refused."""
     exponent = value.as_tuple().exponent
-    return value.quantize(Decimal(1)) if isinstance(exponent, int) and 0 < exponent < 12 else value
+    return Decimal(f"{value:f}") if isinstance(exponent, int) and 0 < exponent < 12 else value
 
 
 def is_money_like(leaf: Leaf) -> bool:
@@ -140,12 +154,14 @@ def is_money_like(leaf: Leaf) -> bool:
     text = str(leaf)
     if len(text) > LONGEST_AMOUNT or not NUMBER_LIKE.fullmatch(text) or not text.strip("0.,+-$€£ %()"):
         return False
-    names = without_numbers(leaf.where).split(".")
-    if "$" in text:
+    if CURRENCY_SIGN.search(text):
         return True
-    if RATES.search(names[-1]):
-        return False
-    return bool(CENTS_LIKE.search(text) or (MONEY_WORDS.search(".".join(names[-2:])) and not LABELS.search(names[-1])))
+    names = without_numbers(leaf.where).split(".")
+    last = WORDS.split(names[-1])[-1]
+    in_cents = bool(CENTS_LIKE.search(text))
+    if RATES.fullmatch(last):
+        return in_cents and "%" not in text
+    return in_cents or bool(MONEY_WORDS.search(".".join(names[-2:])) and not LABELS.fullmatch(last))
 
 
 def without_numbers(where: str) -> str:

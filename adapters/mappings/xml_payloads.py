@@ -109,7 +109,9 @@ class _Trees:
         if text.strip():
             remedy = "Send a text or elements."
             raise UnreadableError("text and elements side by side", remedy, repr(text.strip()[:57]), element.where)
-        return Branch(element.attributes | element.parts)
+        branch = Branch(element.attributes | element.parts)
+        branch.where = element.where
+        return branch
 
     def close(self) -> None:
         pass

@@ -206,6 +206,13 @@ def test_a_dealer_reads_which_input_is_stale_and_what_to_ask_for(
     assert told[0].lower() + told[1:] == words[0].lower() + words[1:]
 
 
+def test_what_two_parts_of_a_comparison_read_is_told_once(write_policy: WritePolicy) -> None:
+    (finding,) = judged(
+        'days(book_value_as_of("kbb_trade_in"), submitted_on) + book_value_age <= 1', write_policy
+    ).findings
+    assert finding.explanation.count("The vehicle has a KBB trade-in value of Nov 18, 2026") == 1
+
+
 def test_no_lever_of_the_structure_is_said_to_mend_a_date(write_policy: WritePolicy) -> None:
     evaluation = judged("credit_report_age <= 30", write_policy, applicant={"credit_report_as_of": "2026-10-01"})
     assert evaluation.cures.offered == ()

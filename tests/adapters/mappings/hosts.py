@@ -254,12 +254,21 @@ def dealertrack(deal: Document, **more: Any) -> bytes:
 def csv_cells(deal: Document) -> dict[str, Any]:
     cells = {
         name: deal.get(name)
-        for name in ("deal_id", "submitted_on", "channel", "dealer_id", "state", "cash_price", *STRUCTURE)
+        for name in (
+            "deal_id",
+            "submitted_on",
+            "channel",
+            "dealer_id",
+            "state",
+            "cash_price",
+            *STRUCTURE,
+        )
     }
     cells |= {
         name: deal.get(name)
         for name in ("cash_down", "prepaid_finance_charge", "term_months", "apr_percent", "monthly_payment")
     }
+    cells |= {name: deal[name] for name in ("expected_funding_on",) if name in deal}
     cells |= deal.get("applicant", {}) | {name: part for name, part in deal["vehicle"].items() if name != "values"}
     for value in deal["vehicle"].get("values", []):
         cells |= {f"value_{value['basis']}": value["amount"], f"value_{value['basis']}_as_of": value.get("as_of")}

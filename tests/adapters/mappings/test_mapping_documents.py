@@ -307,3 +307,120 @@ def test_a_part_that_is_only_checked_or_compared_is_not_read(load: Any) -> None:
     with pytest.raises(MappingError) as caught:
         load(document(fee)).deal(PAYLOAD | {"fees": [{"cost": "5.00", "paid": "4.00"}]})
     assert [problem.source for problem in caught.value.problems] == ["fees[0].cost"]
+
+
+LISTED = """\
+  products:
+    - each: "fees[?kind == 'gap']"
+      absent: none
+      because: told so
+      item: {kind: {is: gap, because: told so}, price: {from: price, unit: dollars}}
+"""
+FEES = {"fees": [{"kind": "gap", "price": "5.00"}, {"kind": "note", "about": "the gap"}]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "metadata: {notes: \"fees[?kind == 'note']\"}\n",
+        "metadata: {notes: fees}\n",
+        "ignore: [fees]\n",
+    ],
+)
+def test_an_element_is_selected_by_whatever_carries_it_along(more: str, load: Any) -> None:
+    deal = without("products") + LISTED
+    with pytest.raises(MappingError, match=r"fees\[1\].*no `each:` selects"):
+        load(document(deal)).deal(PAYLOAD | FEES)
+    assert load(document(deal, more=more)).deal(PAYLOAD | FEES).deal.products[0].price == 500
+
+
+def test_what_a_field_selects_is_selected_and_what_a_path_only_passes_is_not(load: Any) -> None:
+    fees = {"fees": [FEES["fees"][0], {"kind": "doc", "price": "7.00"}]}
+    fee = replaced("doc_fee", "{from: \"fees[?kind == 'doc'].price\", unit: dollars, absent: zero, because: told so}")
+    none = "  products: {absent: none, because: told so}\n"
+    selecting = load(document(fee.replace(none, "") + LISTED))
+    deal = selecting.deal(PAYLOAD | fees).deal
+    assert (deal.doc_fee, deal.products[0].price) == (700, 500)
+    passing = load(document(without("products") + LISTED, more="metadata: {prices: 'fees[].price'}\n"))
+    with pytest.raises(MappingError, match=r"fees\[1\].*no `each:` selects"):
+        passing.deal(PAYLOAD | fees)
+
+
+def test_the_lists_that_lead_to_a_list_are_held_against_their_conditions_too(load: Any) -> None:
+    deal = without("products") + LISTED.replace("fees[?kind == 'gap']", "menus[?sold == 'yes'].fees[]")
+    sold, dropped = {"sold": "yes", "fees": FEES["fees"][:1]}, {"sold": "perhaps", "fees": [{"price": None}]}
+    assert load(document(deal)).deal(PAYLOAD | {"menus": [sold]}).deal.products
+    with pytest.raises(MappingError, match=r"menus\[1\].*no `each:` selects"):
+        load(document(deal)).deal(PAYLOAD | {"menus": [sold, dropped]})
+
+
+TRADES = (
+    "trade_ins:\n    each: trade\n    absent: none\n    because: x\n    item: {kind: {is: loan, because: x},"
+    " lienholder: '\"@by\"'}\n"
+)
+
+
+def test_an_element_of_attributes_alone_is_there_also_where_what_is_empty_is_absent(load: Any) -> None:
+    form = "xml, empty: absent"
+    own = load(document(without("trade_ins") + f"  {TRADES}", form))
+    parts = "".join(f"<{name}>{value}</{name}>" for name, value in (PAYLOAD | {"tax": "10"}).items())
+    traded = own.deal(f'<deal>{parts}<trade by="First Bank"/><trade/></deal>')
+    assert [trade.lienholder for trade in traded.deal.trade_ins] == ["First Bank"]
+    check = "checks:\n  - {each: trade, value: '\"@net\"', plus: '\"@gross\"', because: x}\n"
+    own = load(document(without("trade_ins") + f"  {TRADES}", form, check))
+    with pytest.raises(MappingError, match="none of its parts is stated"):
+        own.deal(f'<deal>{parts}<trade net="5.00"/></deal>')
+
+
+def test_a_check_whose_condition_cannot_be_answered_is_a_problem(load: Any) -> None:
+    check = "checks:\n  - {each: 'trades[?n < `5`]', value: net, plus: gross, because: x}\n"
+    with pytest.raises(MappingError, match="cannot be answered here"):
+        load(document(more=check)).deal(PAYLOAD | {"trades": [{"n": "3"}]})
+
+
+def test_a_row_that_cannot_be_read_is_one_error_and_the_others_go_on(load: Any) -> None:
+    good = PAYLOAD | {"tax": "10.00", "price": "20000.00"}
+    bad, after = load(document()).read_rows([good | {"down": 1500.5}, good])
+    assert isinstance(bad, MappingError)
+    assert [(problem.mapping, problem.source) for problem in bad.problems] == [("own", "row 1: down")]
+    assert after.deal.cash_down == 1_500_00
+
+
+@pytest.mark.parametrize("digits", ["1" * 30 + "E+3", "1E+11", "123456789E+11"])
+def test_a_large_amount_of_a_database_is_refused_and_never_raises_anything_else(digits: str, load: Any) -> None:
+    with pytest.raises(MappingError) as caught:
+        load(document()).deal(PAYLOAD | {"price": Decimal(digits)})
+    assert [problem.source for problem in caught.value.problems] == ["price"]
+
+
+@pytest.mark.parametrize("number", ["sNaN", "NaN", "Infinity"])
+def test_no_number_is_carried_along_as_it_is_written(number: str, load: Any) -> None:
+    mapped = load(document(more="metadata: {n: n}\n")).deal(PAYLOAD | {"n": Decimal(number)})
+    assert mapped.document["metadata"] == {"n": number}
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [("12%", "not a plain number"), ("-0.12", "below zero"), (["", "0.2"], "stands 2 times")],
+)
+def test_a_divisor_that_is_wrong_is_told_under_its_own_name(share: Any, message: str, load: Any) -> None:
+    payment = "{from: paid, unit: dollars, over: share, over_unit: fraction, rounding: half_up}"
+    deal = DEAL + f"  monthly_payment: {payment}\n"
+    with pytest.raises(MappingError, match=message) as caught:
+        load(document(deal)).deal(PAYLOAD | {"paid": "60.00", "share": share})
+    ((field, source, value),) = [(one.field, one.source, one.value) for one in caught.value.problems]
+    assert (field, source.partition("[")[0]) == ("monthly_payment", "share")
+    assert "60.00" not in value
+
+
+def test_a_total_of_values_side_by_side_has_none_that_is_empty(load: Any) -> None:
+    own = load(
+        document(
+            replaced("rebate", "{from: 'off[]', unit: dollars, total: true, absent: zero, because: x}"),
+            "xml, empty: absent",
+        )
+    )
+    parts = "".join(f"<{name}>{value}</{name}>" for name, value in (PAYLOAD | {"tax": "10"}).items())
+    assert own.deal(f"<deal>{parts}<off>5.00</off><off>6.00</off></deal>").deal.rebate == 11_00
+    with pytest.raises(MappingError, match="rebate: is missing in 1 of 2 elements"):
+        own.deal(f"<deal>{parts}<off>5.00</off><off/></deal>")

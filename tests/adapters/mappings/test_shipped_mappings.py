@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 
 from dealgate.adapters.mappings import SHIPPED, HostMapping, MappedDeal, MappingError, load_mapping
+from dealgate.adapters.mappings.checking import amount_financed
+from dealgate.adapters.policies import load_policy
+from dealgate.rules.fields import facts_of
+from dealgate.rules.reference import compile_reference
 from tests.adapters.mappings import hosts
 from tests.adapters.mappings.hosts import absee_parts, as_read, csv_cells, csv_text, dealertrack_parts, xml
+from tests.booked import random_deals
 
 TRADE = {"kind": "loan", "allowance": "15500.00", "payoff": "19000.00", "lienholder": "First Bank & Trust"}
 SECOND = {"kind": "loan", "allowance": "4000.00", "payoff": "0.00"}
@@ -259,7 +264,11 @@ def test_an_appraisal_is_an_allowance_or_an_acv_as_its_source_says(mappings: Map
         {"kind": "loan", "acv": "15500.00", "payoff": "19000.00", "lienholder": "First Bank & Trust"}
     ]
     unknown = hosts.dealertrack(DEAL, TradeIns=[trades[0] | {"AppraisalSource": "Auction"}])
-    assert {place for _, place, _ in told(mappings["dealertrack"], unknown)} == {"AppraisalValue", "AmountOwed"}
+    assert {place for _, place, _ in told(mappings["dealertrack"], unknown)} == {
+        "TradeIns[0]",
+        "AppraisalValue",
+        "AmountOwed",
+    }
 
 
 def test_json_numbers_stay_decimal(mappings: Mapping[str, HostMapping]) -> None:
@@ -318,11 +327,35 @@ def test_a_filing(mappings: Mapping[str, HostMapping]) -> None:
     )
 
 
+def test_the_flat_file_has_columns_for_the_days_of_funding_and_of_the_credit_report(
+    mappings: Mapping[str, HostMapping],
+) -> None:
+    days = {"expected_funding_on": "2026-12-15", "credit_report_as_of": "2026-10-21"}
+    mapped = mappings["csv"].deal(hosts.flat(DEAL, **days))
+    assert str(mapped.deal.expected_funding_on) == days["expected_funding_on"]
+    assert str(mapped.deal.applicant.credit_report_as_of) == days["credit_report_as_of"]
+    assert mapped.unread == ()
+    found = told(mappings["csv"], hosts.flat(DEAL, expected_funding_on="12/15/2026"))
+    assert [(field, place) for field, place, _ in found] == [("expected_funding_on", "line 2: expected_funding_on")]
+
+
+def test_a_stated_amount_financed_is_held_against_the_shipped_measure() -> None:
+    reference = compile_reference(load_policy("prime-auto").policy)
+    known = 0
+    for deal in random_deals(6, 200):
+        measured = reference(facts_of(deal)).measures["amount_financed"]
+        follows = amount_financed(deal)
+        assert measured[:2] == ((None, 1) if isinstance(follows, str) else (follows, 1))
+        known += isinstance(follows, int)
+    assert 20 < known < 180
+
+
 BAD_LOANS: Mapping[str, tuple[dict[str, str], str]] = {
     "negative": ({"originalLoanAmount": "-5.00"}, "cash_price"),
     "a word": ({"originalLoanTerm": "seventy"}, "term_months"),
     "an unknown code": ({"vehicleNewUsedCode": "9"}, "vehicle.condition"),
     "an unknown book": ({"vehicleValueSourceCode": "7"}, "vehicle.values[0].basis"),
+    "a book without a value": ({"vehicleValueAmount": ""}, "vehicle.values[0].amount"),
     "another date": ({"originationDate": "13/2019"}, "submitted_on"),
     "no amount": ({"originalLoanAmount": ""}, "cash_price"),
     "a rate in percent": ({"originalInterestRatePercentage": "68.7"}, "apr_percent"),
