@@ -17,7 +17,7 @@ DATABASE := sqlite:///dealgate.db
 # with gcc 14; on older ones it changes nothing.
 ENGINE_CC := $(CC) -O2 -DPyEval_CallObject=PyObject_CallObject
 
-.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio bench-compliance test-portfolio test-replay test-cluster lint lock clean
+.PHONY: run test test-every-python faults bench bench-ledger bench-memory bench-portfolio bench-compliance bench-service test-portfolio test-replay test-cluster lint lock clean
 
 run: $(READY)
 	@$(BIN)/dealgate db upgrade --db $(DATABASE)
@@ -82,6 +82,11 @@ bench-portfolio: $(VENV)/.bench
 # Ten million decisions in PostgreSQL, and what compliance asks of them; writes docs/benchmarks-compliance.md. About an hour, 30 GB.
 bench-compliance: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/compliance.py
+
+# The service on PostgreSQL with 1 to 64 clients, then a soak of 15 minutes; writes docs/benchmarks-service.md.
+bench-service: $(VENV)/.bench
+	$(BIN)/python tests/benchmarks/service.py
+	$(BIN)/python tests/benchmarks/service.py --soak 15
 
 # 100,000 generated deals on every engine against the single deal, column by column.
 test-portfolio: $(READY)

@@ -24,10 +24,10 @@ The numbers that count are ratios between contenders of one run. Microseconds ar
 WHAT = {**contenders.WHAT, **peers.WHAT}
 
 
-def write_section(path: Path, name: str, text: str) -> None:
-    """Replace one section of the page and leave the others as they are."""
+def write_section(path: Path, name: str, text: str, head: str = HEAD) -> None:
+    """Replace one section of the page and leave the others as they are. `head` is what a new page begins with."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    page = path.read_text(encoding="utf-8") if path.exists() else HEAD
+    page = path.read_text(encoding="utf-8") if path.exists() else head
     before, found, rest = page.partition(begin)
     after = rest.partition(end)[2] if found else ""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from math import ceil
@@ -27,7 +27,7 @@ from dealgate import Gate
 from dealgate.adapters.database import open_database
 from dealgate.adapters.sealer import Sealer
 from dealgate.models.signing import Ed25519Signer, new_key
-from tests.benchmarks.ledger_storage import storage
+from tests.benchmarks.ledger_storage import sizes
 from tests.benchmarks.ledger_writing import BareWriter, at_once, deals, percentile
 from tests.benchmarks.machine import describe
 from tests.benchmarks.page import write_section
@@ -109,7 +109,14 @@ def database() -> Iterator[tuple[str, Engine]]:
 
 
 def load(running: Sequence[ServiceProcess], clients: int, seconds: float) -> Load:
-    command = [sys.executable, LOAD, "anybody", str(clients), str(seconds), *(one.address for one in running)]
+    command: list[str | Path] = [
+        sys.executable,
+        LOAD,
+        "anybody",
+        str(clients),
+        str(seconds),
+        *(one.address for one in running),
+    ]
     done = subprocess.run(command, capture_output=True, check=True)
     return Load(*json.loads(done.stdout))
 
@@ -171,7 +178,7 @@ def size(url: str, engine: Engine) -> Sizing:
     assert sealed is not None
     with engine.connect() as connection:
         decisions = connection.execute(text("SELECT count(*) FROM dealgate_decision")).scalar_one()
-    return Sizing(int(connections), sealed.added / took, sum(storage(engine).values()) / decisions)
+    return Sizing(int(connections), sealed.added / took, sizes(engine).total() / decisions)
 
 
 # The page
@@ -185,14 +192,21 @@ def load_section(effort: Effort) -> Iterator[str]:
     yield "## Submissions"
     yield describe()
     yield (
-        f"{rough}`POST /v1/submissions` of the policy prime-auto, every deal a new one under a key of its own, on one PostgreSQL server that "
-        f"syncs each commit to the disk. {effort.rounds} rounds; in each, every contender in turn has {effort.seconds:g} s with so many "
+        f"{rough}`POST /v1/submissions` of the policy prime-auto, every deal a new one under a key of its own, on one PostgreSQL server "
+        f"that syncs each commit to the disk. {effort.rounds} rounds; in each, every contender in turn has {effort.seconds:g} s with so many "
         "clients, each on a connection of its own that is kept open. Clients, services and server share the machine's cores. "
         f"The {BARE} are of the very rows that a submission leaves, by as many threads, without a service: the floor. Ratios are of "
         "time a submission, the median over rounds with its range."
     )
     yield table(
-        ("clients", "contender", "a second", "ms, p50 / p95 / p99", "times the bare INSERTs", "processor ms: service, database"),
+        (
+            "clients",
+            "contender",
+            "a second",
+            "ms, p50 / p95 / p99",
+            "times the bare INSERTs",
+            "processor ms: service, database",
+        ),
         (row for clients, found in measured.items() for row in _rows(clients, found)),
     )
     yield from _sizing(measured[16].spent[named(1)], sizing)
@@ -217,14 +231,20 @@ def _sizing(spent: Spent, sizing: Sizing) -> Iterator[str]:
     yield "## Sizing"
     yield (
         f"From this run, at 16 clients on one process: a submission takes {spent.service:.1f} ms of processor in the service and "
-        f"{spent.database:.1f} ms in the database server. So one core of services decides {1000 / spent.service:.0f} a second, and one core "
-        f"of the server stores {1000 / spent.database:.0f}. A process holds at most `threads` connections for its requests, and up to a "
+        f"{spent.database:.1f} ms in the database server. So one core of services decides {1000 / spent.service:.0f} a second, and one "
+        f"core of the server stores {1000 / spent.database:.0f}. A process holds at most `threads` connections for its requests, and up to a "
         f"few for its work beside ({sizing.connections} in all were open with one process of 8 threads and this measurement). "
-        f"A decision leaves {sizing.bytes_a_decision / 1024:.1f} KB with its indexes: {sizing.bytes_a_decision * MILLION / 2**30:.1f} GB per "
-        f"million. One sealer seals {sizing.sealed_a_second:,.0f} entries a second."
+        f"A decision leaves {sizing.bytes_a_decision / 1024:.1f} KB with its indexes: {sizing.bytes_a_decision * MILLION / 2**30:.1f} GB "
+        f"per million. One sealer seals {sizing.sealed_a_second:,.0f} entries a second."
     )
     yield table(
-        ("decisions a second", "cores of services", "cores of the database", "GB a day, at that rate for 10 hours", "sealer busy"),
+        (
+            "decisions a second",
+            "cores of services",
+            "cores of the database",
+            "GB a day, at that rate for 10 hours",
+            "sealer busy",
+        ),
         (
             (
                 f"{rate:,}",
@@ -244,7 +264,7 @@ def soak_section(minutes: float) -> Iterator[str]:
         load(running, 16, 10.0)
         assert running[0].process
         process = psutil.Process(running[0].process.pid)
-        command = [sys.executable, LOAD, "anybody", "16", str(minutes * 60), running[0].address]
+        command: list[str | Path] = [sys.executable, LOAD, "anybody", "16", str(minutes * 60), running[0].address]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as calling:
             began = time.monotonic()
             while time.monotonic() - began < minutes * 60:

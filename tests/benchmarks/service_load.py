@@ -62,9 +62,7 @@ class Client:
 
 async def load(addresses: list[str], credential: str, clients: int, seconds: float) -> Load:
     deals = [json.dumps({**document, "deal_id": "DEAL-ID"}) for document in deal_documents(ROTATION)]
-    all_of_them = [
-        Client(addresses[number % len(addresses)], credential, deals, number) for number in range(clients)
-    ]
+    all_of_them = [Client(addresses[number % len(addresses)], credential, deals, number) for number in range(clients)]
     began = perf_counter()
     await asyncio.gather(*(one.submit(began + seconds) for one in all_of_them))
     took = perf_counter() - began
