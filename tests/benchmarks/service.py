@@ -193,8 +193,8 @@ def load_section(effort: Effort) -> Iterator[str]:
     yield describe()
     yield (
         f"{rough}`POST /v1/submissions` of the policy prime-auto, every deal a new one under a key of its own, on one PostgreSQL server "
-        f"that syncs each commit to the disk. {effort.rounds} rounds; in each, every contender in turn has {effort.seconds:g} s with so many "
-        "clients, each on a connection of its own that is kept open. Clients, services and server share the machine's cores. "
+        f"that syncs each commit to the disk. {effort.rounds} rounds; in each, every contender in turn has {effort.seconds:g} s with so "
+        "many clients, each on a connection of its own that is kept open. Clients, services and server share the machine's cores. "
         f"The {BARE} are of the very rows that a submission leaves, by as many threads, without a service: the floor. Ratios are of "
         "time a submission, the median over rounds with its range."
     )
@@ -232,8 +232,8 @@ def _sizing(spent: Spent, sizing: Sizing) -> Iterator[str]:
     yield (
         f"From this run, at 16 clients on one process: a submission takes {spent.service:.1f} ms of processor in the service and "
         f"{spent.database:.1f} ms in the database server. So one core of services decides {1000 / spent.service:.0f} a second, and one "
-        f"core of the server stores {1000 / spent.database:.0f}. A process holds at most `threads` connections for its requests, and up to a "
-        f"few for its work beside ({sizing.connections} in all were open with one process of 8 threads and this measurement). "
+        f"core of the server stores {1000 / spent.database:.0f}. A process holds at most `threads` connections for its requests, and "
+        f"up to a few for its work beside ({sizing.connections} in all were open with one process of 8 threads and this measurement). "
         f"A decision leaves {sizing.bytes_a_decision / 1024:.1f} KB with its indexes: {sizing.bytes_a_decision * MILLION / 2**30:.1f} GB "
         f"per million. One sealer seals {sizing.sealed_a_second:,.0f} entries a second."
     )
