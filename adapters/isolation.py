@@ -23,6 +23,9 @@ BUDGET = 0.25
 START = 30.0
 """Seconds a worker may take to come up."""
 
+PAUSE = 1.0
+"""Seconds between two attempts to start one."""
+
 
 class _Worker:
     """One process with the policy's rulesets, and the line to it."""
@@ -70,6 +73,52 @@ def _ending(process: "subprocess.Popen[bytes]") -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+class _Workers:
+    """The workers of one process, each stopped once, whoever asks for it and however many do at the same time."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self.alive: set[_Worker] = set()
+        self.idle: Queue[_Worker] = Queue()
+
+    def start(self) -> _Worker | None:
+        """One more; None once they are stopped."""
+        worker = _Worker(self._policy)
+        with self._lock:
+            if not self._is_closed:
+                self.alive.add(worker)
+                return worker
+        worker.stop()
+        return None
+
+    def replace(self, worker: _Worker) -> None:
+        """Until another has come up, or nobody wants one any more."""
+        self._stop(worker)
+        while successor := self.start():
+            if successor.ready():
+                self.idle.put(successor)
+                return
+            self._stop(successor)
+            time.sleep(PAUSE)
+
+    def _stop(self, worker: _Worker) -> None:
+        with self._lock:
+            if worker in self.alive:
+                self.alive.discard(worker)
+                worker.stop()
+
+    def stop(self) -> None:
+        if self._process != os.getpid():  # a forked child must not end its parent's workers
+            return
+        with self._lock:
+            self._is_closed = True
+            while self.alive:
+                self.alive.pop().stop()
+
+
 class IsolatedEngine:
     """Evaluates in a pool of workers. A worker that dies or is late is replaced while the others go on.
 
@@ -85,14 +134,14 @@ class IsolatedEngine:
 
     def _start(self) -> None:
         self._process = os.getpid()
-        self._idle: Queue[_Worker] = Queue()
-        self._alive: set[_Worker] = {_Worker(self.policy) for _ in range(self.workers)}
-        finalize(self, _stop_all, self._alive, self._process)
-        for worker in list(self._alive):
+        self._workers = _Workers(self.policy)
+        finalize(self, self._workers.stop)
+        for worker in [self._workers.start() for _ in range(self.workers)]:
+            assert worker, "nobody has stopped them yet"
             if not worker.ready():
-                _stop_all(self._alive, self._process)
+                self._workers.stop()
                 raise EngineError(f"the engine's process did not come up ({_ending(worker.process)})")
-            self._idle.put(worker)
+            self._workers.idle.put(worker)
 
     def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
         """Raises `EngineError` within the budget when no worker answers."""
@@ -107,14 +156,14 @@ class IsolatedEngine:
         except BaseException:
             self._replace_soon(worker)
             raise
-        self._idle.put(worker)
+        self._workers.idle.put(worker)
         return results
 
     def _take(self, deadline: float) -> _Worker:
         """A worker that is alive; one that died while it was idle costs no deal."""
         while True:
             try:
-                worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+                worker = self._workers.idle.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
                 raise EngineError(f"no process of the engine was free within {self.budget * 1000:.0f} ms") from None
             if worker.process.poll() is None:
@@ -122,19 +171,11 @@ class IsolatedEngine:
             self._replace_soon(worker)
 
     def _replace_soon(self, worker: _Worker) -> None:
-        threading.Thread(target=self._replace, args=(worker,), daemon=True).start()
-
-    def _replace(self, worker: _Worker) -> None:
-        worker.stop()
-        self._alive.discard(worker)
-        successor = _Worker(self.policy)
-        self._alive.add(successor)
-        if successor.ready():
-            self._idle.put(successor)
+        threading.Thread(target=self._workers.replace, args=(worker,), daemon=True).start()
 
     def close(self) -> None:
         """End the workers."""
-        _stop_all(self._alive, self._process)
+        self._workers.stop()
 
 
 @cache
@@ -143,9 +184,3 @@ def isolated_within(budget: float) -> Callable[[Policy], IsolatedEngine]:
     if not budget > 0:
         raise ValueError(f"an evaluation needs time: give more than 0 seconds, not {budget!r}")
     return partial(IsolatedEngine, budget=budget)
-
-
-def _stop_all(workers: set[_Worker], process: int) -> None:
-    if process == os.getpid():  # a forked child must not end its parent's workers
-        while workers:
-            workers.pop().stop()

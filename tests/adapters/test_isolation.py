@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from dealgate import Gate, Outcome
+from dealgate.adapters import isolation
 from dealgate.adapters.database import open_database, ready_database
 from dealgate.adapters.isolation import BUDGET, IsolatedEngine
 from dealgate.models import tables
@@ -53,7 +54,7 @@ def workers(gate: Gate) -> IsolatedEngine:
 
 
 def pids(gate: Gate) -> list[int]:
-    return [worker.process.pid for worker in list(workers(gate)._alive)]
+    return [worker.process.pid for worker in list(workers(gate)._workers.alive)]
 
 
 def until_it_passes(gate: Gate, seconds: float = 20) -> None:
@@ -169,7 +170,7 @@ def test_many_threads_share_the_workers(gate: Gate) -> None:
 
 
 def test_closing_ends_every_worker(gate: Gate) -> None:
-    alive = list(workers(gate)._alive)
+    alive = list(workers(gate)._workers.alive)
 
     workers(gate).close()
 
@@ -186,3 +187,39 @@ def test_the_time_that_an_evaluation_may_take_is_the_hosts_to_say() -> None:
     engine.close()
     with pytest.raises(ValueError, match="more than 0 seconds"):
         Gate(policy=a_policy(), isolated=-1.0)
+
+
+def test_workers_that_are_stopped_and_replaced_at_once_are_each_stopped_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To close a line twice may close what another thread has just opened."""
+    stopped = list[object]()
+    stop = isolation._Worker.stop
+
+    def counted(worker: isolation._Worker) -> None:
+        time.sleep(0.01)
+        stopped.append(worker)
+        stop(worker)
+
+    monkeypatch.setattr(isolation._Worker, "stop", counted)
+    engine = IsolatedEngine(a_policy())
+    pool = engine._workers
+    threads = [threading.Thread(target=pool.replace, args=(worker,)) for worker in [*pool.alive] * 3]
+    threads.append(threading.Thread(target=engine.close))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stopped) == len(set(map(id, stopped)))
+    assert not pool.alive
+    assert pool.start() is None
+
+
+def test_a_worker_that_does_not_come_up_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "PAUSE", 0.0)
+    engine = IsolatedEngine(a_policy(), workers=1)
+    ready, failures = isolation._Worker.ready, [False, False]
+    monkeypatch.setattr(isolation._Worker, "ready", lambda worker: failures.pop() if failures else ready(worker))
+    worker = engine._workers.idle.get(timeout=1)
+    engine._workers.replace(worker)
+    assert engine._workers.idle.get(timeout=1).process.poll() is None
+    assert len(engine._workers.alive) == 1
+    engine.close()
