@@ -19,6 +19,7 @@ from dealgate.models.commitments import PrivateValue
 from dealgate.models.entry_checks import check_batch
 from dealgate.models.envelope import read_deal, read_decision
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
+from dealgate.models.merkle import leaf_hash
 from dealgate.models.verification import Flaw, Report
 from dealgate.rules.evaluation import VERSIONS
 from dealgate.rules.policy import Outcome
@@ -36,7 +37,9 @@ INPUTS = {"envelope", "leaf hash", "column", "personal value", "projection", "ro
 """Flaws of an entry that put in doubt what was decided about; its place in chain and tree is the verification's to judge."""
 
 OF_DECISION = ENTRY.c.kind == "decision"
-STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, BODY.c.envelope).outerjoin(BODY, BODY_OF_ENTRY)
+STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, ENTRY.c.leaf_hash, BODY.c.envelope).outerjoin(
+    BODY, BODY_OF_ENTRY
+)
 
 
 class Verdict(StrEnum):
@@ -210,7 +213,7 @@ def replay(replayer: Replayer, numbers: Sequence[int]) -> Iterator[Replayed]:
         values = private_values(replayer.connection, [row.entry_id for row in rows.values()])
         for number in batch:
             row = rows[number]
-            yield _replayed(replayer, row, values[row.entry_id], flaws.get(number, ()))
+            yield _replayed(replayer, row, values[row.entry_id], (*flaws.get(number, ()), *_unlike_its_hash(row)))
 
 
 def _flaws(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Flaw, ...]]:
@@ -226,6 +229,12 @@ def _looked_at(connection: Connection, numbers: Sequence[int]) -> tuple[Flaw, ..
     with report.reading("row", f"entry number {numbers[0]}"):
         check_batch(connection, report, numbers)
     return tuple(flaw for flaw in report.flaws if flaw.what in INPUTS)
+
+
+def _unlike_its_hash(row: Any) -> Iterator[Flaw]:
+    """Envelope and columns may have been altered alike: of sealed entries the batch leaves the hash to the tree's verification."""
+    if row.envelope is not None and (found := leaf_hash(row.envelope)) != row.leaf_hash:
+        yield Flaw("envelope", f"entry {row.entry_id}", "", row.leaf_hash.hex(), found.hex())
 
 
 def _replayed(replayer: Replayer, row: Any, values: Sequence[PrivateValue], flaws: tuple[Flaw, ...]) -> Replayed:

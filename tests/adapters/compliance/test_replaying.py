@@ -90,6 +90,22 @@ def test_an_envelope_that_was_altered_is_input_drift_even_where_it_cannot_be_rea
     assert told[ids[1]].direction is None
 
 
+def test_an_envelope_that_was_altered_together_with_its_column_is_input_drift(
+    database: Engine, database_url: str
+) -> None:
+    """Column and envelope agree with each other, and not with the hash that was sealed."""
+    ids = submit_deals(database, 2)
+    seal_all(database, a_signer())
+    envelope_altered(database, ids[0], b'"actor":null', b'"actor":"else"')
+    for table in ("dealgate_ledger_entry", "dealgate_submission"):
+        altered(database, table, f"UPDATE {table} SET actor = 'else' WHERE deal_id = 'D-0'")
+    summary = replayed(database, database_url)
+    one = the_drift(summary)
+    assert (one.decision_id, one.verdict, one.why) == (ids[0], Verdict.INPUT_DRIFT, f"envelope: entry {ids[0]}")
+    assert summary.verdicts[Verdict.MATCH] == 1
+    assert [flaw.what for flaw in verified(database).flaws if ids[0] in flaw.where] == ["envelope"]  # once
+
+
 def test_what_was_lawfully_erased_is_not_replayable_and_no_drift(database: Engine, database_url: str) -> None:
     ids, later = submit_deals(database, 3), START + timedelta(days=800)
     with database.begin() as connection:
