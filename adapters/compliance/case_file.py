@@ -30,7 +30,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def case_file(connection: Connection, deal_id: str, reader: str = "compliance") -> Files:
     """The files by name, the same for the same record and reader. They have passed the check that they carry.
 
-    Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing is sealed yet or the record was altered.
+    Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing, or a purge of the deal, is not sealed yet, or the
+    record was altered.
     """
     shows, record = may_read(reader), DealRecord(connection, deal_id)
     parts = [_Part(one, "deal", one.deal_seq or 0, shows) for one in record.entries]
@@ -39,6 +40,7 @@ def case_file(connection: Connection, deal_id: str, reader: str = "compliance") 
     for part in parts:
         found |= part.files(record)
     found["entries.json"] = _json([part.told(record) for part in parts])
+    found["purges.json"] = _json(record.purges)
     found |= _policies(record) | _ledger(record)
     case = _case(record, reader, parts)
     found["submissions.csv"] = as_csv(

@@ -201,6 +201,7 @@ class CaseFile:
         self.manifest()
         self.checkpoint()
         self.entries()
+        self.taken_out()
         self.chain()
         self.personal_values()
         self.policies()
@@ -256,6 +257,31 @@ class CaseFile:
         self.lines.append(f"{len(self.told) - waiting} entries lie in that ledger")
         if waiting:
             self.lines.append(f"NOT PROVED: {waiting} entries were not sealed when this file was made")
+
+    def taken_out(self) -> None:
+        """What is no longer there was taken out by a purge that lies in the ledger, and that tells of this very leaf."""
+        lists, taken = self.document("purges.json"), set()
+        for one in self.told:
+            if one["kind"] == "retention_purge" and one["file"] and one["proof"]:
+                told, hashes = (
+                    self.envelopes[one["entry_id"]]["retention_purge"],
+                    sorted(lists.get(one["entry_id"], [])),
+                )
+                need(
+                    sha256("\n".join(hashes).encode()) == told["entries_sha256"],
+                    f"purges.json does not name what the purge {one['entry_id']} took out",
+                )
+                taken.update(hashes)
+        gone = [one for one in self.told if not one["file"]]
+        for one in gone:
+            need(
+                one["leaf_hash"] in taken,
+                f"entry {one['entry_id']} was taken out, and no purge in the ledger gave leave",
+            )
+        if gone:
+            self.lines.append(
+                f"{len(gone)} entries were purged, as purges in that ledger say: nothing is left but their hashes"
+            )
 
     def chain(self) -> None:
         """The deal's entries are numbered without a gap, and each names the hash of the one before."""

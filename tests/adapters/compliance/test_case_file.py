@@ -21,6 +21,7 @@ from dealgate.adapters.compliance.case_file import Files, write_zip
 from dealgate.models import UnknownDealError
 from dealgate.models.erasure import purge, record_notice
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
+from dealgate.models.signing import Ed25519Signer
 from tests.adapters.commands import invoke
 from tests.adapters.compliance.cases import REASON, case_of, checked, eventful_deal, on_disk
 from tests.adapters.compliance.drifting import envelope_altered
@@ -125,6 +126,12 @@ def withheld_named_erased(found: Files) -> Files:
     return found | {name: json.dumps(private | {"erased": [gone["path"]]}).encode()}
 
 
+def taken_out_as_purged(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    told[3] |= dict.fromkeys(("file", "private", "disclosed"))
+    return found | {"entries.json": json.dumps(told).encode()}
+
+
 FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "an entry": (replaced("entries/deal/0007-notice.json", b'"mail"', b'"note"'), "is not the entry that was hashed"),
     "a proof": (replaced("proofs/deal/0001-decision.proof", b"index 1\n", b"index 2\n"), "does not lie in the ledger"),
@@ -142,6 +149,7 @@ FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "the key": (signed_by_another, "no key of this file signed"),
     "an entry left out": (without_last_entry_but_one, "entry 9 of the deal is missing"),
     "an anchored note": (replaced("ledger/anchors/0001.note", b"\n5\n", b"\n4\n"), "is not one of this checkpoint"),
+    "a decision taken out": (taken_out_as_purged, "was taken out, and no purge in the ledger gave leave"),
     "an erasure": (withheld_named_erased, "was erased, and no entry gave leave"),
 }
 
@@ -224,19 +232,60 @@ def test_what_a_reader_may_not_see_is_nowhere_and_the_proofs_hold(
 
 
 def test_a_purged_deal_is_proved_by_its_hashes(database: Engine, tmp_path: Path) -> None:
-    submit_deals(database, 2)
-    later = START.replace(year=2029)
-    with database.begin() as connection:
-        record_notice(connection, "D-0", "approval", START, later, actor="los")
-    signer = a_signer()
-    seal_all(database, signer)
-    with database.begin() as connection:
-        assert purge(connection, later, actor="records")
-    seal_all(database, signer)
+    seal_all(database, purged_deals(database))
     found = case_of(database, deal_id="D-0")
     assert "2 entries of this deal were taken out" in found["cover.html"].decode()
     assert "disclosed/related/0003-retention_purge.json" in found
     assert checked(on_disk(found, tmp_path / "case")).returncode == 0
+
+
+def purged_deals(database: Engine) -> Ed25519Signer:
+    """Of two deals D-0 is purged."""
+    submit_deals(database, 2)
+    later, signer = START.replace(year=2029), a_signer()
+    with database.begin() as connection:
+        record_notice(connection, "D-0", "approval", START, later, actor="los")
+    seal_all(database, signer)
+    with database.begin() as connection:
+        assert purge(connection, later, actor="records")
+    return signer
+
+
+def named_by_another_purge(found: Files) -> Files:
+    told, lists = json.loads(found["entries.json"]), json.loads(found["purges.json"])
+    (taken,) = lists.values()
+    told[0]["leaf_hash"], taken[0] = "00" * 32, "00" * 32
+    told[0]["proof"] = None
+    return found | {"entries.json": json.dumps(told).encode(), "purges.json": json.dumps(lists).encode()}
+
+
+def purge_without_proof(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    told[-1]["proof"] = None
+    return found | {"entries.json": json.dumps(told).encode()}
+
+
+@pytest.mark.parametrize(
+    ("forge", "words"),
+    [
+        (named_by_another_purge, "does not name what the purge .* took out"),
+        (purge_without_proof, "was taken out, and no purge in the ledger gave leave"),
+    ],
+)
+def test_what_was_taken_out_must_be_named_by_a_purge_that_is_proved(
+    database: Engine, forge: Callable[[Files], Files], words: str
+) -> None:
+    seal_all(database, purged_deals(database))
+    found = case_of(database, deal_id="D-0")
+    assert json.loads(found["entries.json"])[-1]["kind"] == "retention_purge"
+    with pytest.raises(check.CheckError, match=words):
+        check.CaseFile(remade(forge(found))).check()
+
+
+def test_none_is_made_of_a_purged_deal_before_the_purge_is_sealed(database: Engine) -> None:
+    purged_deals(database)
+    with pytest.raises(ProofError, match=r"the purge .* is not sealed yet: dealgate ledger seal"):
+        case_of(database, deal_id="D-0")
 
 
 def test_what_waits_to_be_sealed_is_told(database: Engine, tmp_path: Path) -> None:
