@@ -22,6 +22,7 @@ from dealgate.adapters.compliance.known import (
     is_uncleared,
     last_notice,
     notices,
+    rests_on_report,
     there_is,
 )
 from dealgate.adapters.compliance.moments_in_sql import day_text, utc_day
@@ -140,12 +141,7 @@ def _with_ninety_days(_connection: Connection, asked: Asked, rows: Sequence[Row]
 
 
 def reasons_statement(asked: Asked) -> Select[Any]:
-    consumer_report = there_is(
-        FINDING,
-        FINDING.c.decision == DECISION.c.id,
-        FINDING.c.severity.in_(STANDS_AGAINST),
-        FINDING.c.used_consumer_report,
-    )
+    consumer_report = there_is(FINDING, FINDING.c.decision == DECISION.c.id, rests_on_report())
     return (
         select(
             DECISION.c.id,

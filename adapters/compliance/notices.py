@@ -12,9 +12,10 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sqlalchemy import Connection, select
 
+from dealgate.adapters.compliance.known import rests_on_report
 from dealgate.adapters.compliance.notice_data import ConsumerReport, NoticeData, Party
 from dealgate.models.adverse_reasons import reasons_to_give
-from dealgate.models.erasure import NOTICE, NoticeError
+from dealgate.models.erasure import FINDING, NOTICE, NoticeError
 from dealgate.models.ledger import UnknownDealError
 from dealgate.models.reading import find_decision, find_submission
 from dealgate.models.recording import DECISION
@@ -102,7 +103,7 @@ def write_notice(
         raise NoticeError("\n".join(f"{name}: the notice lacks {one}" for one in lacking))
     if parts["consumer_report"] is None and _says(text, "consumer reporting agency", name):
         raise NoticeError(
-            f"{name}: tells of a consumer report, and no violated rule of this decision used one: "
+            f"{name}: tells of a consumer report, and no finding against this deal used one: "
             "put that part between {% if consumer_report %} and {% endif %}"
         )
     return text
@@ -156,8 +157,10 @@ def _given(value: Any, field: str, kind: str) -> Any:
 
 
 def _consumer_report(connection: Connection, decision: Mapping[str, Any], data: NoticeData) -> ConsumerReport | None:
-    """Where a violated rule used one: its score must be the one that was decided about."""
-    rules = [one["rule"] for one in decision["findings"] if one["result"] == "violated" and one["used_consumer_report"]]
+    """Where a finding against the deal rests on one: its score must be the one that was decided about."""
+    used = select(FINDING.c.rule).join(DECISION, DECISION.c.id == FINDING.c.decision)
+    mine = used.where(DECISION.c.decision_id == decision["decision_id"], rests_on_report())
+    rules = connection.execute(mine.order_by(FINDING.c.rule)).scalars().all()
     if not rules:
         return None
     if data.consumer_report is None:
