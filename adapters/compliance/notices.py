@@ -17,8 +17,8 @@ from dealgate.adapters.compliance.notice_data import ConsumerReport, NoticeData,
 from dealgate.models.adverse_reasons import reasons_to_give
 from dealgate.models.erasure import FINDING, NOTICE, NoticeError
 from dealgate.models.ledger import UnknownDealError
-from dealgate.models.reading import find_decision, find_submission
-from dealgate.models.recording import DECISION
+from dealgate.models.reading import find_decision, find_decisions, find_submission
+from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules.finding import MOST_REASONS
 from dealgate.rules.notice_clocks import LOOKED_UP, Clock, Sent, Submitted, complete, notice_clocks
 
@@ -56,23 +56,20 @@ class Required(NamedTuple):
 
 def clocks_of(connection: Connection, deal_id: str, time_zone: str = "UTC") -> list[Clock]:
     """The clocks of a deal's latest request. Raises `UnknownDealError`, for a purged deal too."""
-    made = select(DECISION.c.decision_id, DECISION.c.decided_at, DECISION.c.outcome).where(
-        DECISION.c.deal_id == deal_id
-    )
+    columns = (DECISION.c.decision_id, DECISION.c.outcome, SUBMISSION.c.received_at, SUBMISSION.c.submitted_on)
+    made = select(*columns).join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
+    rows = connection.execute(made.where(DECISION.c.deal_id == deal_id).order_by(DECISION.c.submission)).all()
+    documents = find_decisions(connection, [row.decision_id for row in rows])
+    lacking = {one["decision_id"] for one in documents if not complete(one["unknown"])}
     submissions = [
-        Submitted(row.decided_at, _complete(connection, row.decision_id), row.outcome == "decline")
-        for row in connection.execute(made.order_by(DECISION.c.submission)).all()
+        Submitted(row.received_at, row.decision_id not in lacking, row.outcome == "decline", row.submitted_on)
+        for row in rows
     ]
     if not submissions:
         raise UnknownDealError(f"no decision about a deal {deal_id!r} is stored; check the id")
     sent = select(NOTICE.c.sent_at, NOTICE.c.kind).where(NOTICE.c.deal_id == deal_id)
     notices = [Sent(*row) for row in connection.execute(sent.order_by(NOTICE.c.sent_at, NOTICE.c.entry))]
     return notice_clocks(submissions, notices, time_zone)
-
-
-def _complete(connection: Connection, decision_id: str) -> bool:
-    decision = find_decision(connection, decision_id)
-    return decision is None or complete(decision["unknown"])
 
 
 def write_notice(
