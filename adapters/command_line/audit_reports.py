@@ -102,8 +102,8 @@ def groups(
             found = group_rates(connection, asked, supplied, rate, reference=reference, least=least)
         heading = [f"{rate}: {RATES[rate]}", _period(asked)]
         ending = [
-            f"{found.deals} deals; of the file, "
-            f"{'a few' if found.unmatched is None else found.unmatched} are not among them; reference: {found.reference}"
+            f"{'withheld' if found.deals is None else found.deals} deals; of the file, "
+            f"{'a number withheld' if found.unmatched is None else found.unmatched} are not among them; reference: {found.reference}"
         ]
         _write(form, COLUMNS, list(rows_of(found)), heading, ending)
 

@@ -64,12 +64,12 @@ class GroupRate(NamedTuple):
 
 
 class GroupRates(NamedTuple):
-    """`unmatched` are deals of the file that have no last decision in the period; None where so few that it is withheld."""
+    """`unmatched` are deals of the file that have no last decision in the period. None where withheld."""
 
     rate: str
     reference: str | None
     rows: list[GroupRate]
-    deals: int
+    deals: int | None
     unmatched: int | None
 
 
@@ -133,10 +133,7 @@ def group_rates(
     chosen = reference or _largest(counted, shown)
     against = next((one for one in counted if one.name == chosen and one.name in shown and one.whole), None)
     rows = [_row(one, against) if one.name in shown else GroupRate(one.name, withheld=True) for one in counted]
-    unmatched = len(groups) - matched
-    return GroupRates(
-        rate, chosen, rows, sum(one.deals for one in counted), None if _is_small(unmatched, least) else unmatched
-    )
+    return GroupRates(rate, chosen, rows, *totals(counted, withheld, len(groups) - matched, least))
 
 
 def _deals_statement(asked: Asked) -> Select[Any]:
@@ -191,6 +188,19 @@ def withhold(groups: Sequence[Group], least: int) -> list[Group]:
     while withheld and others and (len(withheld) == 1 or _is_telling(_together(withheld), least)):
         withheld.append(others.pop(0))
     return withheld
+
+
+def totals(
+    groups: Sequence[Group], withheld: Sequence[Group], unmatched: int, least: int
+) -> tuple[int | None, int | None]:
+    """All deals, and the unmatched ones of the file, as far as they may be told.
+
+    The file less what is unmatched are the deals with a group, and all deals less these are those without: while these are withheld,
+    neither is told.
+    """
+    if any(one.name is None for one in withheld):
+        return None, None
+    return sum(one.deals for one in groups), None if _is_small(unmatched, least) else unmatched
 
 
 def _together(groups: Sequence[Group]) -> Group:
