@@ -6,6 +6,7 @@ A tool for whoever writes notices, and no legal advice: the lender answers for i
 import html
 import re
 from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateError
@@ -45,6 +46,12 @@ FCRA = (
     "a right to dispute with the agency the accuracy or completeness of any information in the report.",
 )
 """15 USC 1681m(a)(3) and (4)."""
+
+
+TAG = re.compile(r"<[^>]*>")
+COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+SILENT = frozenset({"script", "style", "template", "title", "noscript", "head"})
+"""Elements whose text is not shown."""
 
 
 class Required(NamedTuple):
@@ -98,7 +105,7 @@ def write_notice(
     ]
     if lacking:
         raise NoticeError("\n".join(f"{name}: the notice lacks {one}" for one in lacking))
-    if parts["consumer_report"] is None and _says(text, "consumer reporting agency", name):
+    if parts["consumer_report"] is None and _mentions(text, "consumer reporting agency", name):
         raise NoticeError(
             f"{name}: tells of a consumer report, and no finding against this deal used one: "
             "put that part between {% if consumer_report %} and {% endif %}"
@@ -223,8 +230,49 @@ def _party(party: Party) -> tuple[str, ...]:
 
 
 def _says(text: str, words: str, name: str) -> bool:
-    read = html.unescape(re.sub(r"<[^>]*>", " ", text)) if _is_html(name) else text
-    return bool(re.search(rf"(?<!\w){re.escape(_plain(words))}(?!\w)", _plain(read)))
+    """Whether whoever reads the notice can read the words."""
+    return _has(_read_by_eye(text) if _is_html(name) else text, words)
+
+
+def _mentions(text: str, words: str, name: str) -> bool:
+    """Whether the words stand there, be it in a script or a style."""
+    return _says(text, words, name) or _has(html.unescape(TAG.sub(" ", text)) if _is_html(name) else text, words)
+
+
+def _has(text: str, words: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(_plain(words))}(?!\w)", _plain(text)))
+
+
+def _read_by_eye(text: str) -> str:
+    """Without comments, one that is never closed included: parsers differ about it."""
+    shown = _Shown()
+    shown.feed(COMMENT.sub(" ", text))
+    shown.close()
+    return " ".join(shown.pieces)
+
+
+class _Shown(HTMLParser):
+    """The text of a page that a browser shows, as far as its elements tell; styles that hide something are not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.silent: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in SILENT:
+            self.silent.append(tag)
+
+    handle_startendtag = handle_starttag
+    """A browser takes `<style/>` for one that begins."""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.silent:
+            self.silent.remove(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.pieces.append(data)
 
 
 def _plain(text: str) -> str:

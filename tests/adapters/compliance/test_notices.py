@@ -235,6 +235,38 @@ def test_a_bad_template_is_told_and_can_do_nothing(connection: Connection, templ
         write_notice(connection, decide(connection), template, data())
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "<!-- {} -->",
+        "<!-- > {} -->",
+        "<!-- {}",
+        "<style>{}</style>",
+        "<STYLE media='print'>{}</STYLE >",
+        "<script>let a = '<p>'; {}</script>",
+        "<script/>{}",
+        "<template><p>{}</p></template>",
+        "<head><title>{}</title></head>",
+        "<img alt='{}'>",
+    ],
+)
+def test_what_a_browser_does_not_show_is_not_said(connection: Connection, around: str) -> None:
+    decision, phone = decide(connection), "{{ consumer_report.agency.phone }}"
+    page = "<p>" + TEMPLATE.replace(phone, "") + "</p>"
+    with pytest.raises(NoticeError, match="lacks the consumer report"):
+        write_notice(connection, decision, page + around.format(phone), data(), name="letter.html")
+    assert write_notice(connection, decision, f"{page}<b>{phone}</b>", data(), name="letter.html")
+
+
+@pytest.mark.parametrize("around", ["<p>{}</p>", "<script>{}</script>"])
+def test_a_page_that_tells_of_a_report_anywhere_is_refused_where_none_was_used(
+    connection: Connection, around: str
+) -> None:
+    page = f"<p>{TEMPLATE}</p>{around.format('A consumer reporting agency told us.')}"
+    with pytest.raises(NoticeError, match="tells of a consumer report"):
+        write_notice(connection, decide(connection, **NO_REPORT), page, data(consumer_report=None), name="letter.html")
+
+
 def test_in_html_what_comes_from_outside_is_escaped_and_the_parts_are_found(connection: Connection) -> None:
     template = "<p>{{ applicant.name }}</p><pre>" + TEMPLATE + "</pre>"
     applicant = {"name": "A <b>& C", "address": ["1 Elm"]}
