@@ -16,12 +16,9 @@ from dealgate.adapters.compliance.check import MANIFEST, SEAL, CaseFile
 from dealgate.adapters.compliance.cover import Case, cover_page, read_me
 from dealgate.adapters.compliance.deal_record import DealRecord, Kept
 from dealgate.adapters.compliance.side_by_side import as_csv, side_by_side
-from dealgate.adapters.compliance.withholding import may_read
+from dealgate.adapters.compliance.withholding import NOT_SHOWN, may_read
 
 Files = dict[str, bytes]
-
-NOT_SHOWN = "not shown"
-"""What stands where a personal value was withheld or erased."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """When everything in a ZIP was written, so that the same record gives the same bytes."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dealgate.adapters.compliance.query import Query, QueryError
-from dealgate.adapters.compliance.withholding import READERS, may_read
+from dealgate.adapters.compliance.withholding import OUTSIDE, READERS, may_read
 
 MASKED = "masked"
 """Stands where a value is kept from the reader, whether or not there is one."""
@@ -18,7 +18,6 @@ PERSONAL = {
 }
 """Columns of personal values, and where these stand in an entry; a lienholder in any trade."""
 
-OUTSIDE = "outside"
 STAFF = ("actor", "granted_by")
 
 

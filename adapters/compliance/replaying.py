@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from dealgate.adapters.compliance.shown_drift import shown_difference, shown_flaw
+from dealgate.adapters.compliance.withholding import OUTSIDE, may_read
 from dealgate.adapters.database import READS_ONLY, open_database
 from dealgate.adapters.replay import Difference, Replayer, compared, other_versions
 from dealgate.models.commitments import PrivateValue
@@ -67,6 +69,14 @@ class Replayed(NamedTuple):
     direction: str | None = None
     differences: tuple[Difference, ...] = ()
     flaws: tuple[Flaw, ...] = ()
+
+    def shown_to(self, reader: str) -> "Replayed":
+        """Every place that differs, without the values that this reader is not shown. Raises `UnknownReaderError`."""
+        shows = may_read(reader)
+        return self._replace(
+            differences=tuple(shown_difference(one, shows) for one in self.differences),
+            flaws=tuple(shown_flaw(one, reader) for one in self.flaws),
+        )
 
     def document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -144,14 +154,21 @@ def decisions_between(connection: Connection, since: datetime, until: datetime |
     return list(connection.execute(statement).scalars())
 
 
-def replay_stored(url: str, numbers: Sequence[int], *, processes: int = 1, progress: Progress | None = None) -> Summary:
-    """Make the decisions of these entries again, in so many processes, each with a connection of its own."""
+def replay_stored(
+    url: str, numbers: Sequence[int], *, reader: str = OUTSIDE, processes: int = 1, progress: Progress | None = None
+) -> Summary:
+    """Make the decisions of these entries again, in so many processes, each with a connection of its own, and tell this reader.
+
+    Raises `UnknownReaderError`.
+    """
+    may_read(reader)
     summary, total = Summary(), len(numbers)
     chunks = [numbers[first : first + CHUNK] for first in range(0, total, CHUNK)]
     for found in _in_processes(url, chunks, processes):
         summary.merge(found)
         if progress:
             progress(summary.decisions, total)
+    summary.told = [one.shown_to(reader) for one in summary.told]
     return summary
 
 

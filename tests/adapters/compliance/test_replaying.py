@@ -221,6 +221,47 @@ def test_the_command_names_the_drift_as_the_verification_of_the_ledger_does(
     assert (clean.exit_code, "Every decision that was made again matches." in clean.stdout) == (0, True)
 
 
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_drift_shows_a_reader_no_more_than_they_may_read(
+    database: Engine, database_url: str, as_json: list[str]
+) -> None:
+    """Without a word the reader is one from outside: where it drifted and what it came to, no number and no sentence on the income."""
+    (decision,) = submit_deals(database, 1)
+    income_altered(database, decision, "1200.00")
+    envelope_altered(database, decision, b'"actor":null', b'"actor":"e.miller"')
+    words = ["140.43", "540.43", "1,200.00", "e.miller"]
+
+    def told(*reader: str) -> list[str]:
+        output = invoke("audit", "replay", decision, *reader, *as_json, "--db", database_url).stdout
+        assert "input drift" in output
+        assert "/findings/PTI/explanation" in output
+        return [word for word in words if word in output]
+
+    assert told("--reader", "compliance") == words
+    assert told() == told("--reader", "outside") == []
+
+
+def test_every_place_that_differs_is_told_and_what_is_open_is_shown(database: Engine, database_url: str) -> None:
+    (decision,) = submit_deals(database, 1)
+    income_altered(database, decision, "1200.00")
+    with database.connect() as connection:
+        numbers = find_decisions(connection, [decision])
+    outside, all_of_it = (
+        the_drift(replay_stored(database_url, numbers, reader=reader)) for reader in ("outside", "compliance")
+    )
+    assert [one.where for one in outside.differences] == [one.where for one in all_of_it.differences]
+    shown = {one.where for one in outside.differences if one in all_of_it.differences}
+    assert {"/findings/DTI/severity", "/findings/DTI/result"} <= shown
+    assert not [where for where in shown if where.endswith(("/value", "/explanation", "/margin", "/evidence"))]
+    assert "not shown" not in str(all_of_it)
+    assert any(one.where == "/findings/DTI/explanation" for one in all_of_it.differences)
+
+
+def test_a_reader_whom_nobody_knows_is_refused(database: Engine, database_url: str) -> None:
+    result = invoke("audit", "replay", "x", "--reader", "boss", "--db", database_url)
+    assert (result.exit_code, "no reader is called 'boss'" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
