@@ -16,7 +16,7 @@ from dealgate.adapters.compliance.check import MANIFEST, SEAL, CaseFile
 from dealgate.adapters.compliance.cover import Case, cover_page, read_me
 from dealgate.adapters.compliance.deal_record import DealRecord, Kept
 from dealgate.adapters.compliance.side_by_side import as_csv, side_by_side
-from dealgate.adapters.compliance.withholding import NOT_SHOWN, may_read
+from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE, may_read
 
 Files = dict[str, bytes]
 
@@ -24,7 +24,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """When everything in a ZIP was written, so that the same record gives the same bytes."""
 
 
-def case_file(connection: Connection, deal_id: str, reader: str = "compliance") -> Files:
+def case_file(connection: Connection, deal_id: str, reader: str = OUTSIDE) -> Files:
     """The files by name, the same for the same record and reader. They have passed the check that they carry.
 
     Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing, or a purge of the deal, is not sealed yet, or the
