@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from dealgate.adapters.compliance.check import MANIFEST, SEAL, CaseFile
 from dealgate.adapters.compliance.cover import Case, cover_page, read_me
 from dealgate.adapters.compliance.deal_record import DealRecord, Kept
-from dealgate.adapters.compliance.side_by_side import as_csv, side_by_side
+from dealgate.adapters.compliance.side_by_side import Disclosed, as_csv, side_by_side
 from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE, may_read
 
 Files = dict[str, bytes]
@@ -82,6 +82,11 @@ class _Part:
         self.name = f"{of}/{number:04}-{kept.kind}"
         self.shown = [value for value in kept.values if shows(value.path)]
         self.disclosed = kept.shown(self.shown)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Where a commitment is all that this reader is shown."""
+        return frozenset(self.kept.document["private"]) - {value.path for value in self.shown}
 
     def files(self, record: DealRecord) -> Files:
         found: Files = {}
@@ -157,12 +162,14 @@ def _ledger(record: DealRecord) -> Files:
 def _case(record: DealRecord, reader: str, parts: Sequence[_Part]) -> Case:
     """What the cover page and the README tell."""
     mine = [part for part in parts if part.kept.deal_id == record.deal_id]
-    decided = [part.disclosed for part in mine if part.disclosed and part.kept.kind == "decision"]
+    decided = [
+        Disclosed(part.disclosed, part.closed) for part in mine if part.disclosed and part.kept.kind == "decision"
+    ]
     private = [part.private() for part in parts if part.disclosed]
     return Case(
         deal_id=record.deal_id,
         reader=reader,
-        decisions=decided,
+        decisions=[one.envelope for one in decided],
         lines=side_by_side(decided, NOT_SHOWN),
         events=[part.disclosed for part in mine if part.disclosed and part.kept.kind != "decision"],
         policies=record.policies,

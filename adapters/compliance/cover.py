@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined, Template
 
 from dealgate.adapters.compliance.deal_record import Anchored
-from dealgate.adapters.compliance.side_by_side import COMMIT, Line
+from dealgate.adapters.compliance.side_by_side import Line
 from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE
+from dealgate.models.commitments import COMMIT
 from dealgate.models.notes import Checkpoint
 from dealgate.rules.amounts import dollars
 from dealgate.rules.structure import cents

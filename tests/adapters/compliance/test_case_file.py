@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from dealgate.adapters.compliance import check
 from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
+from dealgate.adapters.compliance.side_by_side import Line, as_csv
 from dealgate.models import UnknownDealError
 from dealgate.models.erasure import purge, record_notice
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
@@ -27,6 +28,7 @@ from tests.adapters.commands import invoke
 from tests.adapters.compliance.cases import REASON, case_of, checked, eventful_deal, on_disk
 from tests.adapters.compliance.drifting import envelope_altered
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals
+from tests.models.samples import a_deal, submit
 from tests.models.trees import Leaves, numbered
 
 LONG = 400
@@ -180,6 +182,33 @@ def test_submissions_stand_side_by_side_with_what_changed(case: Files) -> None:
     assert told["trade_ins[0].payoff"] == ["", "19000.00", "19000.00"]
     assert told["hidden_negative_equity"] == ["changed", "0.00", "3500.00"]
     assert told["metadata"][1] == "not shown"
+
+
+def test_what_a_host_carries_along_is_shown_whatever_it_looks_like(database: Engine) -> None:
+    with database.begin() as connection:
+        for price in ("29995.00", "30995.00"):
+            changes = {
+                "deal_id": "D",
+                "metadata": {"commit": "ab" * 32, "desk": {"commit": "=1+1", "at": "\n=1"}},
+                "cash_price": price,
+            }
+            submit(connection, a_deal(**changes), now=START)
+    seal_all(database, a_signer())
+    told, withheld = (
+        {row[0]: row[1:] for row in csv.reader(io.StringIO(case_of(database, reader)["submissions.csv"].decode()))}
+        for reader in ("compliance", "analyst")
+    )
+    assert told["metadata.commit"] == ["", "ab" * 32, "ab" * 32]
+    assert told["metadata.desk.commit"] == ["", "'=1+1", "'=1+1"]
+    assert told["metadata.desk.at"] == ["", "'\n=1", "'\n=1"]
+    assert withheld["metadata"] == ["", "not shown", "not shown"]
+    assert not [field for field in withheld if field.startswith("metadata.")]
+
+
+def test_a_number_stays_one_and_no_text_is_a_formula() -> None:
+    cells = ["-12.00", "7", "--1", "-1+1", " =1", "'=1", "+1", "-\u0663"]
+    rows = list(csv.reader(io.StringIO(as_csv([Line("f", tuple(cells), (False,) * 8)], list("abcdefgh")).decode())))
+    assert rows[1][2:] == ["-12.00", "7", *(f"'{cell}" for cell in cells[2:])]
 
 
 def test_the_cover_tells_everything_that_happened_and_needs_nothing_beside_it(case: Files) -> None:
