@@ -148,6 +148,14 @@ FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
         replaced("policies/{content}", b"LTV-TOTAL", b"LTV-OTHER"),
         "is not the content that decided",
     ),
+    "a policy's name": (
+        replaced("policies.json", b'"overridable"', b'"other"'),
+        "the name of .* is not the one published",
+    ),
+    "a policy's version": (
+        replaced("policies.json", b'"version": "1"', b'"version": "2"'),
+        "the version of .* is not the one published",
+    ),
     "the size": (replaced("ledger/checkpoint.note", b"\n13\n", b"\n14\n"), "is not one of this checkpoint"),
     "the key": (signed_by_another, "no key of this file signed"),
     "an entry left out": (without_last_entry_but_one, "entry 9 of the deal is missing"),
