@@ -60,8 +60,8 @@ PROVED = (
         "That nothing about the deal was recorded after the last entry here; that what was entered was true; that the decisions were "
         "right, for which dealgate makes them again (dealgate audit replay); that cover.html, submissions.csv and README.txt say what the "
         "entries say: they stand on the hash of the manifest alone, so compare it with the one that the lender told. Of what a purge took "
-        "out the hash is left, and that the purge took it out, not what it said nor of which deal it was. Whoever holds the signing key could sign another ledger: "
-        "ask whoever keeps the anchored checkpoints whether this ledger continues them.",
+        "out the hash is left, and that the purge took it out, not what it said nor of which deal it was. Whoever holds the "
+        "signing key could sign another ledger: ask whoever keeps the anchored checkpoints whether this ledger continues them.",
     ),
 )
 

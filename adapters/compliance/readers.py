@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dealgate.adapters.compliance.query import Query, QueryError
-from dealgate.adapters.compliance.withholding import OUTSIDE, READERS, may_read
+from dealgate.adapters.compliance.withholding import OUTSIDE, may_read
 
 MASKED = "masked"
 """Stands where a value is kept from the reader, whether or not there is one."""
@@ -29,8 +29,7 @@ class Reader:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.role not in READERS:
-            raise QueryError("reader", self.role, f"use {', '.join(READERS)}")
+        may_read(self.role)
 
     @property
     def masked(self) -> tuple[str, ...]:

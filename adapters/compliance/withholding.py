@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Mapping
 
+from dealgate.adapters.compliance.query import QueryError
+
 IDENTITY = re.compile(r"/deal/(vehicle/vin|metadata|trade_ins/\d+/lienholder)|/override/note")
 """What could tell who the applicant is, as JSON pointers into an entry; the rest are amounts and scores, and what follows from them."""
 
@@ -20,12 +22,12 @@ READERS: Mapping[str, Shows] = {
 """Whether a reader is shown the personal value at a pointer: compliance all, an analyst no identity, an outsider none."""
 
 
-class UnknownReaderError(ValueError):
+class UnknownReaderError(QueryError):
     """A role that nobody reads in; the message names those that there are."""
 
 
 def may_read(reader: str) -> Shows:
     """Raises `UnknownReaderError`."""
     if reader not in READERS:
-        raise UnknownReaderError(f"no reader is called {reader!r}: use {', '.join(READERS)}")
+        raise UnknownReaderError("reader", reader, f"use {', '.join(READERS)}")
     return READERS[reader]
