@@ -72,7 +72,7 @@ def write_export(
             "made_at": moment(now),
             "actor": export.reader.name,
             "role": export.reader.role,
-            "masked": list(export.reader.masked),
+            "withheld": list(export.reader.withheld),
             "query": export.query.document(),
             "query_sha256": export.query.sha256,
             "as_of": export.query.document()["as_of"],
@@ -152,7 +152,7 @@ NEEDED = frozenset(
         "query_sha256",
         "as_of",
         "role",
-        "masked",
+        "withheld",
         "limit",
         "columns",
         "rows",
@@ -198,8 +198,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "the query in the manifest does not have the hash that the manifest gives it"
     if manifest["as_of"] != query.document().get("as_of"):
         yield f"the manifest is as of {manifest['as_of']}, its query as of {query.document().get('as_of')}"
-    if manifest["masked"] != list(Reader(manifest["role"]).masked):
-        yield f"what the manifest tells as masked is not what is masked from the reader {manifest['role']}"
+    if manifest["withheld"] != list(Reader(manifest["role"]).withheld):
+        yield f"what the manifest tells as withheld is not what is withheld from the reader {manifest['role']}"
 
 
 def check_against_ledger(connection: Connection, path: Path, manifest: Mapping[str, Any]) -> list[str]:

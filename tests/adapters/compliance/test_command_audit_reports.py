@@ -98,9 +98,11 @@ def test_groups_from_a_file(url: str, tmp_path: Path) -> None:
     rows = read_lines(invoke(*arguments, "--least", "1", "--format", "jsonl").stdout)
     assert [row["group"] for row in rows] == ["a", "b", None]
     assert rows[0]["rate"]["denominator"] == rows[0]["whole"]
-    withheld = invoke(*arguments, "--format", "jsonl")
-    assert all(row["withheld"] and row["rate"] is None for row in read_lines(withheld.stdout))
-    assert "withheld deals; of the file, a number withheld are not among them" in invoke(*arguments).stdout
+    suppressed = invoke(*arguments, "--format", "jsonl")
+    assert all(row["suppressed"] and row["rate"] is None for row in read_lines(suppressed.stdout))
+    assert (
+        "a suppressed number of deals; of the file, a suppressed number are not among them" in invoke(*arguments).stdout
+    )
     shown = invoke(*arguments, "--least", "1")
     assert "reference: b" in shown.stdout
     assert f"{sum(row['deals'] for row in rows)} deals; of the file, " in shown.stdout

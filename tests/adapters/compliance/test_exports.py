@@ -126,7 +126,7 @@ def test_an_export_agrees_with_its_manifest_and_the_ledger(
     assert manifest["rows"] == 4
     assert manifest["rows_by_outcome"] == {"refer": 4}
     assert manifest["query"] == {"as_of": "2026-11-21T15:04:05.123456Z"}
-    assert (manifest["actor"], manifest["role"], manifest["masked"]) == ("eve", "compliance", [])
+    assert (manifest["actor"], manifest["role"], manifest["withheld"]) == ("eve", "compliance", [])
     assert manifest["ledger"]["entries_not_sealed"] == 2
     assert manifest["ledger"]["checkpoint"].startswith("lender.example/ledger\n")
     assert check_file(path, read_manifest(path)) == []
@@ -157,8 +157,11 @@ def test_any_changed_byte_of_a_file_is_told(tmp_path: Path, database_url: str, d
             "the outcomes in the file are not those of the manifest: the file has 1 refer",
         ),
         ({"as_of": "2027-01-01T00:00:00Z"}, "the manifest is as of 2027-01-01T00:00:00Z, its query as of 2026-11-21T"),
-        ({"role": "compliance"}, "what the manifest tells as masked is not what is masked from the reader compliance"),
-        ({"masked": []}, "what the manifest tells as masked is not what is masked from the reader outside"),
+        (
+            {"role": "compliance"},
+            "what the manifest tells as withheld is not what is withheld from the reader compliance",
+        ),
+        ({"withheld": []}, "what the manifest tells as withheld is not what is withheld from the reader outside"),
         ({"rows": 2}, "the manifest tells of 2 rows, the file has 1"),
     ],
 )
@@ -186,7 +189,7 @@ def test_a_manifest_with_other_columns_is_told(
     assert check_file(path, read_manifest(path)) == ["the columns of the file are not those of the manifest"]
 
 
-@pytest.mark.parametrize("part", ["as_of", "masked", "rows_by_outcome"])
+@pytest.mark.parametrize("part", ["as_of", "withheld", "rows_by_outcome"])
 def test_a_manifest_that_lacks_a_part_is_refused(
     tmp_path: Path, database_url: str, database: Engine, part: str
 ) -> None:
@@ -279,7 +282,7 @@ def test_a_manifest_tells_how_many_decisions_retention_has_taken_out(
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])
-def test_no_personal_value_reaches_a_role_that_it_is_masked_from(
+def test_no_personal_value_reaches_a_role_that_it_is_withheld_from(
     tmp_path: Path, database_url: str, database: Engine, file_format: str
 ) -> None:
     override = requested(database, decided(database, metadata={"desk": {"screens": 3}}), "LTV-TOTAL", now=NOW + HOUR)
@@ -289,7 +292,7 @@ def test_no_personal_value_reaches_a_role_that_it_is_masked_from(
         path = tmp_path / f"{role}.{file_format}"
         manifest = exported(database_url, path, file_format, reader=Reader(role))
         texts[role] = path.read_text(encoding="utf-8")
-        assert ("vin" in manifest["masked"], "granted_by" in manifest["masked"]) == (
+        assert ("vin" in manifest["withheld"], "granted_by" in manifest["withheld"]) == (
             role != "compliance",
             role == "outside",
         )

@@ -1,4 +1,4 @@
-"""Rates by comparison group: counted right, nothing withheld that can be computed, and nothing of the file left anywhere."""
+"""Rates by comparison group: counted right, nothing suppressed that can be computed, and nothing of the file left anywhere."""
 
 import logging
 from collections import Counter
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event, select
 
 from dealgate.adapters.compliance.asking import ReportError
 from dealgate.adapters.compliance.exceptions import EXCEPTIONS
-from dealgate.adapters.compliance.groups import Group, group_rates, read_groups, totals, withhold
+from dealgate.adapters.compliance.groups import Group, group_rates, read_groups, suppress, totals
 from dealgate.adapters.compliance.intervals import Z, newcombe, wilson
 from dealgate.adapters.compliance.reporting import ask
 from dealgate.models import Base
@@ -88,7 +88,7 @@ def test_nothing_of_the_file_is_stored_or_logged(history: History, caplog: pytes
 def test_small_groups_are_withheld_and_differences_with_them(history: History) -> None:
     asked = ask(EXCEPTIONS, as_of=history.now, since=history.now - 90 * DAY, by=())
     found = group_rates(history.connection, asked, FILE, "overrides")
-    assert [row.withheld for row in found.rows] == [True, True, True]
+    assert [row.suppressed for row in found.rows] == [True, True, True]
     assert all(row[2:] == (None,) * 9 for row in found.rows)
     assert (found.deals, found.unmatched) == (None, None)
     assert found.reference is None
@@ -98,7 +98,7 @@ def test_with_the_deals_without_a_group_withheld_no_total_tells_of_them(history:
     """So many of the file are unmatched that their number alone would be told."""
     connection, lines = history.connection, {f"NEVER-{number}": "one" for number in range(30)}
     found = group_rates(connection, ask(EXCEPTIONS, as_of=history.now, by=()), lines, "overrides")
-    assert [(row.group, row.withheld) for row in found.rows] == [("one", False), (None, True)]
+    assert [(row.group, row.suppressed) for row in found.rows] == [("one", False), (None, True)]
     assert (found.deals, found.unmatched) == (None, None)
 
 
@@ -113,8 +113,8 @@ def test_no_withheld_group_can_be_computed(
 ) -> None:
     """Not from what is shown and the totals, those of other reports included, nor from the lines of the file."""
     groups = [one._replace(name=f"G{index}") for index, one in enumerate(counts)] + ([unnamed] if unnamed else [])
-    withheld = withhold(groups, least)
-    deals, told_unmatched = totals(groups, withheld, unmatched, least)
+    suppressed = suppress(groups, least)
+    deals, told_unmatched = totals(groups, suppressed, unmatched, least)
 
     def is_small(one: Group) -> bool:
         numbers = (one.deals, one.part, one.whole, one.whole - one.part, one.deals - one.whole)
@@ -123,16 +123,16 @@ def test_no_withheld_group_can_be_computed(
     def together(some: list[Group]) -> Group:
         return Group(None, *(sum(getattr(one, name) for one in some) for name in ("deals", "part", "whole")))
 
-    assert not [one for one in groups if is_small(one) and one not in withheld]
+    assert not [one for one in groups if is_small(one) and one not in suppressed]
     assert told_unmatched in {None, unmatched}
     assert deals in {None, together(groups).deals}
     if least == 1:
-        assert not withheld
+        assert not suppressed
         assert (deals, told_unmatched) == (together(groups).deals, unmatched)
-    if withheld and [one for one in groups if one not in withheld and one.deals]:
-        assert len(withheld) > 1
-        assert not is_small(together(withheld))
-    if None in {one.name for one in withheld}:  # what the file has less the unmatched are all that have a name
+    if suppressed and [one for one in groups if one not in suppressed and one.deals]:
+        assert len(suppressed) > 1
+        assert not is_small(together(suppressed))
+    if None in {one.name for one in suppressed}:  # what the file has less the unmatched are all that have a name
         assert told_unmatched is None
         assert deals is None
 
