@@ -6,8 +6,9 @@ Taking out is itself an entry, and the database lets nothing go without one. Lea
 import calendar
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -42,7 +43,7 @@ OVERRIDE_STEP, OVERRIDE_FINDING = map(table, (OverrideStep, OverrideFinding))
 PARTS = tuple(map(table, (tables.TradeIn, tables.Product, tables.BookValue)))
 LAST_HOLD = select(HOLD.c.placed).where(HOLD.c.deal_id == bindparam("deal")).order_by(HOLD.c.deal_seq.desc()).limit(1)
 ENTRIES_LEFT = (
-    select(ENTRY.c.id, ENTRY.c.entry_id)
+    select(ENTRY.c.id, ENTRY.c.leaf_hash)
     .where(
         ENTRY.c.deal_id.in_(bindparam("deals", expanding=True)),
         ~exists().where(ERASURE.c.erased == ENTRY.c.id, ERASURE.c.path == ALL_OF_IT),
@@ -209,9 +210,7 @@ def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_00
         .order_by(last.c.notified_at, last.c.deal_id)
     )
     found = (Due(*row) for row in session.execute(statement))
-    return [
-        one for _, one in zip(range(most), (one for one in found if not is_held(session, one.deal_id)), strict=False)
-    ]
+    return list(islice((one for one in found if not is_held(session, one.deal_id)), most))
 
 
 def purge(
@@ -230,7 +229,7 @@ def purge(
             "before": moment(months_before(now, months)),
             "deals": len(deals),
             "entries": len(entries),
-            "entries_sha256": entries_hash([row.entry_id for row in entries]),
+            "entries_sha256": entries_hash([row.leaf_hash for row in entries]),
         }
     }
     receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
@@ -242,9 +241,9 @@ def purge(
     return receipt, deals
 
 
-def entries_hash(entry_ids: Sequence[str]) -> str:
-    """What a purge entry says of the list of entries that it took out."""
-    return hashlib.sha256("\n".join(sorted(entry_ids)).encode()).hexdigest()
+def entries_hash(leaf_hashes: Iterable[bytes]) -> str:
+    """What a purge entry says of the entries that it took out: by their leaf hashes, all that stays of them."""
+    return hashlib.sha256("\n".join(sorted(one.hex() for one in leaf_hashes)).encode()).hexdigest()
 
 
 def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -> None:

@@ -124,17 +124,19 @@ def _purged(connection: Connection) -> frozenset[int]:
 
 def _check_erasures(connection: Connection, report: Report) -> None:
     """Each leave to erase is what the entry that it names says of itself."""
-    statement = select(ENTRY.c.entry_id, ERASURE.c.path, ERASURE.c.entry).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
-    given = defaultdict[int, list[tuple[str, str]]](list)
+    erased = (ENTRY.c.entry_id, ENTRY.c.leaf_hash, ERASURE.c.path, ERASURE.c.entry)
+    statement = select(*erased).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
+    given, hashes = defaultdict[int, list[tuple[str, str]]](list), defaultdict[int, list[bytes]](list)
     for row in connection.execute(statement):
         given[row.entry].append((row.entry_id, row.path))
+        hashes[row.entry].append(row.leaf_hash)
     for entry, told in _told(connection, "redaction"):
         expected = sorted((told["entry_id"], path) for path in told["paths"])
         compare(report, "erasure", f"entry {entry.entry_id}", expected, sorted(given.pop(entry.id, [])))
     for entry, told in _told(connection, "retention_purge"):
         taken = given.pop(entry.id, [])
         compare(report, "erasure", f"paths of entry {entry.entry_id}", {ALL_OF_IT}, {path for _, path in taken})
-        hashed = entries_hash([entry_id for entry_id, _ in taken])
+        hashed = entries_hash(hashes[entry.id])
         compare(report, "erasure", f"entry {entry.entry_id}", told["entries_sha256"], hashed)
     for number in given.keys() - _purged(connection):
         report.flaw("erasure", f"entry number {number}", "an entry that gives leave to erase", "another, or none")

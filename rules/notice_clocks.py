@@ -9,10 +9,6 @@ from typing import NamedTuple
 
 from dealgate.rules.effective import zone_of
 
-APPLICATION_DAYS = INCOMPLETE_DAYS = 30
-COUNTEROFFER_DAYS = 90
-"""The last day is the thirtieth, or the ninetieth, after the one it is counted from."""
-
 OF_ACTION = ("approval", "counteroffer", "adverse_action")
 CLOSING = ("approval", "adverse_action")
 """Notices after which nothing is owed on what was decided before, and a further submission is a new request."""
@@ -21,12 +17,34 @@ LOOKED_UP = ("vehicle.values[", "applicant.credit_score", "applicant.tier")
 """Beginnings of names of fields that the creditor finds out by itself: where only they are missing, the application is complete."""
 
 
+class Duty(NamedTuple):
+    """What to tell, within how many days after the one it counts from, and the kinds of notices that meet it."""
+
+    words: str
+    source: str
+    days: int
+    kinds: Sequence[str]
+
+
+APPLICATION = Duty("tell of approval, counteroffer or adverse action", "12 CFR 1002.9(a)(1)(i)", 30, OF_ACTION)
+INCOMPLETE = Duty(
+    "tell of action taken, or of what the application lacks", "12 CFR 1002.9(c)(1)", 30, (*OF_ACTION, "incomplete")
+)
+DECLINED = Duty(
+    "tell of adverse action on an incomplete application", "12 CFR 1002.9(a)(1)(ii)", 30, ("adverse_action",)
+)
+COUNTEROFFER = Duty(
+    "tell of adverse action, unless the counteroffer was accepted", "12 CFR 1002.9(a)(1)(iv)", 90, CLOSING
+)
+
+
 class Submitted(NamedTuple):
-    """A submission: when it came, and whether the applicant had given everything, and whether it was declined."""
+    """A submission: when it came, whether the applicant had given everything, whether it was declined, the day that it names."""
 
     at: datetime
     complete: bool
     declined: bool
+    names: date | None = None
 
 
 class Sent(NamedTuple):
@@ -46,7 +64,7 @@ class Clock(NamedTuple):
     met_on: date | None
 
     def days_left(self, today: date) -> int:
-        """Until the last day; negative once it has passed."""
+        """Until the last day, which has 0; negative once it has passed."""
         return (self.due_on - today).days
 
     def state(self, today: date) -> str:
@@ -61,10 +79,15 @@ def complete(missing: Iterable[str]) -> bool:
     return all(name.startswith(LOOKED_UP) for name in missing)
 
 
+def clock(duty: Duty, began_on: date, met_on: date | None = None) -> Clock:
+    return Clock(duty.words, duty.source, began_on, began_on + timedelta(days=duty.days), met_on)
+
+
 def notice_clocks(submissions: Sequence[Submitted], notices: Sequence[Sent], time_zone: str = "UTC") -> list[Clock]:
     """The clocks of a deal's latest request, from submissions and notices in the order of their times.
 
-    Submissions after a notice that closed the request before are a new one.
+    Submissions after a notice that closed the request before are a new one. Each counts from the day it came, or from the one that it
+    names if that is earlier, but not from before that notice. What had run out before the application became complete stays told.
     """
     zone = zone_of(time_zone)
     latest = submissions[-1].at
@@ -72,23 +95,25 @@ def notice_clocks(submissions: Sequence[Submitted], notices: Sequence[Sent], tim
     mine = [one for one in submissions if closed is None or one.at > closed]
     sent = [one for one in notices if closed is None or one.at > closed]
 
-    def clock(duty: str, source: str, began: datetime, days: int, kinds: Sequence[str]) -> Clock:
-        began_on = began.astimezone(zone).date()
-        met = next((one.at for one in sent if one.kind in kinds and one.at >= began), None)
-        due_on = began_on + timedelta(days=days)
-        return Clock(duty, f"12 CFR 1002.9{source}", began_on, due_on, met.astimezone(zone).date() if met else None)
+    def day(moment: datetime) -> date:
+        return moment.astimezone(zone).date()
 
-    clocks = []
-    if whole := next((one for one in mine if one.complete), None):
-        duty = "tell of approval, counteroffer or adverse action"
-        clocks.append(clock(duty, "(a)(1)(i)", whole.at, APPLICATION_DAYS, OF_ACTION))
-    else:
-        duty = "tell of action taken, or of what the application lacks"
-        clocks.append(clock(duty, "(c)(1)", mine[0].at, INCOMPLETE_DAYS, (*OF_ACTION, "incomplete")))
-        if declined := next((one for one in mine if one.declined), None):
-            duty = "tell of adverse action on an incomplete application"
-            clocks.append(clock(duty, "(a)(1)(ii)", declined.at, INCOMPLETE_DAYS, ("adverse_action",)))
-    duty = "tell of adverse action, unless the counteroffer was accepted"
-    offers = [one for one in sent if one.kind == "counteroffer"]
-    clocks += [clock(duty, "(a)(1)(iv)", one.at, COUNTEROFFER_DAYS, CLOSING) for one in offers]
-    return clocks
+    def began_on(one: Submitted) -> date:
+        earlier = min(day(one.at), one.names or date.max)
+        return max(earlier, day(closed)) if closed else earlier
+
+    def running(duty: Duty, since: datetime, start: date) -> Clock:
+        met = next((one.at for one in sent if one.kind in duty.kinds and one.at >= since), None)
+        return clock(duty, start, day(met) if met else None)
+
+    def of_submissions(duty: Duty, those: Sequence[Submitted]) -> list[Clock]:
+        return [running(duty, those[0].at, min(map(began_on, those)))] if those else []
+
+    complete_ones = [one for one in mine if one.complete]
+    before = [one for one in mine if not complete_ones or one.at < complete_ones[0].at]
+    clocks = of_submissions(INCOMPLETE, before) + of_submissions(DECLINED, [one for one in before if one.declined])
+    if complete_ones:
+        whole_on = day(complete_ones[0].at)
+        clocks = [one for one in clocks if one.due_on < whole_on and one.state(whole_on) != "met"]
+    clocks += of_submissions(APPLICATION, complete_ones)
+    return clocks + [running(COUNTEROFFER, one.at, day(one.at)) for one in sent if one.kind == "counteroffer"]

@@ -18,7 +18,7 @@ def file(
     ],
     reader: Annotated[
         str, typer.Option(help="For whom: compliance sees all, analyst no identity, outside no personal value.")
-    ] = "compliance",
+    ] = "outside",
     db: DatabaseOption = DEFAULT,
 ) -> None:
     """Write everything about one deal, with proofs and a script that checks them offline."""

@@ -33,6 +33,9 @@ def replay(
         str | None, typer.Option(metavar="MOMENT", help="Every decision from this moment on, instead.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="MOMENT", help="And before this one.")] = None,
+    reader: Annotated[
+        str, typer.Option(help="For whom: compliance sees all, analyst no identity, outside no personal value.")
+    ] = "outside",
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes share the work.")] = os.cpu_count()
     or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
@@ -43,15 +46,25 @@ def replay(
     from dealgate.adapters.compliance.replaying import replay_stored  # noqa: PLC0415
 
     with exit_codes():
+        _check_reader(reader)
         numbers = _chosen(db, decision_ids or [], since, until)
         with progress_of(as_json) as progress:
-            summary = replay_stored(db, numbers, processes=processes, progress=progress)
+            summary = replay_stored(db, numbers, reader=reader, processes=processes, progress=progress)
         if as_json:
             print(json.dumps(summary.document(), ensure_ascii=False))
         else:
             _show(standard_output(), summary)
         if summary.drifted:
             raise typer.Exit(DRIFTED)
+
+
+def _check_reader(reader: str) -> None:
+    from dealgate.adapters.compliance.withholding import UnknownReaderError, may_read  # noqa: PLC0415
+
+    try:
+        may_read(reader)
+    except UnknownReaderError as error:
+        refuse([error])
 
 
 def _chosen(db: str, ids: list[str], since: str | None, until: str | None) -> list[int]:

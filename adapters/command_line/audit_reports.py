@@ -85,7 +85,7 @@ def groups(
     reference: Annotated[
         str | None, typer.Option(help="The group that others are held against; without it, the largest.")
     ] = None,
-    least: Annotated[int, typer.Option(help="Counts from 1 to below this are withheld.")] = 11,
+    least: Annotated[int, typer.Option(help="Counts from 1 to below this are suppressed.")] = 11,
     form: FormatOption = "table",
     db: DatabaseOption = DEFAULT,
 ) -> None:
@@ -102,8 +102,8 @@ def groups(
             found = group_rates(connection, asked, supplied, rate, reference=reference, least=least)
         heading = [f"{rate}: {RATES[rate]}", _period(asked)]
         ending = [
-            f"{found.deals} deals; of the file, "
-            f"{'a few' if found.unmatched is None else found.unmatched} are not among them; reference: {found.reference}"
+            f"{'a suppressed number of' if found.deals is None else found.deals} deals; of the file, "
+            f"{'a suppressed number' if found.unmatched is None else found.unmatched} are not among them; reference: {found.reference}"
         ]
         _write(form, COLUMNS, list(rows_of(found)), heading, ending)
 

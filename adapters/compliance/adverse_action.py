@@ -4,7 +4,7 @@ The clocks are those of 12 CFR 1002.9(a)(1), in whole days of UTC, and start as 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
@@ -22,6 +22,7 @@ from dealgate.adapters.compliance.known import (
     is_uncleared,
     last_notice,
     notices,
+    rests_on_report,
     there_is,
 )
 from dealgate.adapters.compliance.moments_in_sql import day_text, utc_day
@@ -31,12 +32,7 @@ from dealgate.models.erasure import FINDING, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.reading import find_decisions
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
-from dealgate.rules.notice_clocks import APPLICATION_DAYS, CLOSING, COUNTEROFFER_DAYS
-
-
-def days_left(start: date, days: int, as_of: datetime) -> int:
-    """Until the last day, which has 0; negative once it has passed."""
-    return (start + timedelta(days=days) - as_of.date()).days
+from dealgate.rules.notice_clocks import APPLICATION, CLOSING, COUNTEROFFER, Duty, clock
 
 
 def worklist_statement(asked: Asked) -> Select[Any]:
@@ -90,17 +86,17 @@ def _round_begins(asked: Asked, deal_id: Any, noticed_at: Any) -> Any:
 
 
 def _with_days_left(_connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    return [_clocked(row, date.fromisoformat(row["clock_from"]), APPLICATION_DAYS, asked) for row in rows]
+    return [_clocked(row, date.fromisoformat(row["clock_from"]), APPLICATION, asked) for row in rows]
 
 
-def _clocked(row: Row, start: date, days: int, asked: Asked) -> Row:
-    left = days_left(start, days, asked.as_of)
+def _clocked(row: Row, start: date, duty: Duty, asked: Asked) -> Row:
+    one, today = clock(duty, start), asked.as_of.date()
     return {
         **row,
-        "clock_from": start,
-        "due_on": start + timedelta(days=days),
-        "days_left": left,
-        "overdue": left < 0,
+        "clock_from": one.began_on,
+        "due_on": one.due_on,
+        "days_left": one.days_left(today),
+        "overdue": one.state(today) == "overdue",
     }
 
 
@@ -136,16 +132,11 @@ def counteroffers_statement(asked: Asked) -> Select[Any]:
 
 
 def _with_ninety_days(_connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    return [_clocked(row, row["sent_at"].date(), COUNTEROFFER_DAYS, asked) for row in rows]
+    return [_clocked(row, row["sent_at"].date(), COUNTEROFFER, asked) for row in rows]
 
 
 def reasons_statement(asked: Asked) -> Select[Any]:
-    consumer_report = there_is(
-        FINDING,
-        FINDING.c.decision == DECISION.c.id,
-        FINDING.c.severity.in_(STANDS_AGAINST),
-        FINDING.c.used_consumer_report,
-    )
+    consumer_report = there_is(FINDING, FINDING.c.decision == DECISION.c.id, rests_on_report())
     return (
         select(
             DECISION.c.id,

@@ -15,22 +15,20 @@ from sqlalchemy import Connection
 from dealgate.adapters.compliance.check import MANIFEST, SEAL, CaseFile
 from dealgate.adapters.compliance.cover import Case, cover_page, read_me
 from dealgate.adapters.compliance.deal_record import DealRecord, Kept
-from dealgate.adapters.compliance.side_by_side import as_csv, side_by_side
-from dealgate.adapters.compliance.withholding import may_read
+from dealgate.adapters.compliance.side_by_side import Disclosed, as_csv, side_by_side
+from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE, may_read
 
 Files = dict[str, bytes]
-
-NOT_SHOWN = "not shown"
-"""What stands where a personal value was withheld or erased."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """When everything in a ZIP was written, so that the same record gives the same bytes."""
 
 
-def case_file(connection: Connection, deal_id: str, reader: str = "compliance") -> Files:
+def case_file(connection: Connection, deal_id: str, reader: str = OUTSIDE) -> Files:
     """The files by name, the same for the same record and reader. They have passed the check that they carry.
 
-    Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing is sealed yet or the record was altered.
+    Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing, or a purge of the deal, is not sealed yet, or the
+    record was altered.
     """
     shows, record = may_read(reader), DealRecord(connection, deal_id)
     parts = [_Part(one, "deal", one.deal_seq or 0, shows) for one in record.entries]
@@ -39,6 +37,7 @@ def case_file(connection: Connection, deal_id: str, reader: str = "compliance") 
     for part in parts:
         found |= part.files(record)
     found["entries.json"] = _json([part.told(record) for part in parts])
+    found["purges.json"] = _json(record.purges)
     found |= _policies(record) | _ledger(record)
     case = _case(record, reader, parts)
     found["submissions.csv"] = as_csv(
@@ -83,6 +82,11 @@ class _Part:
         self.name = f"{of}/{number:04}-{kept.kind}"
         self.shown = [value for value in kept.values if shows(value.path)]
         self.disclosed = kept.shown(self.shown)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Where a commitment is all that this reader is shown."""
+        return frozenset(self.kept.document["private"]) - {value.path for value in self.shown}
 
     def files(self, record: DealRecord) -> Files:
         found: Files = {}
@@ -158,12 +162,14 @@ def _ledger(record: DealRecord) -> Files:
 def _case(record: DealRecord, reader: str, parts: Sequence[_Part]) -> Case:
     """What the cover page and the README tell."""
     mine = [part for part in parts if part.kept.deal_id == record.deal_id]
-    decided = [part.disclosed for part in mine if part.disclosed and part.kept.kind == "decision"]
+    decided = [
+        Disclosed(part.disclosed, part.closed) for part in mine if part.disclosed and part.kept.kind == "decision"
+    ]
     private = [part.private() for part in parts if part.disclosed]
     return Case(
         deal_id=record.deal_id,
         reader=reader,
-        decisions=decided,
+        decisions=[one.envelope for one in decided],
         lines=side_by_side(decided, NOT_SHOWN),
         events=[part.disclosed for part in mine if part.disclosed and part.kept.kind != "decision"],
         policies=record.policies,

@@ -4,8 +4,10 @@
     python3 check.py [FOLDER or ZIP] [--key VERIFIER_KEY]
 
 Says whether every file is as it was made, whether every entry of the deal lies in the ledger that the checkpoint signs, whether
-they form one chain without a gap, and whether what is shown to be read is what the entries say. Compare the verifier key that it
-prints with the one that the lender published, or give that one with --key. Exit code 1 where anything fails.
+they form one chain without a gap, and whether what is read in disclosed/ is what the entries say. cover.html, README.txt and
+submissions.csv are held against the hash in the manifest alone: they are for reading, and what they say is not derived again.
+Compare the verifier key that it prints with the one that the lender published, or give that one with --key, and the hash of the
+manifest with the one that the lender told. Exit code 1 where anything fails.
 """
 
 from __future__ import annotations
@@ -201,6 +203,7 @@ class CaseFile:
         self.manifest()
         self.checkpoint()
         self.entries()
+        self.taken_out()
         self.chain()
         self.personal_values()
         self.policies()
@@ -256,6 +259,31 @@ class CaseFile:
         self.lines.append(f"{len(self.told) - waiting} entries lie in that ledger")
         if waiting:
             self.lines.append(f"NOT PROVED: {waiting} entries were not sealed when this file was made")
+
+    def taken_out(self) -> None:
+        """What is no longer there was taken out by a purge that lies in the ledger, and that tells of this very leaf."""
+        lists, taken = self.document("purges.json"), set()
+        for one in self.told:
+            if one["kind"] == "retention_purge" and one["file"] and one["proof"]:
+                told, hashes = (
+                    self.envelopes[one["entry_id"]]["retention_purge"],
+                    sorted(lists.get(one["entry_id"], [])),
+                )
+                need(
+                    sha256("\n".join(hashes).encode()) == told["entries_sha256"],
+                    f"purges.json does not name what the purge {one['entry_id']} took out",
+                )
+                taken.update(hashes)
+        gone = [one for one in self.told if not one["file"]]
+        for one in gone:
+            need(
+                one["leaf_hash"] in taken,
+                f"entry {one['entry_id']} was taken out, and no purge in the ledger gave leave",
+            )
+        if gone:
+            self.lines.append(
+                f"{len(gone)} entries were purged, as purges in that ledger say: nothing is left but their hashes"
+            )
 
     def chain(self) -> None:
         """The deal's entries are numbered without a gap, and each names the hash of the one before."""
@@ -315,7 +343,7 @@ class CaseFile:
         return document, int(last) if isinstance(document, list) else last
 
     def policies(self) -> None:
-        """The version of every decision is in the file, with the text and the content that its publication recorded."""
+        """The version of every decision is in the file, with the name, the text and the content that its publication recorded."""
         stored = {one["sha256"]: one for one in self.document("policies.json")}
         published = {
             one["policy"]["sha256"]: one["policy"]
@@ -330,6 +358,8 @@ class CaseFile:
                 )
         for digest, one in stored.items():
             need(digest in published, f"nothing in the ledger tells of {one['text']}")
+            for name in ("name", "version"):
+                need(one[name] == published[digest][name], f"the {name} of {one['text']} is not the one published")
             need(sha256(self.read(one["content"])) == digest, f"{one['content']} is not the content that decided")
             need(
                 sha256(self.read(one["text"])) == published[digest]["document_sha256"],

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined, Template
 
 from dealgate.adapters.compliance.deal_record import Anchored
-from dealgate.adapters.compliance.side_by_side import COMMIT, Line
+from dealgate.adapters.compliance.side_by_side import Line
+from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE
+from dealgate.models.commitments import COMMIT
 from dealgate.models.notes import Checkpoint
 from dealgate.rules.amounts import dollars
 from dealgate.rules.structure import cents
@@ -56,21 +58,41 @@ PROVED = (
     (
         "What is not",
         "That nothing about the deal was recorded after the last entry here; that what was entered was true; that the decisions were "
-        "right, for which dealgate makes them again (dealgate audit replay). Whoever holds the signing key could sign another ledger: "
-        "ask whoever keeps the anchored checkpoints whether this ledger continues them.",
+        "right, for which dealgate makes them again (dealgate audit replay); that cover.html, submissions.csv and README.txt say what the "
+        "entries say: they stand on the hash of the manifest alone, so compare it with the one that the lender told. Of what a purge took "
+        "out the hash is left, and that the purge took it out, not what it said nor of which deal it was. Whoever holds the "
+        "signing key could sign another ledger: ask whoever keeps the anchored checkpoints whether this ledger continues them.",
     ),
 )
 
 
 def cover_page(case: Case) -> str:
     decisions = [_decision(one) for one in case.decisions]
+    inside = case.reader != OUTSIDE
+    happened, steps = (
+        [_told(one if inside else _without_staff(one)) for one in envelopes]
+        for envelopes in ([*case.decisions, *case.events], [one for one in case.policy_steps if one])
+    )
     return _written(
         "cover.html",
         case,
-        timeline=sorted(map(_told, [*case.decisions, *case.events]), key=lambda one: one.number or 0),
+        timeline=sorted(happened, key=lambda one: one.number or 0),
         decisions=decisions,
-        steps=[_told(one) for one in case.policy_steps if one],
+        steps=steps,
     )
+
+
+OF_STAFF = (("notice", "note"), ("legal_hold", "reason"), ("redaction", "reason"))
+"""What staff wrote for their own use, and no commitment stands for."""
+
+
+def _without_staff(envelope: Document) -> Document:
+    """As an outsider reads it on the cover; the entry itself keeps them, for its hash covers them."""
+    told = {**envelope, "actor": envelope["actor"] and NOT_SHOWN}
+    for part, name in OF_STAFF:
+        if told.get(part, {}).get(name):
+            told[part] = {**told[part], name: NOT_SHOWN}
+    return told
 
 
 def read_me(case: Case) -> str:
@@ -102,11 +124,18 @@ def _facts(case: Case) -> list[tuple[str, str]]:
 
 
 def _shown(case: Case) -> str:
+    staff = STAFF_IN_ENTRIES if case.reader == OUTSIDE else ""
     if not case.withheld and not case.erased:
-        return "Every personal value is shown."
+        return f"Every personal value is shown.{staff}"
     parts = [(case.withheld, f"withheld from the role {case.reader}"), (case.erased, "erased from the record")]
     counts = " and ".join(f"{number} {words}" for number, words in parts if number)
-    return f"Of the personal values, {counts}: where one stood it reads “not shown”. The entries commit to them all the same."
+    return f"Of the personal values, {counts}: where one stood it reads “not shown”. The entries commit to them all the same.{staff}"
+
+
+STAFF_IN_ENTRIES = (
+    " The cover leaves out who acted, notes of notices, and reasons of holds and erasures; the entries have them, "
+    "for their hashes cover them."
+)
 
 
 def _decision(envelope: Document) -> dict[str, Any]:
@@ -133,9 +162,9 @@ def _finding(finding: Document) -> dict[str, Any]:
         "rule": told["rule"],
         "result": told["result"].replace("_", " "),
         "severity": told["severity"],
-        "value": "not shown" if hidden else _amount(told.get("value"), unit),
-        "limit": "not shown" if hidden else _amount(told.get("limit"), unit),
-        "explanation": f"{told['title']}: not shown." if hidden else told["explanation"],
+        "value": NOT_SHOWN if hidden else _amount(told.get("value"), unit),
+        "limit": NOT_SHOWN if hidden else _amount(told.get("limit"), unit),
+        "explanation": f"{told['title']}: {NOT_SHOWN}." if hidden else told["explanation"],
     }
 
 
@@ -159,7 +188,7 @@ def _when(moment: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return "not shown" if isinstance(value, Mapping) and COMMIT in value else str(value)
+    return NOT_SHOWN if isinstance(value, Mapping) and COMMIT in value else str(value)
 
 
 def _submitted(envelope: Document) -> tuple[str, list[str]]:

@@ -88,9 +88,19 @@ class DealRecord:
     def keys(self) -> list[str]:
         return [key.text for key in recorded_keys(self.connection)]
 
-    def of_kind(self, *kinds: str) -> list[Kept]:
-        """Those of the deal's entries that are still there."""
-        return [one for one in self.entries if one.kind in kinds and one.envelope is not None]
+    @cached_property
+    def purges(self) -> dict[str, list[str]]:
+        """By the purge, the leaf hashes of all that it took out, other deals' too: what its entry says is over all of them."""
+        found = {}
+        for purge in (one for one in self.related if one.kind == "retention_purge"):
+            if self.proof(purge) is None:
+                raise ProofError(
+                    f"the purge {purge.entry_id} is not sealed yet: dealgate ledger seal, then make the file"
+                )
+            taken = select(ENTRY.c.leaf_hash).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
+            hashes = self.connection.execute(taken.where(ERASURE.c.entry == purge.number)).scalars()
+            found[purge.entry_id] = sorted(one.hex() for one in hashes)
+        return found
 
     def proof(self, one: Kept) -> bytes | None:
         """That the entry lies under the newest checkpoint; None while it waits to be sealed."""

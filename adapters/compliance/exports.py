@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ def write_export(
             "made_at": moment(now),
             "actor": export.reader.name,
             "role": export.reader.role,
-            "masked": list(export.reader.masked),
+            "withheld": list(export.reader.withheld),
             "query": export.query.document(),
             "query_sha256": export.query.sha256,
             "as_of": export.query.document()["as_of"],
@@ -149,10 +150,13 @@ NEEDED = frozenset(
         "file_sha256",
         "query",
         "query_sha256",
+        "as_of",
         "role",
+        "withheld",
         "limit",
         "columns",
         "rows",
+        "rows_by_outcome",
         "rows_sha256",
         "purged_decisions",
         "ledger",
@@ -162,20 +166,24 @@ NEEDED = frozenset(
 
 def check_file(path: Path, manifest: Mapping[str, Any]) -> list[str]:
     """What does not agree between a file and its manifest, in words."""
-    found = []
+    found = [*_check_manifest(manifest)]
     if (got := file_hash(path)) != manifest["file_sha256"]:
         found.append(f"the file is not the one that was written: expected SHA-256 {manifest['file_sha256']}, got {got}")
-    if Query.read(manifest["query"]).sha256 != manifest["query_sha256"]:
-        found.append("the query in the manifest does not have the hash that the manifest gives it")
-    digest, rows = hashlib.sha256(), 0
+    digest, outcomes, columns = hashlib.sha256(), Counter[str](), _columns(manifest)
+    names = [column.name for column in columns]
     try:
-        for row in read_rows(manifest["format"], path, _columns(manifest)):
+        for row in read_rows(manifest["format"], path, columns):
             digest.update(line(row).encode())
-            rows += 1
+            outcomes[str(row.get("outcome"))] += 1
+            if list(row) != names:
+                return [*found, "the columns of the file are not those of the manifest"]
     except Exception as error:
         return [*found, f"the file cannot be read: {error}"]
-    if rows != manifest["rows"]:
-        found.append(f"the manifest tells of {manifest['rows']} rows, the file has {rows}")
+    if outcomes.total() != manifest["rows"]:
+        found.append(f"the manifest tells of {manifest['rows']} rows, the file has {outcomes.total()}")
+    if outcomes != manifest["rows_by_outcome"]:
+        told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "none"
+        found.append(f"the outcomes in the file are not those of the manifest: the file has {told}")
     if digest.hexdigest() != manifest["rows_sha256"]:
         found.append(
             f"the rows are not those of the manifest: expected {manifest['rows_sha256']}, got {digest.hexdigest()}"
@@ -183,12 +191,24 @@ def check_file(path: Path, manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _check_manifest(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What in it does not agree with itself."""
+    query = Query.read(manifest["query"])
+    if query.sha256 != manifest["query_sha256"]:
+        yield "the query in the manifest does not have the hash that the manifest gives it"
+    if manifest["as_of"] != query.document().get("as_of"):
+        yield f"the manifest is as of {manifest['as_of']}, its query as of {query.document().get('as_of')}"
+    if manifest["withheld"] != list(Reader(manifest["role"]).withheld):
+        yield f"what the manifest tells as withheld is not what is withheld from the reader {manifest['role']}"
+
+
 def check_against_ledger(connection: Connection, path: Path, manifest: Mapping[str, Any]) -> list[str]:
     """What does not agree between an export and the database: its checkpoint, and every row of the same query asked again."""
     found = []
     ledger = manifest["ledger"]
-    note = connection.execute(select(CHECKPOINT.c.note).where(CHECKPOINT.c.size == ledger["size"])).scalar()
-    if note != ledger["checkpoint"]:
+    checkpoint = connection.execute(select(CHECKPOINT).where(CHECKPOINT.c.size == ledger["size"])).first()
+    told = (checkpoint.note, moment(checkpoint.sealed_at)) if checkpoint else (None, None)
+    if told != (ledger["checkpoint"], ledger["sealed_at"]):
         found.append(f"the checkpoint of {ledger['size']} entries that the export stands on is not in this ledger")
     query = Query.read(manifest["query"])
     export = Export(query, Reader(manifest["role"]), manifest["limit"])

@@ -1,6 +1,6 @@
 """Rates by comparison group. The groups come in a file supplied apart and are joined here, in memory: the database never sees them.
 
-Nothing of them is stored or logged. A count so small that it might tell of a person is withheld, and with it as many others as it
+Nothing of them is stored or logged. A count so small that it might tell of a person is suppressed, and with it as many others as it
 takes that it cannot be computed from the totals.
 """
 
@@ -26,7 +26,7 @@ from dealgate.adapters.compliance.reporting import Column, Share
 from dealgate.models.recording import DECISION
 
 LEAST = 11
-"""A count from 1 up to one less than this is withheld: the rule of the US Centers for Medicare & Medicaid Services for small cells."""
+"""A count from 1 up to one less than this is suppressed: the rule of the US Centers for Medicare & Medicaid Services for small cells."""
 
 LONGEST = 200
 AT_ONCE = 5_000
@@ -48,10 +48,10 @@ class Group(NamedTuple):
 
 
 class GroupRate(NamedTuple):
-    """What is told of a group; all of it None where it is withheld. The difference is this group's share less the reference's."""
+    """What is told of a group; all of it None where it is suppressed. The difference is this group's share less the reference's."""
 
     group: str | None
-    withheld: bool
+    suppressed: bool
     deals: int | None = None
     part: int | None = None
     whole: int | None = None
@@ -64,12 +64,12 @@ class GroupRate(NamedTuple):
 
 
 class GroupRates(NamedTuple):
-    """`unmatched` are deals of the file that have no last decision in the period; None where so few that it is withheld."""
+    """`unmatched` are deals of the file that have no last decision in the period. None where suppressed."""
 
     rate: str
     reference: str | None
     rows: list[GroupRate]
-    deals: int
+    deals: int | None
     unmatched: int | None
 
 
@@ -84,7 +84,7 @@ COLUMNS = (
     Column("difference", "points", "from the rate of the reference group, in points of percent"),
     Column("difference_low", "points", "the lower end of its 95 % interval (Newcombe)"),
     Column("difference_high", "points", "the upper end"),
-    Column("withheld", "truth", "whether the row is withheld: it, or what could be computed from it, is too small"),
+    Column("suppressed", "truth", "whether the row is suppressed: it, or what could be computed from it, is too small"),
 )
 
 
@@ -124,19 +124,16 @@ def group_rates(
     if rate not in RATES:
         raise ReportError(f"no rate is called {rate!r}: use {', '.join(RATES)}")
     if least < 1:
-        raise ReportError(f"--least {least}: give 1 or more; 1 withholds nothing")
+        raise ReportError(f"--least {least}: give 1 or more; 1 suppresses nothing")
     if reference is not None and reference not in groups.values():
         raise ReportError(f"--reference {reference!r}: the file has no such group")
     counted, matched = _count(connection, asked, groups, rate)
-    withheld = withhold(counted, least)
-    shown = {one.name for one in counted} - {one.name for one in withheld}
+    suppressed = suppress(counted, least)
+    shown = {one.name for one in counted} - {one.name for one in suppressed}
     chosen = reference or _largest(counted, shown)
     against = next((one for one in counted if one.name == chosen and one.name in shown and one.whole), None)
-    rows = [_row(one, against) if one.name in shown else GroupRate(one.name, withheld=True) for one in counted]
-    unmatched = len(groups) - matched
-    return GroupRates(
-        rate, chosen, rows, sum(one.deals for one in counted), None if _is_small(unmatched, least) else unmatched
-    )
+    rows = [_row(one, against) if one.name in shown else GroupRate(one.name, suppressed=True) for one in counted]
+    return GroupRates(rate, chosen, rows, *totals(counted, suppressed, len(groups) - matched, least))
 
 
 def _deals_statement(asked: Asked) -> Select[Any]:
@@ -178,19 +175,32 @@ def _counts(row: Any, rate: str) -> tuple[bool, bool]:
     return bool(row.high or (row.outcome == "decline" and not let_through)), True
 
 
-def withhold(groups: Sequence[Group], least: int) -> list[Group]:
-    """The groups that are withheld: those with a small count, and the next smallest until what the withheld ones have together is
+def suppress(groups: Sequence[Group], least: int) -> list[Group]:
+    """The groups that are suppressed: those with a small count, and the next smallest until what the suppressed ones have together is
     small in nothing and of more than one group.
 
-    The totals can be known, so the counts of the withheld together can be computed; no one of them can.
+    The totals can be known, so the counts of the suppressed together can be computed; no one of them can.
     """
-    withheld = [one for one in groups if _is_telling(one, least)]
+    suppressed = [one for one in groups if _is_telling(one, least)]
     others = sorted(
-        (one for one in groups if one not in withheld and one.deals), key=lambda one: (one.deals, str(one.name))
+        (one for one in groups if one not in suppressed and one.deals), key=lambda one: (one.deals, str(one.name))
     )
-    while withheld and others and (len(withheld) == 1 or _is_telling(_together(withheld), least)):
-        withheld.append(others.pop(0))
-    return withheld
+    while suppressed and others and (len(suppressed) == 1 or _is_telling(_together(suppressed), least)):
+        suppressed.append(others.pop(0))
+    return suppressed
+
+
+def totals(
+    groups: Sequence[Group], suppressed: Sequence[Group], unmatched: int, least: int
+) -> tuple[int | None, int | None]:
+    """All deals, and the unmatched ones of the file, as far as they may be told.
+
+    The file less what is unmatched are the deals with a group, and all deals less these are those without: while these are suppressed,
+    neither is told.
+    """
+    if any(one.name is None for one in suppressed):
+        return None, None
+    return sum(one.deals for one in groups), None if _is_small(unmatched, least) else unmatched
 
 
 def _together(groups: Sequence[Group]) -> Group:

@@ -62,6 +62,11 @@ def against_policy(decision: Any = DECISION) -> ColumnElement[bool]:
     return found
 
 
+def rests_on_report() -> ColumnElement[bool]:
+    """Of a finding: whether it says something against the deal, and its rule used a consumer report: 15 USC 1681m(a)."""
+    return and_(FINDING.c.severity != "pass", FINDING.c.used_consumer_report)
+
+
 # Overrides: a request, the grants it needs, or a denial
 
 REQUEST = STEP.alias("request")

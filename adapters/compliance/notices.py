@@ -6,18 +6,20 @@ A tool for whoever writes notices, and no legal advice: the lender answers for i
 import html
 import re
 from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sqlalchemy import Connection, select
 
+from dealgate.adapters.compliance.known import rests_on_report
 from dealgate.adapters.compliance.notice_data import ConsumerReport, NoticeData, Party
 from dealgate.models.adverse_reasons import reasons_to_give
-from dealgate.models.erasure import NOTICE, NoticeError
+from dealgate.models.erasure import FINDING, NOTICE, NoticeError
 from dealgate.models.ledger import UnknownDealError
-from dealgate.models.reading import find_decision, find_submission
-from dealgate.models.recording import DECISION
+from dealgate.models.reading import find_decision, find_decisions, find_submission
+from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules.finding import MOST_REASONS
 from dealgate.rules.notice_clocks import LOOKED_UP, Clock, Sent, Submitted, complete, notice_clocks
 
@@ -46,6 +48,12 @@ FCRA = (
 """15 USC 1681m(a)(3) and (4)."""
 
 
+TAG = re.compile(r"<[^>]*>")
+COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+SILENT = frozenset({"script", "style", "template", "title", "noscript", "head"})
+"""Elements whose text is not shown."""
+
+
 class Required(NamedTuple):
     """A part that a notice must have, and words without which it does not."""
 
@@ -55,23 +63,20 @@ class Required(NamedTuple):
 
 def clocks_of(connection: Connection, deal_id: str, time_zone: str = "UTC") -> list[Clock]:
     """The clocks of a deal's latest request. Raises `UnknownDealError`, for a purged deal too."""
-    made = select(DECISION.c.decision_id, DECISION.c.decided_at, DECISION.c.outcome).where(
-        DECISION.c.deal_id == deal_id
-    )
+    columns = (DECISION.c.decision_id, DECISION.c.outcome, SUBMISSION.c.received_at, SUBMISSION.c.submitted_on)
+    made = select(*columns).join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
+    rows = connection.execute(made.where(DECISION.c.deal_id == deal_id).order_by(DECISION.c.submission)).all()
+    documents = find_decisions(connection, [row.decision_id for row in rows])
+    lacking = {one["decision_id"] for one in documents if not complete(one["unknown"])}
     submissions = [
-        Submitted(row.decided_at, _complete(connection, row.decision_id), row.outcome == "decline")
-        for row in connection.execute(made.order_by(DECISION.c.submission)).all()
+        Submitted(row.received_at, row.decision_id not in lacking, row.outcome == "decline", row.submitted_on)
+        for row in rows
     ]
     if not submissions:
         raise UnknownDealError(f"no decision about a deal {deal_id!r} is stored; check the id")
     sent = select(NOTICE.c.sent_at, NOTICE.c.kind).where(NOTICE.c.deal_id == deal_id)
     notices = [Sent(*row) for row in connection.execute(sent.order_by(NOTICE.c.sent_at, NOTICE.c.entry))]
     return notice_clocks(submissions, notices, time_zone)
-
-
-def _complete(connection: Connection, decision_id: str) -> bool:
-    decision = find_decision(connection, decision_id)
-    return decision is None or complete(decision["unknown"])
 
 
 def write_notice(
@@ -100,9 +105,9 @@ def write_notice(
     ]
     if lacking:
         raise NoticeError("\n".join(f"{name}: the notice lacks {one}" for one in lacking))
-    if parts["consumer_report"] is None and _says(text, "consumer reporting agency", name):
+    if parts["consumer_report"] is None and _mentions(text, "consumer reporting agency", name):
         raise NoticeError(
-            f"{name}: tells of a consumer report, and no violated rule of this decision used one: "
+            f"{name}: tells of a consumer report, and no finding against this deal used one: "
             "put that part between {% if consumer_report %} and {% endif %}"
         )
     return text
@@ -156,8 +161,10 @@ def _given(value: Any, field: str, kind: str) -> Any:
 
 
 def _consumer_report(connection: Connection, decision: Mapping[str, Any], data: NoticeData) -> ConsumerReport | None:
-    """Where a violated rule used one: its score must be the one that was decided about."""
-    rules = [one["rule"] for one in decision["findings"] if one["result"] == "violated" and one["used_consumer_report"]]
+    """Where a finding against the deal rests on one: its score must be the one that was decided about."""
+    used = select(FINDING.c.rule).join(DECISION, DECISION.c.id == FINDING.c.decision)
+    mine = used.where(DECISION.c.decision_id == decision["decision_id"], rests_on_report())
+    rules = connection.execute(mine.order_by(FINDING.c.rule)).scalars().all()
     if not rules:
         return None
     if data.consumer_report is None:
@@ -223,8 +230,49 @@ def _party(party: Party) -> tuple[str, ...]:
 
 
 def _says(text: str, words: str, name: str) -> bool:
-    read = html.unescape(re.sub(r"<[^>]*>", " ", text)) if _is_html(name) else text
-    return bool(re.search(rf"(?<!\w){re.escape(_plain(words))}(?!\w)", _plain(read)))
+    """Whether whoever reads the notice can read the words."""
+    return _has(_read_by_eye(text) if _is_html(name) else text, words)
+
+
+def _mentions(text: str, words: str, name: str) -> bool:
+    """Whether the words stand there, be it in a script or a style."""
+    return _says(text, words, name) or _has(html.unescape(TAG.sub(" ", text)) if _is_html(name) else text, words)
+
+
+def _has(text: str, words: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(_plain(words))}(?!\w)", _plain(text)))
+
+
+def _read_by_eye(text: str) -> str:
+    """Without comments, one that is never closed included: parsers differ about it."""
+    shown = _Shown()
+    shown.feed(COMMENT.sub(" ", text))
+    shown.close()
+    return " ".join(shown.pieces)
+
+
+class _Shown(HTMLParser):
+    """The text of a page that a browser shows, as far as its elements tell; styles that hide something are not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.silent: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in SILENT:
+            self.silent.append(tag)
+
+    handle_startendtag = handle_starttag
+    """A browser takes `<style/>` for one that begins."""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.silent:
+            self.silent.remove(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.pieces.append(data)
 
 
 def _plain(text: str) -> str:

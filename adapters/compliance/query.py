@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dealgate.models.erasure import NOTICES
@@ -30,6 +29,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     "notices": (NONE, *NOTICES),
 }
 STATE = re.compile(r"[A-Z]{2}")
+NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
 CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(-?[\d.]+)\s*%?\s*")
 
 
@@ -88,17 +88,14 @@ class Condition:
     @property
     def ratio(self) -> tuple[int, int]:
         """The bound as it is held against the columns: cents or a count over one, a percent as a ratio of two integers."""
-        try:
-            bound = Decimal(self.bound)
-        except InvalidOperation:
-            raise QueryError(
-                "measures", self.bound, f"give {self.measure} a plain number, such as 125 or 99.5"
-            ) from None
-        places = PLACES[self.unit]
-        scaled = bound.scaleb(places)
-        if not bound.is_finite() or scaled != scaled.to_integral_value():
+        if not isinstance(self.bound, str) or len(self.bound) > LONGEST or not NUMBER.fullmatch(self.bound):
+            raise QueryError("measures", self.bound, f"give {self.measure} a plain number, such as 125 or 99.5")
+        whole, _, decimals = self.bound.removeprefix("-").partition(".")
+        decimals, places = decimals.rstrip("0"), PLACES[self.unit]
+        if len(decimals) > places:
             raise QueryError("measures", self.bound, f"{self.measure} takes at most {places} decimal places")
-        return (int(scaled), 100 * 10**places) if self.unit == PERCENT else (int(scaled), 1)
+        scaled = int(f"0{whole}{decimals.ljust(places, '0')}") * (-1 if self.bound.startswith("-") else 1)
+        return (scaled, 100 * 10**places) if self.unit == PERCENT else (scaled, 1)
 
     def __str__(self) -> str:
         return f"{self.measure} {self.operator} {self.bound}"

@@ -1,11 +1,11 @@
-"""Who reads, and what is masked: as `withholding` says of personal values, and from an outsider the names of staff, too."""
+"""Who reads, and what is withheld: as `withholding` says of personal values, and from an outsider the names of staff, too."""
 
 from dataclasses import dataclass
 
 from dealgate.adapters.compliance.query import Query, QueryError
-from dealgate.adapters.compliance.withholding import READERS, may_read
+from dealgate.adapters.compliance.withholding import OUTSIDE, may_read
 
-MASKED = "masked"
+WITHHELD = "withheld"
 """Stands where a value is kept from the reader, whether or not there is one."""
 
 PERSONAL = {
@@ -18,7 +18,6 @@ PERSONAL = {
 }
 """Columns of personal values, and where these stand in an entry; a lienholder in any trade."""
 
-OUTSIDE = "outside"
 STAFF = ("actor", "granted_by")
 
 
@@ -30,17 +29,16 @@ class Reader:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.role not in READERS:
-            raise QueryError("reader", self.role, f"use {', '.join(READERS)}")
+        may_read(self.role)
 
     @property
-    def masked(self) -> tuple[str, ...]:
+    def withheld(self) -> tuple[str, ...]:
         """Columns whose values are kept from this reader."""
         may = may_read(self.role)
         return (*(name for name, path in PERSONAL.items() if not may(path)), *(STAFF if self.role == OUTSIDE else ()))
 
     def check(self, query: Query) -> None:
-        """Refuse to tell by a filter what is masked. Raises `QueryError`."""
+        """Refuse to tell by a filter what is withheld. Raises `QueryError`."""
         for part, column in (("actors", "actor"), ("grantors", "granted_by")):
-            if column in self.masked and getattr(query, part):
+            if column in self.withheld and getattr(query, part):
                 raise QueryError(part, getattr(query, part)[0], f"the reader {self.role} sees no names: leave it out")

@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from dealgate.adapters.compliance.shown_drift import shown_difference, shown_flaw
+from dealgate.adapters.compliance.withholding import OUTSIDE, may_read
 from dealgate.adapters.database import READS_ONLY, open_database
 from dealgate.adapters.replay import Difference, Replayer, compared, other_versions
 from dealgate.models.commitments import PrivateValue
 from dealgate.models.entry_checks import check_batch
 from dealgate.models.envelope import read_deal, read_decision
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
+from dealgate.models.merkle import leaf_hash
 from dealgate.models.verification import Flaw, Report
 from dealgate.rules.evaluation import VERSIONS
 from dealgate.rules.policy import Outcome
@@ -36,7 +39,9 @@ INPUTS = {"envelope", "leaf hash", "column", "personal value", "projection", "ro
 """Flaws of an entry that put in doubt what was decided about; its place in chain and tree is the verification's to judge."""
 
 OF_DECISION = ENTRY.c.kind == "decision"
-STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, BODY.c.envelope).outerjoin(BODY, BODY_OF_ENTRY)
+STORED = select(ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.deal_id, ENTRY.c.leaf_hash, BODY.c.envelope).outerjoin(
+    BODY, BODY_OF_ENTRY
+)
 
 
 class Verdict(StrEnum):
@@ -64,6 +69,14 @@ class Replayed(NamedTuple):
     direction: str | None = None
     differences: tuple[Difference, ...] = ()
     flaws: tuple[Flaw, ...] = ()
+
+    def shown_to(self, reader: str) -> "Replayed":
+        """Every place that differs, without the values that this reader is not shown. Raises `UnknownReaderError`."""
+        shows = may_read(reader)
+        return self._replace(
+            differences=tuple(shown_difference(one, shows) for one in self.differences),
+            flaws=tuple(shown_flaw(one, reader) for one in self.flaws),
+        )
 
     def document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -141,14 +154,21 @@ def decisions_between(connection: Connection, since: datetime, until: datetime |
     return list(connection.execute(statement).scalars())
 
 
-def replay_stored(url: str, numbers: Sequence[int], *, processes: int = 1, progress: Progress | None = None) -> Summary:
-    """Make the decisions of these entries again, in so many processes, each with a connection of its own."""
+def replay_stored(
+    url: str, numbers: Sequence[int], *, reader: str = OUTSIDE, processes: int = 1, progress: Progress | None = None
+) -> Summary:
+    """Make the decisions of these entries again, in so many processes, each with a connection of its own, and tell this reader.
+
+    Raises `UnknownReaderError`.
+    """
+    may_read(reader)
     summary, total = Summary(), len(numbers)
     chunks = [numbers[first : first + CHUNK] for first in range(0, total, CHUNK)]
     for found in _in_processes(url, chunks, processes):
         summary.merge(found)
         if progress:
             progress(summary.decisions, total)
+    summary.told = [one.shown_to(reader) for one in summary.told]
     return summary
 
 
@@ -210,7 +230,7 @@ def replay(replayer: Replayer, numbers: Sequence[int]) -> Iterator[Replayed]:
         values = private_values(replayer.connection, [row.entry_id for row in rows.values()])
         for number in batch:
             row = rows[number]
-            yield _replayed(replayer, row, values[row.entry_id], flaws.get(number, ()))
+            yield _replayed(replayer, row, values[row.entry_id], (*flaws.get(number, ()), *_unlike_its_hash(row)))
 
 
 def _flaws(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Flaw, ...]]:
@@ -226,6 +246,12 @@ def _looked_at(connection: Connection, numbers: Sequence[int]) -> tuple[Flaw, ..
     with report.reading("row", f"entry number {numbers[0]}"):
         check_batch(connection, report, numbers)
     return tuple(flaw for flaw in report.flaws if flaw.what in INPUTS)
+
+
+def _unlike_its_hash(row: Any) -> Iterator[Flaw]:
+    """Envelope and columns may have been altered alike: of sealed entries the batch leaves the hash to the tree's verification."""
+    if row.envelope is not None and (found := leaf_hash(row.envelope)) != row.leaf_hash:
+        yield Flaw("envelope", f"entry {row.entry_id}", "", row.leaf_hash.hex(), found.hex())
 
 
 def _replayed(replayer: Replayer, row: Any, values: Sequence[PrivateValue], flaws: tuple[Flaw, ...]) -> Replayed:

@@ -68,7 +68,7 @@ def _is_unsealed() -> Any:
     return pending.where(ENTRY.c.deal_id == DECISION.c.deal_id).correlate_except(PENDING, ENTRY).exists()
 
 
-def _with_end(_connection: Connection, _asked: Asked, rows: Sequence[Row]) -> list[Row]:
+def _held_as_truth(_connection: Connection, _asked: Asked, rows: Sequence[Row]) -> list[Row]:
     return [{**row, "held": bool(row["held"])} for row in rows]
 
 
@@ -93,5 +93,5 @@ RETENTION = Report(
     statement=retention_statement,
     key=(Key("decided_at"), Key("id")),
     parameters=(Parameter("months", "how long records are kept", str(MONTHS)),),
-    finish=_with_end,
+    finish=_held_as_truth,
 )

@@ -1,4 +1,4 @@
-"""A found decision as a row of plain values: what stands in columns, what its findings, overrides and notices say, what is masked."""
+"""A found decision as a row of plain values: what stands in columns, what its findings, overrides and notices say, what is withheld."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from dealgate.adapters.compliance.query import COUNT, MEASURES, MONEY, PERCENT
-from dealgate.adapters.compliance.readers import MASKED, PERSONAL, Reader
+from dealgate.adapters.compliance.readers import PERSONAL, WITHHELD, Reader
 from dealgate.models.erasure import ERASURE, NOTICE
 from dealgate.models.ledger import ENTRY, private_values
 from dealgate.models.recording import FINDING
@@ -61,17 +61,17 @@ KINDS = {column.name: column.kind for column in COLUMNS}
 def rows_of(connection: Connection, found: Sequence[Any], reader: Reader, as_of: datetime | None) -> list[Row]:
     """The rows of decisions that were found, for a reader, with what was known at a moment."""
     told = [_findings(connection, found), _overrides(connection, found, as_of), _notices(connection, found, as_of)]
-    if not set(PERSONAL) <= set(reader.masked):
+    if not set(PERSONAL) <= set(reader.withheld):
         told.append(_personal(connection, [one.decision_id for one in found]))
     nothing = dict.fromkeys(column.name for column in TOLD)
-    masked = dict.fromkeys(reader.masked, MASKED)
+    withheld = dict.fromkeys(reader.withheld, WITHHELD)
     rows: list[Row] = []
     for one in found:
         row: dict[str, str | int | None] = {column.name: READ[column.kind](one, column.name) for column in STORED}
         row |= nothing
         for details in told:
             row |= details.get(one.decision_id, {})
-        rows.append({**row, **masked})
+        rows.append({**row, **withheld})
     return rows
 
 

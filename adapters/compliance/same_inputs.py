@@ -18,7 +18,7 @@ APART = {"id", "deal_id", "submission", "received_at", "actor", "idempotency_key
 
 INPUTS = tuple(column for column in SUBMISSION.c if column.name not in APART)
 MOST_COMPARED = 200
-"""Of the decisions that are alike in all columns, the latest."""
+"""Of each outcome among the decisions that are alike in all columns, the latest."""
 
 
 class Judged(NamedTuple):
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 
 def same_inputs_statement(asked: Asked) -> Select[Any]:
     """Decisions that are alike in all columns of their submissions, and not in the outcome: those whose documents are worth reading."""
-    numbers: Any = func.aggregate_strings(cast(DECISION.c.id, String), ",")
+    numbers: Any = func.aggregate_strings(DECISION.c.outcome + " " + cast(DECISION.c.id, String), ",")
     return (
         select(
             func.max(DECISION.c.id).label("last"),
@@ -50,13 +50,25 @@ def _compared(connection: Connection, _asked: Asked, rows: Sequence[Row]) -> lis
 
 
 def _alike(connection: Connection, row: Row) -> Iterator[Row]:
-    numbers = sorted(map(int, row["numbers"].split(",")), reverse=True)
+    """Those that differ; where none that were read do, and not all were, a row says so."""
+    numbers, left_out = _latest(row["numbers"])
     by_inputs: dict[str, list[Judged]] = {}
-    for one in _judged(connection, numbers[:MOST_COMPARED]):
+    for one in _judged(connection, numbers):
         by_inputs.setdefault(one.inputs, []).append(one)
-    for alike in by_inputs.values():
-        if len({one.row.outcome for one in alike}) > 1:
-            yield _told(alike, len(numbers) - MOST_COMPARED)
+    differ = [alike for alike in by_inputs.values() if len({one.row.outcome for one in alike}) > 1]
+    for alike in differ:
+        yield _told(alike, left_out, explained_by(alike))
+    if left_out and not differ:
+        yield _told([one for alike in by_inputs.values() for one in alike], left_out, "not compared")
+
+
+def _latest(numbers: str) -> tuple[list[int], int]:
+    """Of each outcome, so that however many agree, what differs is read; and how many are left out."""
+    by_outcome: dict[str, list[int]] = {}
+    for outcome, number in map(str.split, numbers.split(",")):
+        by_outcome.setdefault(outcome, []).append(int(number))
+    latest = [number for found in by_outcome.values() for number in sorted(found)[-MOST_COMPARED:]]
+    return latest, sum(map(len, by_outcome.values())) - len(latest)
 
 
 def _judged(connection: Connection, numbers: Sequence[int]) -> list[Judged]:
@@ -120,7 +132,7 @@ def explained_by(alike: Sequence[Judged]) -> str:
     return "nothing"
 
 
-def _told(alike: Sequence[Judged], left_out: int) -> Row:
+def _told(alike: Sequence[Judged], left_out: int, explanation: str) -> Row:
     outcomes = Counter(one.row.outcome for one in alike)
     examples = {one.row.outcome: one.row for one in alike}
     return {
@@ -130,9 +142,9 @@ def _told(alike: Sequence[Judged], left_out: int) -> Row:
         "last_decided_at": max(one.row.decided_at for one in alike),
         "outcomes": [f"{outcome} {number}" for outcome, number in sorted(outcomes.items())],
         "versions": sorted({f"{one.row.name} {one.row.version}" for one in alike}),
-        "explained_by": explained_by(alike),
+        "explained_by": explanation,
         "examples": [f"{outcome} {row.decision_id}" for outcome, row in sorted(examples.items())],
-        "not_compared": max(0, left_out),
+        "not_compared": left_out,
     }
 
 
@@ -153,13 +165,13 @@ SAME_INPUTS = Report(
             "explained_by",
             "text",
             "what tells the outcomes apart: engine (it failed on one), policy (the version), personal values (score, income, debts), "
-            "day (of submission); erased where such values are gone; nothing",
+            "day (of submission); erased where such values are gone; nothing; not compared where no two that were read are alike",
         ),
         Column("examples", "list", "of each outcome the latest decision"),
         Column(
             "not_compared",
             "count",
-            f"decisions as like, beyond the latest {MOST_COMPARED}, whose documents were not read",
+            f"decisions as like, beyond the latest {MOST_COMPARED} of each outcome, whose documents were not read",
         ),
     ),
     statement=same_inputs_statement,

@@ -3,9 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+from dealgate.adapters.compliance.formats import harmless
 
 FIGURES = (
     "amount_financed",
@@ -17,7 +20,14 @@ FIGURES = (
 )
 """Measures that stand below the fields."""
 
-COMMIT = "commit"
+NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+class Disclosed(NamedTuple):
+    """An envelope as a reader is shown it, and where only a commitment is left in it: what was withheld or erased, as JSON pointers."""
+
+    envelope: Mapping[str, Any]
+    closed: Set[str]
 
 
 class Line(NamedTuple):
@@ -28,12 +38,12 @@ class Line(NamedTuple):
     changed: tuple[bool, ...]
 
 
-def side_by_side(decided: Sequence[Mapping[str, Any]], hidden: str) -> list[Line]:
-    """From disclosed envelopes of decisions. What only a commitment stands for is told as `hidden`, and never as changed: the
+def side_by_side(decided: Sequence[Disclosed], hidden: str) -> list[Line]:
+    """Of decisions. What only a commitment stands for is told as `hidden`, and never as changed: the
     commitments of one value differ.
     """
-    deals = [dict(_fields(one["deal"], "", hidden)) for one in decided]
-    figures = [dict(_figures(one["decision"], hidden)) for one in decided]
+    deals = [dict(_fields(one.envelope["deal"], "", "/deal", one.closed, hidden)) for one in decided]
+    figures = [dict(_figures(one, hidden)) for one in decided]
     fields = sorted({field for deal in deals for field in deal}), dict.fromkeys(name for one in figures for name in one)
     return [
         _line(field, [column.get(field, "") for column in columns], hidden)
@@ -48,13 +58,12 @@ def as_csv(lines: Sequence[Line], heads: Sequence[str]) -> bytes:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["field", "changed", *heads])
     for line in lines:
-        writer.writerow([line.field, "changed" if any(line.changed) else "", *map(_harmless, line.values)])
+        writer.writerow([line.field, "changed" if any(line.changed) else "", *map(_cell, line.values)])
     return out.getvalue().encode()
 
 
-def _harmless(text: str) -> str:
-    number = text.lstrip("-").replace(".", "", 1).isdigit()
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} and not number else text
+def _cell(text: str) -> str:
+    return text if NUMBER.fullmatch(text) else harmless(text)
 
 
 def _line(field: str, values: Sequence[str], hidden: str) -> Line:
@@ -62,24 +71,27 @@ def _line(field: str, values: Sequence[str], hidden: str) -> Line:
     return Line(field, tuple(values), (False, *(hidden not in pair and pair[0] != pair[1] for pair in pairs)))
 
 
-def _figures(decision: Mapping[str, Any], hidden: str) -> Iterator[tuple[str, str]]:
+def _figures(one: Disclosed, hidden: str) -> Iterator[tuple[str, str]]:
+    decision = one.envelope["decision"]
     yield "outcome", decision["outcome"]
     yield "policy", f"{decision['policy']['name']} {decision['policy']['version']}"
     for name in FIGURES:
         measure = decision["measures"].get(name, {})
         told = measure | measure.get("evidence", {})
-        shown = hidden if COMMIT in told else "unknown" if told.get("value") is None else str(told["value"])
+        closed = f"/decision/measures/{name}/evidence" in one.closed
+        shown = hidden if closed else "unknown" if told.get("value") is None else str(told["value"])
         yield f"{name} (%)" if told.get("unit") == "percent" else name, shown
 
 
-def _fields(part: Any, path: str, hidden: str) -> Iterator[tuple[str, str]]:
-    if isinstance(part, dict) and part.keys() == {COMMIT}:
-        yield path, hidden
+def _fields(part: Any, field: str, path: str, closed: Set[str], hidden: str) -> Iterator[tuple[str, str]]:
+    """A commitment is told by where it stands: what a host carries along may look like one."""
+    if path in closed:
+        yield field, hidden
     elif isinstance(part, dict):
         for name, value in part.items():
-            yield from _fields(value, f"{path}.{name}" if path else name, hidden)
+            yield from _fields(value, f"{field}.{name}" if field else name, f"{path}/{name}", closed, hidden)
     elif isinstance(part, list):
         for index, value in enumerate(part):
-            yield from _fields(value, f"{path}[{index}]", hidden)
+            yield from _fields(value, f"{field}[{index}]", f"{path}/{index}", closed, hidden)
     elif part is not None:
-        yield path, part if isinstance(part, str) else json.dumps(part)
+        yield field, part if isinstance(part, str) else json.dumps(part)

@@ -3,23 +3,31 @@
 import re
 from collections.abc import Callable, Mapping
 
+from dealgate.adapters.compliance.query import QueryError
+
 IDENTITY = re.compile(r"/deal/(vehicle/vin|metadata|trade_ins/\d+/lienholder)|/override/note")
 """What could tell who the applicant is, as JSON pointers into an entry; the rest are amounts and scores, and what follows from them."""
 
-READERS: Mapping[str, Callable[[str], bool]] = {
+NOT_SHOWN = "not shown"
+"""What stands where a value was withheld or erased."""
+
+OUTSIDE = "outside"
+Shows = Callable[[str], bool]
+
+READERS: Mapping[str, Shows] = {
     "compliance": lambda path: True,
     "analyst": lambda path: not IDENTITY.fullmatch(path),
-    "outside": lambda path: False,
+    OUTSIDE: lambda path: False,
 }
 """Whether a reader is shown the personal value at a pointer: compliance all, an analyst no identity, an outsider none."""
 
 
-class UnknownReaderError(ValueError):
+class UnknownReaderError(QueryError):
     """A role that nobody reads in; the message names those that there are."""
 
 
-def may_read(reader: str) -> Callable[[str], bool]:
+def may_read(reader: str) -> Shows:
     """Raises `UnknownReaderError`."""
     if reader not in READERS:
-        raise UnknownReaderError(f"no reader is called {reader!r}: use {', '.join(READERS)}")
+        raise UnknownReaderError("reader", reader, f"use {', '.join(READERS)}")
     return READERS[reader]

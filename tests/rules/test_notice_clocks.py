@@ -69,6 +69,40 @@ def test_the_clock_starts_with_the_first_complete_submission() -> None:
     assert [(one.source, one.began_on) for one in clocks] == [("12 CFR 1002.9(a)(1)(i)", date(2026, 11, 23))]
 
 
+@pytest.mark.parametrize(
+    ("notices", "kept"),
+    [
+        ([], [("(c)(1)", None), ("(a)(1)(ii)", None)]),
+        ([Sent(NOON + 2 * DAY, "incomplete")], [("(a)(1)(ii)", None)]),
+        ([Sent(NOON + 60 * DAY, "adverse_action")], [("(c)(1)", 60), ("(a)(1)(ii)", 60)]),
+    ],
+)
+def test_what_had_run_out_before_the_application_became_complete_stays(
+    notices: list[Sent], kept: list[tuple[str, int | None]]
+) -> None:
+    """And what was met in time does not."""
+    late = came(NOON + 32 * DAY)
+    *before, last = notice_clocks([came(whole=False), came(NOON + DAY, whole=False, declined=True), late], notices)
+    assert last.began_on == late.at.date()
+    met = [(f"12 CFR 1002.9{source}", days and (NOON + days * DAY).date()) for source, days in kept]
+    assert [(one.source, one.met_on) for one in before] == met
+    assert {one.state(date(2027, 3, 1)) for one in before} == {"met late" if kept[0][1] else "overdue"}
+
+
+def test_the_last_day_itself_is_no_running_out() -> None:
+    for days, number in ((30, 1), (31, 2)):
+        assert len(notice_clocks([came(whole=False), came(NOON + days * DAY)], [])) == number
+
+
+def test_a_clock_counts_from_the_day_that_a_submission_names_if_that_is_earlier() -> None:
+    named = came()._replace(names=date(2026, 11, 18))
+    assert the_clock(submitted=named).began_on == date(2026, 11, 18)
+    assert the_clock(submitted=came()._replace(names=date(2026, 11, 25))).began_on == date(2026, 11, 20)
+    again = named._replace(at=NOON + 20 * DAY)
+    (clock,) = notice_clocks([came(), again], [Sent(NOON + DAY, "adverse_action")])
+    assert clock.began_on == date(2026, 11, 21)  # not before what was answered
+
+
 def test_ninety_days_after_a_counteroffer_end_with_acceptance_or_adverse_action() -> None:
     offer = Sent(NOON + DAY, "counteroffer")
     open_ = notice_clocks([came()], [offer])[1]
@@ -128,7 +162,8 @@ def test_any_history_counts_as_it_does_by_going_through_it_day_by_day(history: l
                 met.setdefault("first", at)
             closed = closed or (what in {"approval", "adverse_action"} and "first" in began)
     key = "(i)" if began.get("(i)") else "first"
-    clock = notice_clocks(submissions, notices)[0]
+    source = "12 CFR 1002.9(a)(1)(i)" if key == "(i)" else "12 CFR 1002.9(c)(1)"
+    (clock,) = [one for one in notice_clocks(submissions, notices) if one.source == source]
     started, ended = began[key], met.get(key)
     assert started is not None
     assert clock.began_on == started.date()

@@ -325,7 +325,7 @@ class Naive:
                 "decision_id": one["decision_id"],
                 "reasons": list(one["document"]["reasons"]),
                 "consumer_report": any(
-                    f["used_consumer_report"] and f["severity"] in AGAINST for f in one["document"]["findings"]
+                    f["used_consumer_report"] and f["severity"] != "pass" for f in one["document"]["findings"]
                 ),
             }
             for one in latest_first(self.decided())

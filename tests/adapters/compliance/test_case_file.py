@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -17,14 +18,17 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from dealgate.adapters.compliance import check
-from dealgate.adapters.compliance.case_file import Files, write_zip
+from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
+from dealgate.adapters.compliance.side_by_side import Line, as_csv
 from dealgate.models import UnknownDealError
 from dealgate.models.erasure import purge, record_notice
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
+from dealgate.models.signing import Ed25519Signer
 from tests.adapters.commands import invoke
 from tests.adapters.compliance.cases import REASON, case_of, checked, eventful_deal, on_disk
 from tests.adapters.compliance.drifting import envelope_altered
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals
+from tests.models.samples import a_deal, submit
 from tests.models.trees import Leaves, numbered
 
 LONG = 400
@@ -125,6 +129,12 @@ def withheld_named_erased(found: Files) -> Files:
     return found | {name: json.dumps(private | {"erased": [gone["path"]]}).encode()}
 
 
+def taken_out_as_purged(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    told[3] |= dict.fromkeys(("file", "private", "disclosed"))
+    return found | {"entries.json": json.dumps(told).encode()}
+
+
 FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "an entry": (replaced("entries/deal/0007-notice.json", b'"mail"', b'"note"'), "is not the entry that was hashed"),
     "a proof": (replaced("proofs/deal/0001-decision.proof", b"index 1\n", b"index 2\n"), "does not lie in the ledger"),
@@ -138,10 +148,19 @@ FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
         replaced("policies/{content}", b"LTV-TOTAL", b"LTV-OTHER"),
         "is not the content that decided",
     ),
+    "a policy's name": (
+        replaced("policies.json", b'"overridable"', b'"other"'),
+        "the name of .* is not the one published",
+    ),
+    "a policy's version": (
+        replaced("policies.json", b'"version": "1"', b'"version": "2"'),
+        "the version of .* is not the one published",
+    ),
     "the size": (replaced("ledger/checkpoint.note", b"\n13\n", b"\n14\n"), "is not one of this checkpoint"),
     "the key": (signed_by_another, "no key of this file signed"),
     "an entry left out": (without_last_entry_but_one, "entry 9 of the deal is missing"),
     "an anchored note": (replaced("ledger/anchors/0001.note", b"\n5\n", b"\n4\n"), "is not one of this checkpoint"),
+    "a decision taken out": (taken_out_as_purged, "was taken out, and no purge in the ledger gave leave"),
     "an erasure": (withheld_named_erased, "was erased, and no entry gave leave"),
 }
 
@@ -173,6 +192,33 @@ def test_submissions_stand_side_by_side_with_what_changed(case: Files) -> None:
     assert told["metadata"][1] == "not shown"
 
 
+def test_what_a_host_carries_along_is_shown_whatever_it_looks_like(database: Engine) -> None:
+    with database.begin() as connection:
+        for price in ("29995.00", "30995.00"):
+            changes = {
+                "deal_id": "D",
+                "metadata": {"commit": "ab" * 32, "desk": {"commit": "=1+1", "at": "\n=1"}},
+                "cash_price": price,
+            }
+            submit(connection, a_deal(**changes), now=START)
+    seal_all(database, a_signer())
+    told, withheld = (
+        {row[0]: row[1:] for row in csv.reader(io.StringIO(case_of(database, reader)["submissions.csv"].decode()))}
+        for reader in ("compliance", "analyst")
+    )
+    assert told["metadata.commit"] == ["", "ab" * 32, "ab" * 32]
+    assert told["metadata.desk.commit"] == ["", "'=1+1", "'=1+1"]
+    assert told["metadata.desk.at"] == ["", "'\n=1", "'\n=1"]
+    assert withheld["metadata"] == ["", "not shown", "not shown"]
+    assert not [field for field in withheld if field.startswith("metadata.")]
+
+
+def test_a_number_stays_one_and_no_text_is_a_formula() -> None:
+    cells = ["-12.00", "7", "--1", "-1+1", " =1", "'=1", "+1", "-\u0663"]
+    rows = list(csv.reader(io.StringIO(as_csv([Line("f", tuple(cells), (False,) * 8)], list("abcdefgh")).decode())))
+    assert rows[1][2:] == ["-12.00", "7", *(f"'{cell}" for cell in cells[2:])]
+
+
 def test_the_cover_tells_everything_that_happened_and_needs_nothing_beside_it(case: Files) -> None:
     page = case["cover.html"].decode()
     for words in (
@@ -201,6 +247,13 @@ def test_what_was_entered_is_never_markup(database: Engine) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+SCORE = rb"(?<![\w+/.,])684(?![\w+/=]|\.\d)"
+"""Not as a part of a hash or of an amount."""
+
+
+HIDDEN = [b"1HGCV1F30NA000001", b"First Bank", rb"5,?200\.00", rb"Ten years with the county\.", SCORE]
+
+
 @pytest.mark.parametrize(
     ("reader", "shown", "hidden"),
     [
@@ -208,7 +261,7 @@ def test_what_was_entered_is_never_markup(database: Engine) -> None:
         (
             "outside",
             [b"29995.00"],
-            [b"1HGCV1F30NA000001", b"First Bank", b"5200.00", b"Ten years with the county.", b'"684"', b">684<"],
+            HIDDEN,
         ),
     ],
 )
@@ -219,24 +272,87 @@ def test_what_a_reader_may_not_see_is_nowhere_and_the_proofs_hold(
     found = case_of(database, reader)
     everything = b"".join(found.values())
     assert all(words in everything for words in shown)
-    assert [words for words in hidden if words in everything] == []
+    assert [words for words in hidden if re.search(words, everything)] == []
     assert checked(on_disk(found, tmp_path / "case")).returncode == 0
 
 
+def test_all_that_is_hidden_from_an_outsider_stands_in_the_file_of_compliance(case: Files) -> None:
+    assert [words for words in HIDDEN if not re.search(words, b"".join(case.values()))] == []
+
+
+def test_the_cover_names_no_staff_to_an_outsider_and_says_that_the_entries_do(case: Files, database: Engine) -> None:
+    words = ("counsel", "privacy", "Smith v. Lender", "C-1", "asked by the applicant", "settled")
+    covers = [found["cover.html"].decode() for found in (case, case_of(database, "outside"))]
+    assert [[word in cover for word in words] for cover in covers] == [[True] * len(words), [False] * len(words)]
+    assert "Legal hold placed: not shown" in covers[1]
+    assert "the entries have them, for their hashes cover them" in covers[1]
+    assert "the entries have them" not in covers[0]
+
+
+def test_without_a_word_the_reader_is_one_from_outside(database: Engine, database_url: str, tmp_path: Path) -> None:
+    eventful_deal(database, tmp_path)
+    assert invoke("audit", "file", "D", "-o", tmp_path / "case", "--db", database_url).exit_code == 0
+    assert json.loads((tmp_path / "case" / "manifest.json").read_bytes())["reader"] == "outside"
+    with database.connect() as connection:
+        found = case_file(connection, "D")
+    assert found == case_of(database, "outside")
+
+
 def test_a_purged_deal_is_proved_by_its_hashes(database: Engine, tmp_path: Path) -> None:
-    submit_deals(database, 2)
-    later = START.replace(year=2029)
-    with database.begin() as connection:
-        record_notice(connection, "D-0", "approval", START, later, actor="los")
-    signer = a_signer()
-    seal_all(database, signer)
-    with database.begin() as connection:
-        assert purge(connection, later, actor="records")
-    seal_all(database, signer)
+    seal_all(database, purged_deals(database))
     found = case_of(database, deal_id="D-0")
     assert "2 entries of this deal were taken out" in found["cover.html"].decode()
     assert "disclosed/related/0003-retention_purge.json" in found
     assert checked(on_disk(found, tmp_path / "case")).returncode == 0
+
+
+def purged_deals(database: Engine) -> Ed25519Signer:
+    """Of two deals D-0 is purged."""
+    submit_deals(database, 2)
+    later, signer = START.replace(year=2029), a_signer()
+    with database.begin() as connection:
+        record_notice(connection, "D-0", "approval", START, later, actor="los")
+    seal_all(database, signer)
+    with database.begin() as connection:
+        assert purge(connection, later, actor="records")
+    return signer
+
+
+def named_by_another_purge(found: Files) -> Files:
+    told, lists = json.loads(found["entries.json"]), json.loads(found["purges.json"])
+    (taken,) = lists.values()
+    told[0]["leaf_hash"], taken[0] = "00" * 32, "00" * 32
+    told[0]["proof"] = None
+    return found | {"entries.json": json.dumps(told).encode(), "purges.json": json.dumps(lists).encode()}
+
+
+def purge_without_proof(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    told[-1]["proof"] = None
+    return found | {"entries.json": json.dumps(told).encode()}
+
+
+@pytest.mark.parametrize(
+    ("forge", "words"),
+    [
+        (named_by_another_purge, "does not name what the purge .* took out"),
+        (purge_without_proof, "was taken out, and no purge in the ledger gave leave"),
+    ],
+)
+def test_what_was_taken_out_must_be_named_by_a_purge_that_is_proved(
+    database: Engine, forge: Callable[[Files], Files], words: str
+) -> None:
+    seal_all(database, purged_deals(database))
+    found = case_of(database, deal_id="D-0")
+    assert json.loads(found["entries.json"])[-1]["kind"] == "retention_purge"
+    with pytest.raises(check.CheckError, match=words):
+        check.CaseFile(remade(forge(found))).check()
+
+
+def test_none_is_made_of_a_purged_deal_before_the_purge_is_sealed(database: Engine) -> None:
+    purged_deals(database)
+    with pytest.raises(ProofError, match=r"the purge .* is not sealed yet: dealgate ledger seal"):
+        case_of(database, deal_id="D-0")
 
 
 def test_what_waits_to_be_sealed_is_told(database: Engine, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from dealgate.adapters.compliance.adverse_action import days_left
+from dealgate.adapters.compliance.notices import clocks_of
 from dealgate.adapters.compliance.reporting import read_page
 from dealgate.adapters.compliance.reports import REPORTS
+from dealgate.rules.notice_clocks import APPLICATION, CLOSING, COUNTEROFFER, clock
 from tests.adapters.compliance.histories import History
 
 CENTRAL = timezone(timedelta(hours=-6))
@@ -53,7 +54,8 @@ def submitted(history: History, moment: datetime, on: str | None = None, deal: s
     ],
 )
 def test_whole_days(start: str, days: int, as_of: str, left: int) -> None:
-    assert days_left(date.fromisoformat(start), days, at(as_of)) == left
+    duty = {one.days: one for one in (APPLICATION, COUNTEROFFER)}[days]
+    assert clock(duty, date.fromisoformat(start)).days_left(date.fromisoformat(as_of)) == left
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,8 @@ def test_an_earlier_day_that_the_deal_names_starts_the_clock(history: History) -
     assert found is not None
     assert found["submission"] == 2
     assert found["clock_from"] == date(2026, 11, 18)
+    (clock,) = clocks_of(history.connection, "D")
+    assert (clock.began_on, clock.due_on) == (found["clock_from"], found["due_on"])
 
 
 def test_a_later_day_that_the_deal_names_does_not_delay_it(history: History) -> None:
@@ -94,6 +98,7 @@ def test_a_later_day_that_the_deal_names_does_not_delay_it(history: History) -> 
     found = owed(history, at("2026-11-21T00:00:00"))
     assert found is not None
     assert found["clock_from"] == date(2026, 11, 20)
+    assert [one.began_on for one in clocks_of(history.connection, "D")] == [found["clock_from"]]
 
 
 @pytest.mark.parametrize("kind", ["adverse_action", "approval", "counteroffer", "incomplete"])
@@ -106,6 +111,8 @@ def test_a_notice_ends_the_clock_and_the_next_submission_starts_another(history:
     found = owed(history, at("2026-11-20T09:00:00"))
     assert found is not None
     assert found["clock_from"] == date(2026, 11, 10)  # not before what was answered
+    if kind in CLOSING:
+        assert [one.began_on for one in clocks_of(history.connection, "D")] == [found["clock_from"]]
 
 
 def test_a_notice_at_the_very_moment_of_the_decision_answers_it(history: History) -> None:

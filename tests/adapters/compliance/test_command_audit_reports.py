@@ -1,7 +1,6 @@
 """`dealgate audit report` and `dealgate audit groups`, as commands on a database."""
 
 import csv
-import json
 from io import StringIO
 from pathlib import Path
 
@@ -99,8 +98,11 @@ def test_groups_from_a_file(url: str, tmp_path: Path) -> None:
     rows = read_lines(invoke(*arguments, "--least", "1", "--format", "jsonl").stdout)
     assert [row["group"] for row in rows] == ["a", "b", None]
     assert rows[0]["rate"]["denominator"] == rows[0]["whole"]
-    withheld = invoke(*arguments, "--format", "jsonl")
-    assert all(row["withheld"] and row["rate"] is None for row in read_lines(withheld.stdout))
+    suppressed = invoke(*arguments, "--format", "jsonl")
+    assert all(row["suppressed"] and row["rate"] is None for row in read_lines(suppressed.stdout))
+    assert (
+        "a suppressed number of deals; of the file, a suppressed number are not among them" in invoke(*arguments).stdout
+    )
     shown = invoke(*arguments, "--least", "1")
     assert "reference: b" in shown.stdout
-    assert json.dumps(rows)
+    assert f"{sum(row['deals'] for row in rows)} deals; of the file, " in shown.stdout

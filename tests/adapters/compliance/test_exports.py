@@ -126,7 +126,7 @@ def test_an_export_agrees_with_its_manifest_and_the_ledger(
     assert manifest["rows"] == 4
     assert manifest["rows_by_outcome"] == {"refer": 4}
     assert manifest["query"] == {"as_of": "2026-11-21T15:04:05.123456Z"}
-    assert (manifest["actor"], manifest["role"], manifest["masked"]) == ("eve", "compliance", [])
+    assert (manifest["actor"], manifest["role"], manifest["withheld"]) == ("eve", "compliance", [])
     assert manifest["ledger"]["entries_not_sealed"] == 2
     assert manifest["ledger"]["checkpoint"].startswith("lender.example/ledger\n")
     assert check_file(path, read_manifest(path)) == []
@@ -149,6 +149,75 @@ def test_any_changed_byte_of_a_file_is_told(tmp_path: Path, database_url: str, d
     assert check_file(path, manifest) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"rows_by_outcome": {"pass": 1}},
+            "the outcomes in the file are not those of the manifest: the file has 1 refer",
+        ),
+        ({"as_of": "2027-01-01T00:00:00Z"}, "the manifest is as of 2027-01-01T00:00:00Z, its query as of 2026-11-21T"),
+        (
+            {"role": "compliance"},
+            "what the manifest tells as withheld is not what is withheld from the reader compliance",
+        ),
+        ({"withheld": []}, "what the manifest tells as withheld is not what is withheld from the reader outside"),
+        ({"rows": 2}, "the manifest tells of 2 rows, the file has 1"),
+    ],
+)
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_manifest_that_was_changed_alone_is_told(
+    tmp_path: Path, database_url: str, database: Engine, file_format: str, changes: dict[str, Any], words: str
+) -> None:
+    decided(database)
+    path = tmp_path / "all"
+    manifest = dict(exported(database_url, path, file_format, reader=Reader()))
+    manifest_path(path).write_text(json.dumps(manifest | changes))
+    (told,) = check_file(path, read_manifest(path))
+    assert told.startswith(words)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_manifest_with_other_columns_is_told(
+    tmp_path: Path, database_url: str, database: Engine, file_format: str
+) -> None:
+    decided(database)
+    path = tmp_path / "all"
+    manifest = dict(exported(database_url, path, file_format))
+    columns = [*manifest["columns"][:-1], {"name": "other", "kind": "text"}]
+    manifest_path(path).write_text(json.dumps(manifest | {"columns": columns}))
+    assert check_file(path, read_manifest(path)) == ["the columns of the file are not those of the manifest"]
+
+
+@pytest.mark.parametrize("part", ["as_of", "withheld", "rows_by_outcome"])
+def test_a_manifest_that_lacks_a_part_is_refused(
+    tmp_path: Path, database_url: str, database: Engine, part: str
+) -> None:
+    path = tmp_path / "all.csv"
+    manifest = dict(exported(database_url, path))
+    del manifest[part]
+    manifest_path(path).write_text(json.dumps(manifest))
+    with pytest.raises(QueryError, match=f"its manifest lacks {part}"):
+        read_manifest(path)
+
+
+def test_another_moment_of_sealing_is_told_against_the_ledger(
+    tmp_path: Path, database_url: str, database: Engine
+) -> None:
+    decided(database)
+    Sealer(database, Ed25519Signer.parse(new_key("lender.example/ledger").private)).seal()
+    path = tmp_path / "all.csv"
+    manifest = exported(database_url, path)
+    assert problems(database_url, path) == []
+    changed = {**manifest, "ledger": {**manifest["ledger"], "sealed_at": "2027-01-01T00:00:00Z"}}
+    manifest_path(path).write_text(json.dumps(changed))
+    (told,) = problems(database_url, path)
+    assert (
+        told
+        == f"the checkpoint of {manifest['ledger']['size']} entries that the export stands on is not in this ledger"
+    )
+
+
 def test_a_file_and_a_manifest_that_were_changed_together_do_not_stand_against_the_ledger(
     tmp_path: Path, database_url: str, database: Engine
 ) -> None:
@@ -158,6 +227,7 @@ def test_a_file_and_a_manifest_that_were_changed_together_do_not_stand_against_t
     path.write_text(path.read_text().replace('"outcome":"refer"', '"outcome":"pass"'))
     manifest = read_manifest(path)
     rows = list(formats.read_rows("jsonl", path, COLUMNS))
+    manifest["rows_by_outcome"] = {"pass": 1}
     manifest["file_sha256"] = manifest["rows_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest_path(path).write_text(json.dumps(manifest))
     assert len(rows) == 1
@@ -212,7 +282,7 @@ def test_a_manifest_tells_how_many_decisions_retention_has_taken_out(
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])
-def test_no_personal_value_reaches_a_role_that_it_is_masked_from(
+def test_no_personal_value_reaches_a_role_that_it_is_withheld_from(
     tmp_path: Path, database_url: str, database: Engine, file_format: str
 ) -> None:
     override = requested(database, decided(database, metadata={"desk": {"screens": 3}}), "LTV-TOTAL", now=NOW + HOUR)
@@ -222,7 +292,7 @@ def test_no_personal_value_reaches_a_role_that_it_is_masked_from(
         path = tmp_path / f"{role}.{file_format}"
         manifest = exported(database_url, path, file_format, reader=Reader(role))
         texts[role] = path.read_text(encoding="utf-8")
-        assert ("vin" in manifest["masked"], "granted_by" in manifest["masked"]) == (
+        assert ("vin" in manifest["withheld"], "granted_by" in manifest["withheld"]) == (
             role != "compliance",
             role == "outside",
         )

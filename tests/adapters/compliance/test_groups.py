@@ -1,4 +1,4 @@
-"""Rates by comparison group: counted right, nothing withheld that can be computed, and nothing of the file left anywhere."""
+"""Rates by comparison group: counted right, nothing suppressed that can be computed, and nothing of the file left anywhere."""
 
 import logging
 from collections import Counter
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event, select
 
 from dealgate.adapters.compliance.asking import ReportError
 from dealgate.adapters.compliance.exceptions import EXCEPTIONS
-from dealgate.adapters.compliance.groups import Group, group_rates, read_groups, withhold
+from dealgate.adapters.compliance.groups import Group, group_rates, read_groups, suppress, totals
 from dealgate.adapters.compliance.intervals import Z, newcombe, wilson
 from dealgate.adapters.compliance.reporting import ask
 from dealgate.models import Base
@@ -88,10 +88,18 @@ def test_nothing_of_the_file_is_stored_or_logged(history: History, caplog: pytes
 def test_small_groups_are_withheld_and_differences_with_them(history: History) -> None:
     asked = ask(EXCEPTIONS, as_of=history.now, since=history.now - 90 * DAY, by=())
     found = group_rates(history.connection, asked, FILE, "overrides")
-    assert [row.withheld for row in found.rows] == [True, True, True]
+    assert [row.suppressed for row in found.rows] == [True, True, True]
     assert all(row[2:] == (None,) * 9 for row in found.rows)
-    assert found.unmatched is None
+    assert (found.deals, found.unmatched) == (None, None)
     assert found.reference is None
+
+
+def test_with_the_deals_without_a_group_withheld_no_total_tells_of_them(history: History) -> None:
+    """So many of the file are unmatched that their number alone would be told."""
+    connection, lines = history.connection, {f"NEVER-{number}": "one" for number in range(30)}
+    found = group_rates(connection, ask(EXCEPTIONS, as_of=history.now, by=()), lines, "overrides")
+    assert [(row.group, row.suppressed) for row in found.rows] == [("one", False), (None, True)]
+    assert (found.deals, found.unmatched) == (None, None)
 
 
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)).map(
@@ -99,23 +107,34 @@ COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)).m
 )
 
 
-@given(st.lists(COUNTS, max_size=7), st.integers(1, 20))
-def test_no_withheld_group_can_be_computed(counts: list[Group], least: int) -> None:
-    groups = [one._replace(name=f"G{index}") for index, one in enumerate(counts)]
-    withheld = withhold(groups, least)
+@given(st.lists(COUNTS, max_size=7), st.none() | COUNTS, st.integers(0, 60), st.integers(1, 20))
+def test_no_withheld_group_can_be_computed(
+    counts: list[Group], unnamed: Group | None, unmatched: int, least: int
+) -> None:
+    """Not from what is shown and the totals, those of other reports included, nor from the lines of the file."""
+    groups = [one._replace(name=f"G{index}") for index, one in enumerate(counts)] + ([unnamed] if unnamed else [])
+    suppressed = suppress(groups, least)
+    deals, told_unmatched = totals(groups, suppressed, unmatched, least)
 
     def is_small(one: Group) -> bool:
         numbers = (one.deals, one.part, one.whole, one.whole - one.part, one.deals - one.whole)
         return any(0 < number < least for number in numbers)
 
-    assert not [one for one in groups if is_small(one) and one not in withheld]
+    def together(some: list[Group]) -> Group:
+        return Group(None, *(sum(getattr(one, name) for one in some) for name in ("deals", "part", "whole")))
+
+    assert not [one for one in groups if is_small(one) and one not in suppressed]
+    assert told_unmatched in {None, unmatched}
+    assert deals in {None, together(groups).deals}
     if least == 1:
-        assert not withheld
-    shown = [one for one in groups if one not in withheld and one.deals]
-    if withheld and shown:  # totals less what is shown tells of several together, and that is not small
-        together = Group(None, *(sum(getattr(one, name) for one in withheld) for name in ("deals", "part", "whole")))
-        assert len(withheld) > 1
-        assert not is_small(together)
+        assert not suppressed
+        assert (deals, told_unmatched) == (together(groups).deals, unmatched)
+    if suppressed and [one for one in groups if one not in suppressed and one.deals]:
+        assert len(suppressed) > 1
+        assert not is_small(together(suppressed))
+    if None in {one.name for one in suppressed}:  # what the file has less the unmatched are all that have a name
+        assert told_unmatched is None
+        assert deals is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ from sqlalchemy import Connection, Engine, select
 
 from dealgate.adapters.compliance.notice_data import NoticeData, read_notice_data
 from dealgate.adapters.compliance.notices import clocks_of, write_notice
+from dealgate.adapters.compliance.reporting import read_page
+from dealgate.adapters.compliance.reports import REPORTS
 from dealgate.models import Notice, UnknownDealError
 from dealgate.models.erasure import NoticeError, record_notice, redact
+from dealgate.models.reading import find_decision
 from tests.adapters.commands import invoke
 from tests.models.ledgers import a_signer, seal_all, unguarded, verified
 from tests.models.overriding import DAY, HOUR, decided, granted, requested
@@ -29,9 +32,9 @@ TEMPLATE = (SAMPLES / "sample_notice.txt").read_text(encoding="utf-8")
 GIVEN: Mapping[str, Any] = yaml.safe_load((SAMPLES / "sample_notice.yaml").read_text(encoding="utf-8"))
 NO_REPORT = {
     "vehicle__values": [{"basis": "jdpower_clean_trade", "amount": "90000.00"}],
-    "applicant__monthly_income": "9000.00",
+    "applicant__monthly_income": "19000.00",
 }
-"""Changes under which no violated rule used a consumer report."""
+"""Changes under which no rule that used a consumer report stands against the deal."""
 
 
 @pytest.fixture
@@ -149,12 +152,37 @@ def test_a_notice_of_adverse_action_has_every_part(connection: Connection) -> No
     assert text.count("\n  ") >= 4
 
 
-def test_without_a_consumer_report_in_a_violated_rule_nothing_is_told_of_one(connection: Connection) -> None:
-    """PTI rests on the score, and is only mitigated or kept."""
+@pytest.mark.parametrize(
+    ("changes", "rule", "result"),
+    [
+        ({"applicant__monthly_income": "5200.00"}, "PTI", "mitigated"),
+        ({"applicant__monthly_income": None, "applicant__monthly_debt": None}, "PTI", "not_evaluable"),
+    ],
+)
+def test_a_consumer_report_is_told_of_whatever_the_result_it_stands_against_the_deal_by(
+    connection: Connection, changes: dict[str, Any], rule: str, result: str
+) -> None:
+    """As the report of reasons tells it."""
+    rolled_in = '"rolled_in_negative_equity <= $5,000", otherwise: flag'
+    strict = OVERRIDABLE.replace(rolled_in, '"rolled_in_negative_equity <= $1", otherwise: refer')
+    decision = submit(connection, a_deal(**NO_REPORT | changes), policy=compiled(strict)).decision_id
+    document = find_decision(connection, decision)
+    assert document is not None
+    findings = [one for one in document["findings"] if one["used_consumer_report"] and one["severity"] != "pass"]
+    assert [(one["rule"], one["result"]) for one in findings] == [(rule, result)]
+    (row,) = read_page(connection, REPORTS["reasons"], as_of=NOW + DAY).rows
+    assert row["consumer_report"] is True
+    assert "consumer reporting agency" in write_notice(connection, decision, TEMPLATE, data())
+    with pytest.raises(NoticeError, match=f"consumer_report: {rule} used a consumer report, and the data have none"):
+        write_notice(connection, decision, TEMPLATE, data(consumer_report=None))
+
+
+def test_without_a_consumer_report_in_a_finding_nothing_is_told_of_one(connection: Connection) -> None:
+    """PTI rests on the score, and is kept."""
     decision = decide(connection, **NO_REPORT)
     text = write_notice(connection, decision, TEMPLATE, data(consumer_report=None))
     assert "consumer reporting agency" not in text
-    with pytest.raises(NoticeError, match="tells of a consumer report, and no violated rule of this decision used one"):
+    with pytest.raises(NoticeError, match="tells of a consumer report, and no finding against this deal used one"):
         write_notice(connection, decision, TEMPLATE + "\nA consumer reporting agency told us.", data())
 
 
@@ -207,6 +235,38 @@ def test_a_bad_template_is_told_and_can_do_nothing(connection: Connection, templ
         write_notice(connection, decide(connection), template, data())
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "<!-- {} -->",
+        "<!-- > {} -->",
+        "<!-- {}",
+        "<style>{}</style>",
+        "<STYLE media='print'>{}</STYLE >",
+        "<script>let a = '<p>'; {}</script>",
+        "<script/>{}",
+        "<template><p>{}</p></template>",
+        "<head><title>{}</title></head>",
+        "<img alt='{}'>",
+    ],
+)
+def test_what_a_browser_does_not_show_is_not_said(connection: Connection, around: str) -> None:
+    decision, phone = decide(connection), "{{ consumer_report.agency.phone }}"
+    page = "<p>" + TEMPLATE.replace(phone, "") + "</p>"
+    with pytest.raises(NoticeError, match="lacks the consumer report"):
+        write_notice(connection, decision, page + around.format(phone), data(), name="letter.html")
+    assert write_notice(connection, decision, f"{page}<b>{phone}</b>", data(), name="letter.html")
+
+
+@pytest.mark.parametrize("around", ["<p>{}</p>", "<script>{}</script>"])
+def test_a_page_that_tells_of_a_report_anywhere_is_refused_where_none_was_used(
+    connection: Connection, around: str
+) -> None:
+    page = f"<p>{TEMPLATE}</p>{around.format('A consumer reporting agency told us.')}"
+    with pytest.raises(NoticeError, match="tells of a consumer report"):
+        write_notice(connection, decide(connection, **NO_REPORT), page, data(consumer_report=None), name="letter.html")
+
+
 def test_in_html_what_comes_from_outside_is_escaped_and_the_parts_are_found(connection: Connection) -> None:
     template = "<p>{{ applicant.name }}</p><pre>" + TEMPLATE + "</pre>"
     applicant = {"name": "A <b>& C", "address": ["1 Elm"]}
@@ -219,7 +279,9 @@ def test_the_score_must_be_the_one_that_was_decided_with_unless_it_was_erased(co
     decision, other = decide(connection), data(consumer_report={**GIVEN["consumer_report"], "score": 700})
     with pytest.raises(NoticeError, match=r"consumer_report.score: 700, and the deal was decided with 684"):
         write_notice(connection, decision, TEMPLATE, other)
-    with pytest.raises(NoticeError, match="consumer_report: LTV-TOTAL used a consumer report, and the data have none"):
+    with pytest.raises(
+        NoticeError, match="consumer_report: LTV-TOTAL, PTI used a consumer report, and the data have none"
+    ):
         write_notice(connection, decision, TEMPLATE, data(consumer_report=None))
     redact(connection, decision, ["/deal/applicant/credit_score"], "asked", NOW, actor="privacy")
     assert "700" in write_notice(connection, decision, TEMPLATE, other)

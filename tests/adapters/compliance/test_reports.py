@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
+from dealgate.adapters.compliance import same_inputs
 from dealgate.adapters.compliance.reporting import Page, Share, read_page
 from dealgate.adapters.compliance.reports import REPORTS
 from dealgate.models.erasure import due, months_before
@@ -33,6 +35,7 @@ QUESTIONS = st.fixed_dictionaries(
         ),
     }
 )
+BOOK = {"basis": "jdpower_clean_trade", "amount": "90000.00"}
 EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "10"))
 """Each takes about a second on each database."""
 
@@ -95,6 +98,39 @@ def test_every_report_agrees_with_plain_python(database: Engine) -> None:
             hold_against_each_other(connection, history, question)
 
     run()
+
+
+DEBTS = {"applicant__monthly_debt": "3000.00"}
+"""With these the sample deal is judged otherwise."""
+
+
+def test_older_decisions_that_differ_are_compared_though_the_latest_agree(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(same_inputs, "MOST_COMPARED", 2)
+    with undone(database) as connection:
+        history = History(connection)
+        for changes in (DEBTS, {}, {}, {}):
+            history.submit("D", vehicle__values=[BOOK], **changes)
+            history.now += DAY
+        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now)
+    assert (row["decisions"], row["not_compared"], row["explained_by"]) == (3, 1, "personal values")
+    assert sorted(outcome.split()[1] for outcome in row["outcomes"]) == ["1", "2"]
+
+
+def test_where_none_that_were_read_are_alike_those_that_were_not_read_are_told(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents may differ where the columns do not: here in a value of another basis."""
+    monkeypatch.setattr(same_inputs, "MOST_COMPARED", 1)
+    with undone(database) as connection:
+        history = History(connection)
+        other = {"basis": "jdpower_clean_retail", "amount": "1.00"}
+        for values, changes in (([BOOK], {}), ([BOOK], DEBTS), ([BOOK, other], {})):
+            history.submit("D", vehicle__values=values, **changes)
+            history.now += DAY
+        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now)
+    assert (row["decisions"], row["not_compared"], row["explained_by"]) == (2, 1, "not compared")
 
 
 def test_every_report_tells_of_a_history_in_which_everything_happens(database: Engine) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from random import Random
 from typing import Any
 from unittest import mock
@@ -181,6 +183,11 @@ def test_ratios_of_64_bits_are_compared_without_overflow(
         ({"measures": "amount_financed > 1.005"}, "measures: '1.005': amount_financed takes at most 2 decimal places"),
         ({"measures": "vehicle_age > 1.5"}, "measures: '1.5': vehicle_age takes at most 0 decimal places"),
         ({"measures": "amount_financed > 99999999999999999999"}, "no measure is as large"),
+        ({"measures": "total_ltv > 125.00000000000000000000000000001"}, "total_ltv takes at most 6 decimal places"),
+        ({"measures": "amount_financed > 0.0000000000000000000000000000001"}, "takes at most 2 decimal places"),
+        ({"measures": f"total_ltv > {'1' * 201}"}, "give total_ltv a plain number"),
+        ({"measures": "total_ltv > \u0663"}, "give total_ltv a plain number"),
+        ({"measures": "total_ltv > ."}, "give total_ltv a plain number"),
         ({"as_of": "2026-11-20"}, "as_of: .*: give a moment with its time zone"),
         ({"as_of": "yesterday"}, "as_of: 'yesterday': give a moment with its time zone"),
         ({"decided_from": "2026-11-20T00:00:00Z", "decided_before": "2026-11-20T00:00:00Z"}, "after decided_from"),
@@ -194,6 +201,24 @@ def test_ratios_of_64_bits_are_compared_without_overflow(
 def test_a_query_that_cannot_be_asked_is_refused_with_part_value_and_remedy(parts: dict[str, Any], words: str) -> None:
     with pytest.raises(QueryError, match=words):
         Query.read(parts)
+
+
+@pytest.mark.parametrize(
+    "bound", ["sNaN", "NaN", "Infinity", "-Infinity", "1e2", "1_000", " 1", "", "-", 125, 1.5, None]
+)
+def test_a_bound_that_is_no_plain_number_is_refused(bound: Any) -> None:
+    with pytest.raises(QueryError, match=r"measures: .*: give total_ltv a plain number"):
+        Condition("total_ltv", ">", bound)
+
+
+@given(st.decimals(-(10**12), 10**12, places=6), st.integers(0, 30))
+def test_a_bound_is_held_exactly(bound: Decimal, zeros: int) -> None:
+    assert Fraction(*Condition("total_ltv", ">", f"{bound:f}{'0' * zeros}").ratio) == Fraction(bound) / 100
+
+
+@pytest.mark.parametrize(("bound", "cents"), [("-.5", -50), ("5.", 500), ("-0", 0), ("0.070", 7), ("007", 700)])
+def test_a_bound_may_be_written_shorter_or_longer(bound: str, cents: int) -> None:
+    assert Condition("amount_financed", ">", bound).ratio == (cents, 1)
 
 
 @given(seed=st.integers())
