@@ -66,6 +66,7 @@ class _Exchange:
         self.received = 0
         self.is_whole = False
         self.answered = False
+        self.is_answered_whole = False
         self.ended = False
 
     async def run(self, app: ASGIApp) -> None:
@@ -75,10 +76,10 @@ class _Exchange:
         except ProblemError as error:
             await self._answer(error)
         except Exception as error:
-            problem = of_incident(error)
-            if self.answered:
-                raise
-            await self._answer(problem)
+            if not self.answered:
+                await self._answer(of_incident(error))
+            elif not self.is_answered_whole:
+                raise  # half an answer: the connection is cut
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -93,6 +94,7 @@ class _Exchange:
             return
         self.answered = True
         await self._send(message)
+        self.is_answered_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def end(self) -> None:
         """Nobody listens any more."""

@@ -8,12 +8,13 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
 
 from dealgate.adapters.database import DatabaseError
 from dealgate.adapters.mappings import MappingProblem
+from dealgate.adapters.transactions import passes
 from dealgate.models import IdempotencyConflictError, OverrideError, UnknownDealError
 from dealgate.rules.deal import DealError
 
@@ -103,7 +104,9 @@ def of_request(error: RequestValidationError) -> ProblemError:
 
 
 def of_database(error: Exception) -> ProblemError:
-    """Whatever the database said, in the log; a caller is told to come again, for nothing is known to be stored."""
+    """A database that is not there is told from a failure of ours: who is to come again later will be served then."""
+    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | InterfaceError) and not passes(error):
+        return of_incident(error)
     log.error("the database fails: %s", type(getattr(error, "orig", None) or error).__name__)
     return unavailable(
         "The database does not answer; whether anything is stored is not known. Send the request again under the same "
@@ -127,7 +130,11 @@ def _counted(count: int) -> str:
 
 def add_handlers(app: FastAPI) -> None:
     def answer(of: Any) -> Any:
-        return lambda _, error: of(error).response()
+        async def handler(_: Request, error: Exception) -> JSONResponse:  # not async, it would wait for a thread
+            response: JSONResponse = of(error).response()
+            return response
+
+        return handler
 
     def of_http(error: HTTPException) -> ProblemError:
         kind = {404: "not-found", 405: "method"}.get(error.status_code, "request")
@@ -147,9 +154,5 @@ def add_handlers(app: FastAPI) -> None:
         NoConnectionError: of_database,
         DatabaseError: lambda error: unavailable(str(error)),
     }
-    for kind, of in handlers.items():
+    for kind, of in {**handlers, Exception: of_incident}.items():
         app.add_exception_handler(kind, answer(of))
-
-
-async def internal(_: Request, error: Exception) -> JSONResponse:
-    return of_incident(error).response()

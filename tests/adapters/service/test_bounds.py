@@ -1,0 +1,156 @@
+"""What a request may take: bytes, time, a place. Nobody is told of a pass that is not kept, and what was taken in is finished."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from dealgate import Gate
+from dealgate.adapters.service import application
+from dealgate.adapters.service.application import check_denied_by_default
+from tests.adapters.service.hosting import Hosted, refused
+from tests.databases import NOTHING, count_rows
+from tests.models.samples import a_deal
+
+SUBMISSIONS = "/v1/submissions"
+HEADERS = {"Authorization": "Bearer sam"}
+
+
+@pytest.fixture
+def hosted(database_url: str) -> Iterator[Hosted]:
+    host = Hosted(database_url, policy="prime-auto", most_body_bytes=10_000, request_seconds=0.4)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def narrow(database_url: str) -> Iterator[Hosted]:
+    """With two places."""
+    host = Hosted(database_url, policy="prime-auto", most_waiting=2, request_seconds=60)
+    yield host
+    host.close()
+
+
+def client_of(hosted: Hosted) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(hosted.application), base_url="http://dealgate", headers=HEADERS
+    )
+
+
+class Held:
+    """A gate that decides when it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.let, self.begun, submit = threading.Event(), threading.Semaphore(0), Gate.submit
+
+        def held(gate: Gate, *args: Any, **options: Any) -> Any:
+            self.begun.release()
+            assert self.let.wait(20)
+            return submit(gate, *args, **options)
+
+        monkeypatch.setattr(Gate, "submit", held)
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_length_or_as_it_comes(hosted: Hosted, database: Engine) -> None:
+    refused(hosted.post("sam", SUBMISSIONS, content=b" " * 10_001), 413, "body-size")
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1_000
+
+    async def send() -> httpx.Response:
+        async with client_of(hosted) as client:
+            return await client.post(SUBMISSIONS, content=in_parts())
+
+    refused(asyncio.run(send()), 413, "body-size")
+    assert count_rows(database) == NOTHING
+
+
+def test_who_waits_too_long_is_told_to_ask_again_and_the_decision_is_kept(
+    hosted: Hosted, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+
+    async def work() -> httpx.Response:
+        async with client_of(hosted) as client:
+            answer = await client.post(SUBMISSIONS, json=a_deal(), headers={"Idempotency-Key": "k-1"})
+            held.let.set()
+            await hosted.application.finish()
+            return answer
+
+    late = asyncio.run(work())
+    refused(late, 503, "unavailable")
+    assert late.headers["retry-after"]
+    again = hosted.post("sam", SUBMISSIONS, a_deal(), headers={"Idempotency-Key": "k-1"})
+    assert (again.status_code, again.json()["replayed"]) == (200, True)
+    assert count_rows(database)["dealgate_decision"] == 1
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer(hosted: Hosted, database: Engine) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(30)
+
+    async def work() -> httpx.Response:
+        async with client_of(hosted) as client:
+            answer = await client.post(SUBMISSIONS, content=never())
+        await hosted.application.finish()
+        return answer
+
+    refused(asyncio.run(work()), 503, "unavailable")
+    assert count_rows(database) == NOTHING
+
+
+def test_who_finds_no_place_is_sent_away_at_once_and_probes_are_not(
+    narrow: Hosted, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+
+    async def work() -> list[httpx.Response]:
+        async with client_of(narrow) as client:
+            two = [asyncio.create_task(client.post(SUBMISSIONS, json=a_deal(deal_id=f"D-{one}"))) for one in (1, 2)]
+            for _ in two:
+                await asyncio.to_thread(held.begun.acquire)
+            away = await client.post(SUBMISSIONS, json=a_deal(deal_id="D-3"))
+            probe = await client.get("/healthz")
+            held.let.set()
+            return [away, probe, *await asyncio.gather(*two)]
+
+    away, probe, *two = asyncio.run(work())
+    refused(away, 503, "unavailable")
+    assert away.headers["retry-after"] == "1"
+    assert probe.status_code == 200
+    assert [one.status_code for one in two] == [201, 201]
+    assert count_rows(database)["dealgate_decision"] == 2
+
+
+def test_a_failure_inside_is_an_incident_without_its_words(
+    hosted: Hosted, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("SECRET-4711")
+
+    monkeypatch.setattr(Gate, "submit", fails)
+    answer = hosted.post("sam", SUBMISSIONS, a_deal())
+    problem = refused(answer, 500, "incident")
+    assert problem["incident"]
+    assert "SECRET" not in answer.text
+    assert count_rows(database) == NOTHING
+
+
+def test_an_endpoint_that_names_no_role_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = FastAPI()
+
+    @app.get("/v1/everything")
+    def everything() -> str:
+        return "for anybody"
+
+    with pytest.raises(AssertionError, match="/v1/everything names no role"):
+        check_denied_by_default(app)
+    monkeypatch.setattr(application, "OPEN", {"/v1/everything"})
+    check_denied_by_default(app)
