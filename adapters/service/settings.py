@@ -6,6 +6,9 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from dealgate.adapters.service.oidc import OidcSettings
+from dealgate.adapters.service.rates import Rate
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -34,6 +37,14 @@ class Settings(BaseSettings):
     """How long a caller waits at most before it is told to ask again."""
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
+
+    # who may do what
+    oidc: OidcSettings | None = None
+    """The identity provider whose tokens open; without one, only API keys do."""
+    rate_limit: Rate = "600/minute"
+    """Of one API key, or of one name in tokens; in each process."""
+    failed_rate_limit: Rate = "60/minute"
+    """Of credentials that do not open, from one address."""
 
     @classmethod
     def settings_customise_sources(
