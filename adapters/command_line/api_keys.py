@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dealgate.models.api_keys import IssuedKey
-
-T = TypeVar("T")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
@@ -52,10 +50,11 @@ def new(
         roles, authorities = role, authority or []
         return issue_key(connection, name, now, roles=roles, authorities=authorities, actor=actor, days=expires_in)
 
-    key, shown = _recorded(db, issue)
-    document = key.document(datetime.now(UTC))
-    print(json.dumps(document | {"key": shown}) if as_json else shown)
-    print(f"{_summary(document)}; it is shown this once", file=sys.stderr)
+    with _key_exit_codes():
+        key, shown = recorded(db, issue)
+        document = key.document(datetime.now(UTC))
+        print(json.dumps(document | {"key": shown}) if as_json else shown)
+        print(f"{_summary(document)}; it is shown this once", file=sys.stderr)
 
 
 @app.command("list")
@@ -93,14 +92,10 @@ def revoke(
 
     written = read_key(key)  # who found a key in a log has all of it
     key_id = written.key_id if written else key
-    revoked = _recorded(db, lambda connection, now: revoke_key(connection, key_id, now, actor=actor))
-    document = revoked.document(datetime.now(UTC))
-    print(json.dumps(document) if as_json else _summary(document))
-
-
-def _recorded(db: str, work: "Callable[[Connection, datetime], T]") -> T:
     with _key_exit_codes():
-        return recorded(db, work)
+        revoked = recorded(db, lambda connection, now: revoke_key(connection, key_id, now, actor=actor))
+        document = revoked.document(datetime.now(UTC))
+        print(json.dumps(document) if as_json else _summary(document))
 
 
 @contextmanager
