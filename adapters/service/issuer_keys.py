@@ -99,10 +99,12 @@ class IssuerKeys:
         self._tried_at = monotonic()
 
     def _fetch_keys(self) -> Iterable[Any]:
-        discovered = _fetch(check_address(self.issuer.rstrip("/") + DISCOVERY, self.loopback_http))
-        if discovered.get("issuer") != self.issuer:
-            raise ValueError("the discovery document is another issuer's")
-        keys = _fetch(check_address(str(discovered.get("jwks_uri")), self.loopback_http)).get("keys")
+        discovery = check_address(self.issuer.rstrip("/") + DISCOVERY, self.loopback_http)
+        with httpx.Client(timeout=ANSWER_SECONDS) as client:
+            discovered = _fetch(client, discovery)
+            if discovered.get("issuer") != self.issuer:
+                raise ValueError("the discovery document is another issuer's")
+            keys = _fetch(client, check_address(str(discovered.get("jwks_uri")), self.loopback_http)).get("keys")
         if not isinstance(keys, list):
             raise ValueError("the key set has no keys")
         return keys
@@ -129,10 +131,10 @@ def _algorithms(jwk: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in known if jwk.get("alg", name) == name)
 
 
-def _fetch(url: str) -> Mapping[str, Any]:
+def _fetch(client: httpx.Client, url: str) -> Mapping[str, Any]:
     """A JSON object. No redirect is followed; an answer that takes too long or is too large is none."""
     ends_at, data = monotonic() + ANSWER_SECONDS, b""
-    with httpx.stream("GET", url, timeout=ANSWER_SECONDS) as response:
+    with client.stream("GET", url) as response:
         if response.status_code != httpx.codes.OK:
             raise ValueError(f"status {response.status_code}")
         for part in response.iter_bytes():
