@@ -118,16 +118,19 @@ def _summary(document: dict[str, str]) -> str:
 
 
 def _table(found: "list[IssuedKey]", at: datetime) -> Table:
-    shown = Table("Key", "Name", "Roles", "Authorities", "State", "Until", "Issued by", "Revoked by", box=None)
+    shown = Table(box=None)
+    shown.add_column("Key", no_wrap=True, min_width=16)
+    for name in ("Name", "Roles", "Authorities", "State", "Expires in", "Issued by", "Revoked by"):
+        shown.add_column(name)
     for key in found:
-        document = key.document(at)
+        state = key.state(at)
         shown.add_row(
             key.key_id,
             key.name,
             ", ".join(key.roles),
             ", ".join(key.authorities),
-            document["state"],
-            document["expires_at"][:10],
+            state,
+            f"{(key.expires_at - at).days} days" if state == "valid" else "",
             key.issued_by,
             key.revoked_by or "",
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.settings import read_settings
 from dealgate.models.api_keys import issue_key
 
+EXAMPLE = Path(__file__).parents[3] / "adapters" / "service" / "example_deal.json"
 DEAL = "/v1/deals/D-1"
 """Read by submitters, underwriters and compliance; there is none of this name."""
 

@@ -1,15 +1,16 @@
 """Callers by an API key: while it stands, and never on what was known of it before."""
 
+import logging
 from time import monotonic
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.service import api_keys
 from dealgate.adapters.service.principals import Principal, Role
 from dealgate.models.api_keys import read_key, revoke_key
-from tests.adapters.service.hosting import DEAL, a_key, an_expired_key, ask, ask_often, hosted
+from tests.adapters.service.hosting import DEAL, EXAMPLE, a_key, an_expired_key, ask, ask_often, hosted
 from tests.adapters.service.issuer import Issuer, running
 from tests.databases import set_aside
 from tests.models.ledgers import START
@@ -48,6 +49,15 @@ def test_a_key_that_stands_opens_in_its_roles(database: Engine, database_url: st
         assert principal == Principal("los", roles, frozenset(), f"key {written.key_id}")
         assert ask(service, key).status_code == 404
         assert ask(service, other).status_code == 403
+
+
+def test_the_name_of_the_key_is_the_actor_of_what_is_recorded(database: Engine, database_url: str) -> None:
+    with hosted(database_url) as service:
+        answer = ask(service, a_key(database, name="los-7"), "/v1/submissions", "POST", content=EXAMPLE.read_bytes())
+        assert answer.status_code == 201
+    actor = text("SELECT actor FROM dealgate_ledger_entry WHERE entry_id = :id")
+    with database.connect() as connection:
+        assert connection.execute(actor, {"id": answer.json()["decision_id"]}).scalar() == "los-7"
 
 
 def test_nobody_gets_in_with_something_else(database: Engine, database_url: str) -> None:
@@ -91,8 +101,8 @@ def test_the_database_is_asked_once_in_those_seconds_and_not_for_what_is_no_key(
         assert service.authenticator.principal(key)
         assert len(asked) > len(about_keys)
         asked.clear()
-        for text in ("", "dg_", key[:-1], key + "0", key.upper(), "eyJ.e30.x"):
-            assert service.authenticator.principal(text) is None
+        for credential in ("", "dg_", key[:-1], key + "0", key.upper(), "eyJ.e30.x"):
+            assert service.authenticator.principal(credential) is None
         assert asked == []
 
 
@@ -119,7 +129,10 @@ def test_a_server_that_cannot_be_reached_lets_nobody_in() -> None:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_keys_and_tokens_are_told_apart_and_never_tried_as_the_other(database: Engine, database_url: str) -> None:
+def test_keys_and_tokens_are_told_apart_and_never_tried_as_the_other(
+    database: Engine, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     with running(Issuer()) as issuer:
         issuer.add("k1")
         token = issuer.token("k1")
@@ -128,6 +141,7 @@ def test_keys_and_tokens_are_told_apart_and_never_tried_as_the_other(database: E
             event.listen(service.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
             assert service.authenticator.principal(f"dg_{token}") is None
             assert issuer.asked == []
+            assert "a token is refused" not in caplog.text
             found = service.authenticator.principal(token)
             assert asked == []
             assert found is not None

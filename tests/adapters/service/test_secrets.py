@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.adapters.commands import invoke
-from tests.adapters.service.hosting import a_key, ask, hosted
+from tests.adapters.service.hosting import EXAMPLE, a_key, ask, hosted
 from tests.adapters.service.issuer import Issuer, running
 from tests.databases import TABLES, set_aside
 
@@ -41,8 +41,7 @@ def test_neither_keys_nor_tokens_stand_anywhere(
         token, refused = issuer.token("k1"), issuer.token("k1", aud="another")
         wrong = los[:-8] + los[-8:][::-1]
         shown = [los, author, token, refused, wrong, f"{token}x"]
-        deal = Path(__file__).parents[3].joinpath("adapters/service/example_deal.json").read_bytes()
-        answers = [ask(service, los, "/v1/submissions", "POST", content=deal)]
+        answers = [ask(service, los, "/v1/submissions", "POST", content=EXAMPLE.read_bytes())]
         answers += [ask(service, one) for one in shown for _ in range(9)]
         answers += [ask(service, one, "/v1/submissions", "POST", content=b"{}") for one in shown]
         with database.begin() as connection:
