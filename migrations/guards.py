@@ -77,6 +77,11 @@ NOT_IN_TURN = (
     "none asked where it needs two, and not once it is denied"
 )
 BEFORE_ITS_STEP = "NOT EXISTS (SELECT 1 FROM {schema}dealgate_override_step s WHERE s.entry = {row}entry)"
+KEY_ISSUED, KEY_REVOKED = (
+    f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_entry WHERE id = {{row}}entry AND kind = '{kind}')"
+    for kind in ("api_key_issued", "api_key_revoked")
+)
+NO_KEY_ENTRY = "a key is issued, and revoked, by an entry of the ledger that says so"
 IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 
 GUARDS = (
@@ -115,6 +120,14 @@ GUARDS = (
         require=BEFORE_ITS_STEP,
         why="a finding is named before the override is asked for",
         since="0005",
+    ),
+    Guard("dealgate_api_key", (("key_id",), ("entry",)), require=KEY_ISSUED, why=NO_KEY_ENTRY, since="0011"),
+    Guard(
+        "dealgate_api_key_revocation",
+        (("key_id",), ("entry",)),
+        require=KEY_REVOKED,
+        why=NO_KEY_ENTRY,
+        since="0011",
     ),
 )
 

@@ -37,6 +37,9 @@ SEALED = (
     "dealgate_ledger_anchor",
     "dealgate_ledger_erasure",
 )
+ACCESS = ("dealgate_api_key", "dealgate_api_key_revocation")
+"""Whoever submits lets nobody else in: the service reads keys, and an administrator with the sealer's role issues them."""
+
 PENDING = "dealgate_ledger_pending"
 WORKED = ("dealgate_unanswered_change", "dealgate_watched_table")
 """No record: whoever submits also writes down what is still to be decided, and deletes it once it is."""
@@ -130,7 +133,7 @@ def _role_statement(role: str) -> str:
 
 
 def _rights() -> list[str]:
-    tables = (*SUBMITTED, *SEALED, PENDING, *WORKED)
+    tables = (*SUBMITTED, *SEALED, *ACCESS, PENDING, *WORKED)
     return [
         f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
         *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
@@ -142,7 +145,7 @@ def _rights() -> list[str]:
         f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
         f"GRANT INSERT, DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEQUENCES)} TO {APP}, {SEALER}",
-        f"GRANT INSERT ON {', '.join(SEALED)} TO {SEALER}",
+        f"GRANT INSERT ON {', '.join((*SEALED, *ACCESS))} TO {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEALER_SEQUENCES)} TO {SEALER}",
         f"GRANT DELETE ON {', '.join((*ERASABLE, PENDING))} TO {SEALER}",
     ]

@@ -1,5 +1,6 @@
 """What is stored: deals, submissions, decisions, findings, overrides, policy versions, and the ledger."""
 
+from dealgate.models.api_key_tables import ApiKey, ApiKeyRevocation
 from dealgate.models.ledger import Receipt, UnknownDealError
 from dealgate.models.ledger_tables import (
     LedgerAnchor,
@@ -47,6 +48,8 @@ from dealgate.models.watch_tables import UnansweredChange, WatchedTable
 from dealgate.rules.authority import OverrideError
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyRevocation",
     "Base",
     "BookValue",
     "Clearance",

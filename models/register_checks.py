@@ -1,5 +1,5 @@
-"""The rows that are about many entries: heads of deals, erasures, notices, holds, policy versions, overrides; and rows of no entry at
-all.
+"""The rows that are about many entries: heads of deals, erasures, notices, holds, policy versions, overrides, API keys; and rows
+of no entry at all.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, ForeignKey, Select, and_, case, func, select
 
+from dealgate.models.api_keys import KEY as API_KEY
+from dealgate.models.api_keys import REVOCATION
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash, reasons_text
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
 from dealgate.models.recording import DECISION, SUBMISSION
@@ -33,6 +35,7 @@ def check_registers(connection: Connection, report: Report) -> None:
         ("policy", _check_policies),
         ("policy step", _check_steps),
         ("override", _check_overrides),
+        ("API key", _check_keys),
     )
     for what, check in checks:
         with report.reading(what, what):
@@ -220,6 +223,36 @@ def _check_overrides(connection: Connection, report: Report) -> None:
     }
     there |= {entry: {"rules": rules} for entry, rules in named.items()}
     _compare_register(connection, report, "override", expected, there)
+
+
+def _check_keys(connection: Connection, report: Report) -> None:
+    """Who was let in, as what, until when, by whom; and by which secret: a hash that was exchanged would let somebody else in."""
+    issued = {entry.id: _key_row(entry, told) for entry, told in _told(connection, "api_key_issued", "api_key")}
+    keys = {
+        row.entry: {
+            **{name: value for name, value in row._mapping.items() if name != "entry"},
+            "secret_sha256": row.secret_sha256.hex(),
+            "roles": json.loads(row.roles),
+            "authorities": json.loads(row.authorities),
+            "issued_at": moment(row.issued_at),
+            "expires_at": moment(row.expires_at),
+        }
+        for row in connection.execute(select(API_KEY))
+    }
+    _compare_register(connection, report, "API key", issued, keys)
+    revoked = {
+        entry.id: (told["key_id"], moment(entry.recorded_at), entry.actor)
+        for entry, told in _told(connection, "api_key_revoked", "api_key")
+    }
+    there = {
+        row.entry: (row.key_id, moment(row.revoked_at), row.revoked_by)
+        for row in connection.execute(select(REVOCATION))
+    }
+    _compare_register(connection, report, "API key revocation", revoked, there)
+
+
+def _key_row(entry: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "issued_at": moment(entry.recorded_at), "issued_by": entry.actor}
 
 
 def _moment(at: datetime | None) -> str | None:

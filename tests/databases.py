@@ -38,10 +38,12 @@ NOT_BY_SUBMITTING = {
     "dealgate_shadow_decision",
     "dealgate_override_step",
     "dealgate_override_finding",
+    "dealgate_api_key",
+    "dealgate_api_key_revocation",
     "dealgate_unanswered_change",
     "dealgate_watched_table",
 }
-"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, and triggers on a host's tables write."""
+"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, API keys, and triggers on a host's tables write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""

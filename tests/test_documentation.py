@@ -34,6 +34,7 @@ KEY = re.compile(r"\+[0-9a-f]{8}\b(?:\+[A-Za-z0-9+/]{44})?")
 SIGNATURE = re.compile(r"[A-Za-z0-9+/]{91}=")
 ROOT_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 COMPARED_HASH = re.compile(r"\b(expected|got)(\s+)[0-9a-f]{64}\b")
+API_KEY_ID = re.compile(r"\b[0-9a-f]{16}\b")
 FRAME = re.compile(r"[│╭╮╰╯─]")
 
 VARYING = (
@@ -43,6 +44,7 @@ VARYING = (
     (SIGNATURE, "SIGNATURE"),
     (ROOT_HASH, "ROOT"),
     (COMPARED_HASH, r"\1\2HASH"),
+    (API_KEY_ID, "API-KEY-ID"),
     (FRAME, " "),
 )
 

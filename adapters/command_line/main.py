@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dealgate.adapters.command_line import (
+    api_keys,
     audit_file,
     audit_notices,
     audit_replay,
@@ -42,6 +43,7 @@ app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(guards.app, name="guard")
 app.add_typer(databases.app, name="db")
+app.add_typer(api_keys.app, name="key")
 for command in (
     ledger_records.notice,
     ledger_records.hold,

@@ -27,6 +27,7 @@ TITLES = {
     409: "The step cannot be taken.",
     413: "The body is too large.",
     422: "The request is refused; every bad field is named.",
+    429: "Too many requests: come again after the seconds in Retry-After.",
     503: "Not now: come again after the seconds in Retry-After.",
 }
 
@@ -38,8 +39,8 @@ def answer(description: str, schema: str | None = None, media_type: str = "appli
 
 
 def problems_of(*statuses: int) -> Documents:
-    """What an endpoint may be refused with; who calls and in which role always."""
-    return _problems({401, 403, *statuses})
+    """What an endpoint may be refused with; who calls, in which role and how often always."""
+    return _problems({401, 403, 429, 503, *statuses})
 
 
 def not_now() -> Documents:

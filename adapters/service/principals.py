@@ -1,21 +1,16 @@
 """Who calls: a name, and the roles in which that name may do something. Denied is whatever no role allows."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Annotated, Protocol
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.rates import Rates
+from dealgate.models.api_keys import Role
 
-
-class Role(StrEnum):
-    SUBMITTER = "submitter"
-    UNDERWRITER = "underwriter"
-    POLICY_AUTHOR = "policy_author"
-    POLICY_APPROVER = "policy_approver"
-    COMPLIANCE = "compliance"
+__all__ = ["ROLES", "Authenticates", "Principal", "Role", "UnauthenticatedError", "in_role"]
 
 
 ROLES = ", ".join(Role)
@@ -28,6 +23,8 @@ class Principal:
     name: str
     roles: frozenset[Role]
     authorities: frozenset[str] = field(default=frozenset())
+    counted_as: str = ""
+    """Whose rate its requests count against; without it, the name's."""
 
 
 class Authenticates(Protocol):
@@ -55,11 +52,24 @@ def in_role(
     """Who calls, in one of the roles that the endpoint names as its scopes."""
     if credentials is None:
         raise UnauthenticatedError("Send the header Authorization: Bearer, with an API key or a token.")
-    authenticator: Authenticates = request.app.state.service.authenticator
-    principal = authenticator.principal(credentials.credentials)
-    if principal is None:
-        raise UnauthenticatedError("The credential is unknown, expired or revoked: ask for a new one.")
+    principal = _admitted(request, credentials.credentials)
     if not principal.roles.intersection(scopes.scopes):
         needed = " or ".join(scopes.scopes)
         raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")
+    return principal
+
+
+def _admitted(request: Request, credential: str) -> Principal:
+    """Who holds a credential, within the rates for those who do and for those who only try."""
+    service = request.app.state.service
+    rates: Rates = service.rates
+    authenticator: Authenticates = service.authenticator
+    address = request.client.host if request.client else ""
+    rates.check_failures(address, credential)
+    principal = authenticator.principal(credential)
+    if principal is None:
+        rates.failed(address, credential)
+        raise UnauthenticatedError("The credential is unknown, expired or revoked: ask for a new one.")
+    rates.opened(credential)
+    rates.count(principal.counted_as or principal.name)
     return principal

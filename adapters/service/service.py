@@ -9,8 +9,12 @@ from dealgate.adapters.database import READS_ONLY, open_database, open_for_calle
 from dealgate.adapters.gate import Gate
 from dealgate.adapters.mappings import SHIPPED, HostMapping, load_mapping
 from dealgate.adapters.programs import IN_FORCE
+from dealgate.adapters.service.api_keys import ApiKeys
+from dealgate.adapters.service.credentials import Credentials
+from dealgate.adapters.service.oidc import Tokens
 from dealgate.adapters.service.principals import Authenticates
 from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.rates import Rates
 from dealgate.adapters.service.settings import Settings
 from dealgate.adapters.service.watches import watches_of
 
@@ -18,12 +22,14 @@ from dealgate.adapters.service.watches import watches_of
 class Service:
     """Raises `PolicyError` for a policy or a mapping that cannot be used. Opens no connection before one is needed."""
 
-    def __init__(self, settings: Settings, authenticator: Authenticates) -> None:
+    def __init__(self, settings: Settings, authenticator: Authenticates | None = None) -> None:
         self.settings = settings
-        self.authenticator = authenticator
         self.engine: Engine = open_for_callers(
             settings.db.get_secret_value(), settings.threads, settings.request_seconds
         )
+        tokens = Tokens(settings.oidc) if settings.oidc else None
+        self.authenticator: Authenticates = authenticator or Credentials(ApiKeys(self.reading), tokens)
+        self.rates = Rates(settings.rate_limit, settings.failed_rate_limit)
         self.gate = Gate(self.engine, settings.policy or IN_FORCE, isolated=settings.isolated)
         self.beside = open_database(settings.db.get_secret_value())
         """For work that no caller waits for."""

@@ -6,6 +6,9 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from dealgate.adapters.service.oidc import OidcSettings
+from dealgate.adapters.service.rates import Rate
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -35,12 +38,21 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
 
+    # sealing
     ledger_key: SecretStr | None = None
     """The private key, or the file that holds it: with one, this process seals the ledger whenever no other does."""
     anchors: tuple[str, ...] = ()
     """Where checkpoints are kept outside the database: `file:/path`, `tsa:https://...`, `witness:https://...#key`."""
     anchor_seconds: Seconds = 60.0
     """The least time between two checkpoints that are anchored."""
+
+    # who may do what
+    oidc: OidcSettings | None = None
+    """The identity provider whose tokens open; without one, only API keys do."""
+    rate_limit: Rate = "6000/minute"
+    """Of one API key, or of one name in tokens; in each process."""
+    failed_rate_limit: Rate = "60/minute"
+    """Of credentials that do not open, from one address."""
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, insert
 
 from dealgate.adapters.sealer import ANCHOR
+from dealgate.models.api_keys import issue_key, revoke_key
 from dealgate.models.erasure import hold, purge, record_notice, redact
 from dealgate.models.overrides import deny_override, grant_override, request_override
 from dealgate.models.policy_tables import ShadowDecision
@@ -44,6 +45,9 @@ def eventful(database: Engine) -> Eventful:
         shadow = {"decision_id": sealed[0], "sha256": a_policy().sha256, "recorded_at": START, "live_outcome": "refer"}
         connection.execute(insert(ShadowDecision), shadow | {"outcome": "flag", "flips": "{}"})
         _override(connection)
+        for name in ("los", "desk"):
+            key, _ = issue_key(connection, name, START, roles=["submitter"], authorities=["branch"], actor="ann")
+        revoke_key(connection, key.key_id, START, actor="ben")
     notes = [_note(database, first)]
     with database.begin() as connection:
         told: dict[str, Any] = {"channel": "mail", "decision_id": sealed[0], "reasons": [REASON]}

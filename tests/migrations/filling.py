@@ -27,6 +27,7 @@ from dealgate.models import (
     UnansweredChange,
     WatchedTable,
 )
+from dealgate.models.api_keys import issue_key, revoke_key
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
 from dealgate.models.overrides import request_override
@@ -72,6 +73,8 @@ def fill(connection: Connection) -> list[Recorded]:
     referred = submit(connection, a_deal(deal_id="D-OVERRIDDEN"), policy=compiled(OVERRIDABLE)).decision_id
     words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Long employed."}
     request_override(connection, referred, ["LTV-TOTAL"], NOW, **words)
+    key, _ = issue_key(connection, "los", NOW, roles=["submitter"], authorities=["branch"], actor="ann")
+    revoke_key(connection, key.key_id, NOW, actor="bob")
     leave_unanswered(connection)
     return made
 
