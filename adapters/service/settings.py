@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
 
+    # Audit
+    query_seconds: Seconds = 8.0
+    """How long the database may take to answer one question of compliance's."""
+    most_export_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Rows of an export at the most; larger ones are made with `dealgate audit search`."""
+
     @classmethod
     def settings_customise_sources(
         cls,
