@@ -23,6 +23,7 @@ from dealgate.adapters.service.endpoints import (
     TheService,
     committed,
     json_response,
+    named,
     receipt_document,
     refused,
     text_of,
@@ -95,7 +96,7 @@ def record(principal: Compliance, service: TheService, deal_id: DealId, form: No
     try:
         receipt, replayed = committed(service, work)
     except NoticeError as error:
-        raise _of_notice(error, form) from None
+        raise ProblemError(422, "notice", "The notice cannot be recorded", str(error), named(error, form)) from None
     document = {"deal_id": deal_id, "kind": form.kind, "sent_at": moment(form.sent_at), "replayed": replayed}
     return json_response(document | {"receipt": receipt_document(receipt)}, 200 if replayed else 201)
 
@@ -138,10 +139,3 @@ def _recorded_before(connection: Connection, deal_id: str, form: NoticeSent) -> 
         )
         raise ProblemError(409, "notice", "Another notice is recorded there", detail)
     return Receipt(row.entry_id, row.leaf_hash, row.id, row.deal_seq)
-
-
-def _of_notice(error: NoticeError, form: NoticeSent) -> ProblemError:
-    """What the form could not know: it is about the decision or its reasons."""
-    field = "reasons" if "reason" in str(error) else "decision_id"
-    message, _, remedy = str(error).partition(": ") if field == "decision_id" else str(error).rpartition("; ")
-    return refused(f"body.{field}", getattr(form, field), message or str(error), remedy or str(error), kind="notice")

@@ -1,5 +1,6 @@
 """What endpoints are made of: the service behind them, the parts of a request, and an answer as JSON."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Receipt
 from dealgate.models.last_decision import REFUSED
 from dealgate.models.recording import plain_json
+from dealgate.rules.decision import moment
 
 T = TypeVar("T")
 
@@ -113,6 +115,20 @@ def refused(
     """422 for one field."""
     problem = {"field": field, "value": str(value)[:200], "message": message[:600], "remedy": remedy}
     return ProblemError(422, kind, title, "One problem.", [problem])
+
+
+def named(error: Exception, given: Form) -> list[dict[str, str]]:
+    """The problem of the field whose value the words of an error name; none where they name no value."""
+    message = str(error)
+    for field, value in given:
+        for one in value if isinstance(value, list) else [value]:
+            text = moment(one) if isinstance(one, datetime) else str(one or "")
+            if text and text in message:
+                remedy = re.split(": |; ", message)[-1]
+                return [
+                    {"field": f"body.{field}", "value": text[:200], "message": message[:600], "remedy": remedy[:600]}
+                ]
+    return []
 
 
 def check_key(key: str | None) -> None:

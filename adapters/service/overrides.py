@@ -21,6 +21,7 @@ from dealgate.adapters.service.endpoints import (
     check_key,
     committed,
     json_response,
+    named,
     receipt_document,
     text_of,
 )
@@ -28,6 +29,7 @@ from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError, not_found
 from dealgate.adapters.service.service import Service
 from dealgate.models import (
+    OverrideError,
     Taken,
     clearance,
     deny_override,
@@ -37,7 +39,7 @@ from dealgate.models import (
     overrides_of,
     request_override,
 )
-from dealgate.models.overrides import LONGEST_NOTE
+from dealgate.models.overrides import LONGEST_NOTE, UnknownIdError
 from dealgate.models.standing import steps_told
 
 router = APIRouter(prefix="/v1", tags=["overrides"], dependencies=[Known])
@@ -90,6 +92,7 @@ def ask_for(
         lambda connection, now, key: request_override(
             connection, now=now, actor=principal.name, idempotency_key=key, **form.model_dump()
         ),
+        form,
         new=201,
     )
 
@@ -113,6 +116,7 @@ def grant(
         lambda connection, now, key: grant_override(
             connection, override_id, now, actor=principal.name, idempotency_key=key, **form.model_dump()
         ),
+        form,
     )
 
 
@@ -131,6 +135,7 @@ def deny(
         lambda connection, now, key: deny_override(
             connection, override_id, now, actor=principal.name, note=form.note, idempotency_key=key
         ),
+        form,
     )
 
 
@@ -182,12 +187,19 @@ def _taken(
     service: Service,
     given_key: str | None,
     step: Callable[[Connection, datetime, str], Taken],
+    form: Form,
     new: int = 200,
 ) -> Response:
     """A step without a key gets one of its own, so that a transaction that is run again takes it once."""
     check_key(given_key)
     key = given_key or str(uuid4())
-    taken = committed(service, lambda connection, now: step(connection, now, key))
+    try:
+        taken = committed(service, lambda connection, now: step(connection, now, key))
+    except UnknownIdError:
+        raise
+    except OverrideError as error:
+        title = "The step cannot be taken"
+        raise ProblemError(409, "override", title, str(error), named(error, form)) from None
     replayed = taken.replayed and given_key is not None
     document: dict[str, Any] = taken.override.document(datetime.now(UTC))
     document |= {"replayed": replayed, "receipt": receipt_document(taken.receipt)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Security
 from fastapi.responses import Response
@@ -18,6 +18,7 @@ from dealgate.adapters.service.reviewing import FILE, reviewed
 from dealgate.adapters.service.service import Service
 from dealgate.models.recording import VERSION
 from dealgate.models.versions import (
+    STEP,
     Step,
     add_version,
     all_steps,
@@ -53,8 +54,9 @@ class Retirement(Form):
 @router.post("", status_code=201, openapi_extra=POLICY_TEXT, responses=ADDED | problems_of(409, 413, 422, 503))
 def add(principal: Author, service: TheService, body: Body) -> Response:
     """Put a policy document on record as its author's draft. One whose checks or examples fail is refused, with every mistake."""
-    text, told = _reviewed(service, body)
-    if told["errors"]:
+    text = _text(body)
+    told = {} if _is_on_record(service, text) else reviewed(text, service.settings.request_seconds)
+    if told.get("errors"):
         raise policy_problem(told["errors"])
     policy = Policy.from_text(text, FILE)
     step, replayed = _step(
@@ -64,11 +66,8 @@ def add(principal: Author, service: TheService, body: Body) -> Response:
         principal,
         lambda connection, now: add_version(connection, policy, text, now, actor=principal.name),
     )
-    document = step_document(step) | {
-        "replayed": replayed,
-        "warnings": told["warnings"],
-        "guarantees": told["guarantees"],
-    }
+    document = step_document(step) | {"replayed": replayed}
+    document |= {name: told[name] for name in ("warnings", "guarantees") if name in told}
     return json_response(document, 200 if replayed else 201, {"Location": f"/v1/policies/{policy.sha256}"})
 
 
@@ -79,7 +78,7 @@ def add(principal: Author, service: TheService, body: Body) -> Response:
 )
 def check(_: Author, service: TheService, body: Body) -> Response:
     """Check a policy document as it would be checked when it is added: mistakes, proofs, examples. Nothing is stored."""
-    told = _reviewed(service, body)[1]
+    told = reviewed(_text(body), service.settings.request_seconds)
     errors = [{name: value for name, value in one.items() if name != "source_line"} for one in told["errors"]]
     return json_response(told | {"errors": errors})
 
@@ -167,13 +166,20 @@ def _step(
     return committed(service, work)
 
 
-def _reviewed(service: Service, body: bytes) -> tuple[str, dict[str, Any]]:
-    """The text of a body, and what its review tells. Raises `PolicyError` for what is no text."""
+def _text(body: bytes) -> str:
+    """Raises `PolicyError` for what is no text."""
     try:
-        text = body.decode("utf-8-sig")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(FILE, Place(1, 1), f"not UTF-8 text (byte {error.start})")]) from None
-    return text, reviewed(text, service.settings.request_seconds)
+
+
+def _is_on_record(service: Service, text: str) -> bool:
+    """Whether this very text was added: then it was reviewed, too."""
+    with service.reading() as connection:
+        added = select(STEP.c.entry).join(VERSION, VERSION.c.sha256 == STEP.c.sha256)
+        chosen = added.where(STEP.c.step == "add", VERSION.c.document == text)
+        return connection.execute(chosen.limit(1)).first() is not None
 
 
 def _stored(connection: Connection, sha256: str) -> PolicyDocument:
