@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from fastapi import APIRouter, Query, Security
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import Field, create_model, model_validator
 
 from dealgate.adapters.compliance.exports import Export, manifest_path, write_export
@@ -91,7 +91,11 @@ def find(
     return json_response({"query": query.document(), "reader": reader, "rows": rows, "next": page.cursor})
 
 
-@router.post("/exports", responses=archive("A ZIP of the file and its manifest.") | problems_of(413, 422, 503))
+@router.post(
+    "/exports",
+    response_class=StreamingResponse,
+    responses=archive("A ZIP of the file and its manifest.") | problems_of(413, 422, 503),
+)
 def export(
     principal: Compliance,
     service: TheService,

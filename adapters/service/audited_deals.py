@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection, func, select
 
@@ -64,7 +64,11 @@ class NoticeSent(Form):
     reasons: Annotated[list[Text], Field(default_factory=list, max_length=MOST_REASONS)]
 
 
-@router.get("/{deal_id:path}/file", responses=archive("The case file, a ZIP.") | problems_of(404, 409, 422, 503))
+@router.get(
+    "/{deal_id:path}/file",
+    response_class=StreamingResponse,
+    responses=archive("The case file, a ZIP.") | problems_of(404, 409, 422, 503),
+)
 def read_case_file(_: Compliance, service: TheService, deal_id: DealId, reader: ReaderName = "compliance") -> Response:
     """Everything about a deal, with proofs and a script that checks them offline."""
     with reading_within(service) as connection:

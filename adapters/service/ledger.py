@@ -17,7 +17,9 @@ Holds = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE, Role.SUB
 
 
 @router.get(
-    "/checkpoint", responses=plain_text("A signed note (c2sp.org/tlog-checkpoint).") | problems_of(409, 422, 503)
+    "/checkpoint",
+    response_class=PlainTextResponse,
+    responses=plain_text("A signed note (c2sp.org/tlog-checkpoint).") | problems_of(409, 422, 503),
 )
 def read_checkpoint(_: Holds, service: TheService) -> PlainTextResponse:
     """The newest checkpoint: keep it, and hold later ones against it."""
@@ -27,6 +29,7 @@ def read_checkpoint(_: Holds, service: TheService) -> PlainTextResponse:
 
 @router.get(
     "/entries/{entry_id}/proof",
+    response_class=PlainTextResponse,
     responses=plain_text("An inclusion proof (c2sp.org/tlog-proof).") | problems_of(404, 409, 422, 503),
 )
 def read_proof(_: Holds, service: TheService, entry_id: Annotated[str, text_of(36)]) -> PlainTextResponse:
