@@ -9,7 +9,7 @@ import httpx
 from dealgate.adapters.service.application import create_application
 from dealgate.adapters.service.principals import Principal, Role
 from dealgate.adapters.service.service import Service
-from dealgate.adapters.service.settings import Settings
+from dealgate.adapters.service.settings import read_settings
 
 PEOPLE: dict[str, Principal] = {
     "sam": Principal("sam", frozenset({Role.SUBMITTER})),
@@ -32,7 +32,7 @@ class KnownPeople:
 
 class Hosted:
     def __init__(self, url: str, **settings: Any) -> None:
-        self.service = Service(Settings(db=url, **settings), KnownPeople())
+        self.service = Service(read_settings(db=url, **settings), KnownPeople())
         self.application = create_application(self.service)
 
     def get(self, who: str, path: str, **options: Any) -> httpx.Response:
