@@ -124,7 +124,7 @@ def named(error: Exception, given: Form) -> list[dict[str, str]]:
         for one in value if isinstance(value, list) else [value]:
             text = moment(one) if isinstance(one, datetime) else str(one or "")
             if text and text in message:
-                remedy = re.split(": |; ", message)[-1]
+                remedy = re.split(": |; ", message, maxsplit=1)[-1]
                 return [
                     {"field": f"body.{field}", "value": text[:200], "message": message[:600], "remedy": remedy[:600]}
                 ]
