@@ -119,7 +119,7 @@ def stored(url: str) -> Iterator[Connection]:
     if engine.dialect.name == "sqlite" and engine.url.database and not Path(engine.url.database).exists():
         raise DatabaseError(f"there is no database at {engine.url.database}")
     try:
-        with engine.connect().execution_options(**_of_one_moment(engine)) as connection:
+        with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             if problem := wrong_revision(connection):
                 raise problem
             yield connection
@@ -127,7 +127,7 @@ def stored(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _of_one_moment(engine: Engine) -> dict[str, Any]:
+def of_one_moment(engine: Engine) -> dict[str, Any]:
     """Options under which everything that is read stands as of one moment, whoever writes meanwhile."""
     if engine.dialect.name == "postgresql":
         return {READS_ONLY: True, "isolation_level": "REPEATABLE READ"}

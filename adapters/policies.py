@@ -14,7 +14,7 @@ from dealgate.rules.engine import Engine
 from dealgate.rules.evaluation import CompiledPolicy, EvaluatesRules
 from dealgate.rules.policy import Example, Policy
 from dealgate.rules.review import Review, review_policy
-from dealgate.rules.table_files import MOST_BYTES, TableError
+from dealgate.rules.table_files import MOST_BYTES, FindTable, TableError
 
 SHIPPED = ("prime-auto", "subprime-auto", "recreational")
 DEFAULT = SHIPPED[0]
@@ -106,8 +106,12 @@ def review(name: str) -> Review:
 
     Raises `PolicyError` for a file that cannot be read as text.
     """
-    text, file = _text(name)
-    found = review_policy(text, file, _tables_beside(name))
+    return review_text(*_text(name), _tables_beside(name))
+
+
+def review_text(text: str, file: str, find_table: FindTable | None = None) -> Review:
+    """The same of a document at hand; `find_table` gives the content of a table's file. Raises nothing."""
+    found = review_policy(text, file, find_table)
     if found.policy is None:
         return found
     try:

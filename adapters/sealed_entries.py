@@ -15,6 +15,14 @@ from dealgate.models.signing import Signer
 from dealgate.models.tree import LEAF, StoredTree
 
 
+class NotSealedError(ProofError):
+    """What is there, and waits to be sealed."""
+
+
+class UnknownEntryError(ProofError):
+    """No entry has the id that was given."""
+
+
 class ProvedEntry(NamedTuple):
     """An entry's bytes, None where they were purged, and the proof that they lie under the newest checkpoint."""
 
@@ -23,15 +31,15 @@ class ProvedEntry(NamedTuple):
 
 
 def newest_note(connection: Connection) -> bytes:
-    """Raises `ProofError` where nothing is sealed yet."""
+    """Raises `NotSealedError` where nothing is sealed yet."""
     newest = connection.execute(LAST).first()
     if newest is None:
-        raise ProofError("nothing is sealed yet: run dealgate ledger seal")
+        raise NotSealedError("nothing is sealed yet: run dealgate ledger seal")
     return str(newest.note).encode()
 
 
 def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
-    """Raises `ProofError` for an entry that is not there or not sealed."""
+    """Raises `UnknownEntryError` and `NotSealedError`."""
     statement = (
         select(LEAF.c.leaf_index, BODY.c.envelope)
         .select_from(ENTRY)
@@ -40,9 +48,9 @@ def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
     )
     row = connection.execute(statement.where(ENTRY.c.entry_id == entry_id)).first()
     if row is None:
-        raise ProofError(f"no entry has the id {entry_id!r}; a decision's entry has the decision's id")
+        raise UnknownEntryError(f"no entry has the id {entry_id!r}; a decision's entry has the decision's id")
     if row.leaf_index is None:
-        raise ProofError(f"entry {entry_id} is not sealed yet: run dealgate ledger seal")
+        raise NotSealedError(f"entry {entry_id} is not sealed yet: run dealgate ledger seal")
     return ProvedEntry(row.envelope, prove_inclusion(row.leaf_index, newest_note(connection), StoredTree(connection)))
 
 

@@ -37,6 +37,10 @@ POLICY_TEXT = select(VERSION.c.document, VERSION.c.name, VERSION.c.version).wher
 )
 
 
+class UnknownIdError(OverrideError):
+    """No decision, or no override, has the id that was given, or it was purged."""
+
+
 class Taken(NamedTuple):
     """Where an override stands after a step, and the receipt of the step's entry. `replayed` tells that its key had come before."""
 
@@ -220,14 +224,14 @@ def _take(
 def _decision(session: Writable, decision_id: str) -> Mapping[str, Any]:
     decision = find_decision(session, decision_id)
     if decision is None:
-        raise OverrideError(f"no decision has the id {decision_id!r}, or it was purged")
+        raise UnknownIdError(f"no decision has the id {decision_id!r}, or it was purged")
     return decision
 
 
 def _override(session: Writable, override_id: str) -> Override:
     override = find_override(session, override_id)
     if override is None:
-        raise OverrideError(f"no override has the id {override_id!r}, or it was purged")
+        raise UnknownIdError(f"no override has the id {override_id!r}, or it was purged")
     return override
 
 

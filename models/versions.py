@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select, text
 
 from dealgate.models.envelope import Draft
-from dealgate.models.joining import Writable
+from dealgate.models.joining import Writable, join
 from dealgate.models.ledger import ENTRY, append, table
 from dealgate.models.policy_tables import PolicyStep
 from dealgate.models.recording import VERSION, record_policy
@@ -36,6 +36,7 @@ STEPS = (
 LATEST_ID = (
     select(ENTRY.c.entry_id).where(ENTRY.c.id == select(func.max(STEP.c.entry)).scalar_subquery()).scalar_subquery()
 )
+IN_TURN = text("SELECT pg_advisory_xact_lock(hashtext('dealgate_policy_step'))")
 MARK = select(func.count(), func.sum(STEP.c.entry), LATEST_ID).select_from(STEP)
 
 
@@ -80,6 +81,7 @@ class Shadow(NamedTuple):
 
 def add_version(session: Writable, policy: Policy, text: str, now: datetime, *, actor: str) -> Step:
     """Put a checked policy document on record as a draft of its author's. Raises `VersionError` and `PolicyConflictError`."""
+    session = in_turn(session)
     steps = steps_of(session, policy.sha256)
     if added := _taken(steps, "add"):
         raise VersionError(f"{policy.name} {policy.version} was added by {added.actor} at {moment(added.recorded_at)}")
@@ -92,6 +94,7 @@ def approve_version(session: Writable, policy: Policy, now: datetime, *, actor: 
 
     It is in force from the first moment of its effective days, or at once where they have begun. Raises `VersionError`.
     """
+    session = in_turn(session)
     name, steps = f"{policy.name} {policy.version}", steps_of(session, policy.sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -117,6 +120,7 @@ def approve_version(session: Writable, policy: Policy, now: datetime, *, actor: 
 
 def retire_version(session: Writable, sha256: str, now: datetime, *, actor: str, at: datetime | None = None) -> Step:
     """End a version's time, at once or at a later moment; one that never began will not begin. Raises `VersionError`."""
+    session = in_turn(session)
     steps = steps_of(session, sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -133,6 +137,7 @@ def start_shadow(session: Writable, sha256: str, now: datetime, *, actor: str, s
     """Let a version look at a share of the deals, in ten-thousandths, the same deals always. Raises `VersionError`."""
     if not 0 < share <= ALL_DEALS:
         raise VersionError(f"a share of {share / 100} % is none: give more than 0 and at most 100")
+    session = in_turn(session)
     steps = steps_of(session, sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -145,11 +150,20 @@ def start_shadow(session: Writable, sha256: str, now: datetime, *, actor: str, s
 
 def stop_shadow(session: Writable, sha256: str, now: datetime, *, actor: str) -> Step:
     """Raises `VersionError`."""
+    session = in_turn(session)
     steps = steps_of(session, sha256)
     if sha256 not in {one.sha256 for one in shadows(steps, now)}:
         raise VersionError(f"the version with the hash {sha256[:12]}... is no shadow")
     first = steps[0]
     return _take(session, Step(0, sha256, first.name, first.version, "unshadow", _person(actor), now))
+
+
+def in_turn(session: Writable) -> Connection:
+    """From here on nobody else takes a step until the transaction ends: two that each look first would not see each other's."""
+    connection = join(session)
+    if connection.dialect.name == "postgresql":
+        connection.execute(IN_TURN)
+    return connection
 
 
 def all_steps(session: Writable) -> list[Step]:

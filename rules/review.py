@@ -5,7 +5,7 @@ seconds: `dealgate policy check` runs it, and so should whoever publishes a poli
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lark import Tree
 
@@ -32,6 +32,16 @@ class Review(NamedTuple):
     warnings: tuple[Problem, ...] = ()
     proved: int = 0
     """Guarantees that hold for every possible deal."""
+
+    def document(self) -> dict[str, Any]:
+        """As an editor, a pipeline or a caller reads it."""
+        policy = self.policy
+        return {
+            "policy": {"name": policy.name, "version": policy.version, "sha256": policy.sha256} if policy else None,
+            "errors": [problem.document() for problem in self.errors],
+            "warnings": [problem.document() for problem in self.warnings],
+            "guarantees": {"stated": len(policy.guarantees) if policy else None, "proved": self.proved},
+        }
 
 
 def review_policy(text: str, file: str = "policy", find_table: FindTable | None = None) -> Review:

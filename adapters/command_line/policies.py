@@ -59,7 +59,7 @@ def check(
         if witnesses:
             write_witnesses(witnesses, _witnesses([*found.errors, *found.warnings]))
         if as_json:
-            print(json.dumps(_document(file, found), ensure_ascii=False, indent=2))
+            print(json.dumps({"file": file, **found.document()}, ensure_ascii=False, indent=2))
         else:
             _tell(found)
         if found.errors:
@@ -80,17 +80,6 @@ def _tell(found: "Review") -> None:
         print(f"{found.proved} of {_counted(len(policy.guarantees), 'guarantee')} proved for every possible deal")
     if not policy.examples:
         print("note: the document states no examples; nothing shows that it means what it says", file=sys.stderr)
-
-
-def _document(file: str, found: "Review") -> dict[str, object]:
-    policy = found.policy
-    return {
-        "file": file,
-        "policy": {"name": policy.name, "version": policy.version, "sha256": policy.sha256} if policy else None,
-        "errors": [problem.document() for problem in found.errors],
-        "warnings": [problem.document() for problem in found.warnings],
-        "guarantees": {"stated": len(policy.guarantees) if policy else None, "proved": found.proved},
-    }
 
 
 def _witnesses(problems: "Iterable[Problem]") -> Iterator[tuple[str, Mapping[str, Any]]]:

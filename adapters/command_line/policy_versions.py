@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,9 +14,6 @@ from dealgate.adapters.command_line.ledger import DEFAULT, ActorOption
 from dealgate.adapters.command_line.moments import read_moment
 from dealgate.adapters.command_line.stored_versions import recorded, version_exit_codes, version_named
 from dealgate.adapters.command_line.terminal import standard_output
-
-if TYPE_CHECKING:
-    from dealgate.models.versions import Step, Tenure
 
 VersionArgument = Annotated[
     str, typer.Argument(metavar="VERSION", help="The hash, or at least 8 digits of it; or NAME@VERSION.")
@@ -94,14 +91,11 @@ def retire(
 def list_(as_json: JsonOption = False, db: DatabaseOption = DEFAULT) -> None:
     """List the versions on record, each with where it stands now."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
-    from dealgate.models.versions import all_steps, state, tenures  # noqa: PLC0415
+    from dealgate.adapters.policy_records import versions_on_record  # noqa: PLC0415
+    from dealgate.models.versions import all_steps  # noqa: PLC0415
 
     with version_exit_codes(), stored(db) as connection:
-        steps, now = all_steps(connection), datetime.now(UTC)
-        times = {one.sha256: one for one in tenures(steps)}
-        rows = [
-            _row(step, state(steps, step.sha256, now), times.get(step.sha256)) for step in steps if step.step == "add"
-        ]
+        rows = versions_on_record(all_steps(connection), datetime.now(UTC))
         if as_json:
             print(json.dumps(rows))
             return
@@ -117,11 +111,12 @@ def list_(as_json: JsonOption = False, db: DatabaseOption = DEFAULT) -> None:
 def show(version: VersionArgument, as_json: JsonOption = False, db: DatabaseOption = DEFAULT) -> None:
     """Show a version: every step of its life, and the text that was approved."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
+    from dealgate.adapters.policy_records import step_document  # noqa: PLC0415
     from dealgate.models.versions import steps_of  # noqa: PLC0415
 
     with version_exit_codes(), stored(db) as connection:
         found = version_named(connection, version)
-        steps = [_step(step) for step in steps_of(connection, found.policy.sha256)]
+        steps = [step_document(step) for step in steps_of(connection, found.policy.sha256)]
         if as_json:
             print(json.dumps({"sha256": found.policy.sha256, "steps": steps, "document": found.text}))
             return
@@ -140,6 +135,7 @@ def in_force_(
 ) -> None:
     """Which versions are in force at a moment, as known at a moment."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
+    from dealgate.adapters.policy_records import tenure_document  # noqa: PLC0415
     from dealgate.models.versions import all_steps, in_force  # noqa: PLC0415
     from dealgate.rules.decision import moment  # noqa: PLC0415
 
@@ -148,7 +144,7 @@ def in_force_(
         known = read_moment(known_at) if known_at else None
         found = in_force(all_steps(connection), when, known)
         if as_json:
-            print(json.dumps([_tenure(one) for one in found]))
+            print(json.dumps([tenure_document(one) for one in found]))
             return
         for one in found:
             until = f"until {moment(one.end)}" if one.end else "until further notice"
@@ -209,38 +205,3 @@ def report(version: VersionArgument, as_json: JsonOption = False, db: DatabaseOp
             print(json.dumps(found.document()))
         else:
             show_shadow_report(standard_output(), found)
-
-
-def _row(added: "Step", state: str, tenure: "Tenure | None") -> dict[str, Any]:
-    times = _tenure(tenure) if tenure else {"from": None, "to": None}
-    return {
-        "name": added.name,
-        "version": added.version,
-        "state": state,
-        "from": times["from"],
-        "to": times["to"],
-        "author": added.actor,
-        "sha256": added.sha256,
-    }
-
-
-def _tenure(tenure: "Tenure") -> dict[str, Any]:
-    from dealgate.rules.decision import moment  # noqa: PLC0415
-
-    return {
-        "name": tenure.name,
-        "version": tenure.version,
-        "sha256": tenure.sha256,
-        "from": moment(tenure.start),
-        "to": moment(tenure.end) if tenure.end else None,
-    }
-
-
-def _step(step: "Step") -> dict[str, Any]:
-    from dealgate.rules.decision import moment  # noqa: PLC0415
-
-    return {
-        name: moment(value) if isinstance(value, datetime) else value
-        for name, value in step._asdict().items()
-        if name != "entry"
-    }

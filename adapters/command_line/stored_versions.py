@@ -22,9 +22,8 @@ def version_named(connection: "Connection", name: str) -> "PolicyDocument":
     """The version with a hash, the beginning of one, or NAME@VERSION. Ends with exit code 2 where not exactly one is meant."""
     from sqlalchemy import select  # noqa: PLC0415
 
-    from dealgate.adapters.policies import PolicyDocument  # noqa: PLC0415
+    from dealgate.adapters.policy_records import stored_document  # noqa: PLC0415
     from dealgate.models.recording import VERSION  # noqa: PLC0415
-    from dealgate.rules.policy import Policy  # noqa: PLC0415
 
     policy, at, number = name.rpartition("@")
     statement = select(VERSION).limit(2)
@@ -39,8 +38,7 @@ def version_named(connection: "Connection", name: str) -> "PolicyDocument":
         refuse(
             [f"{name!r} names {'several versions' if rows else 'no version on record'}; dealgate policy list has them"]
         )
-    row = rows[0]
-    return PolicyDocument(row.document, Policy.from_text(row.document, f"{row.name} {row.version}"))
+    return stored_document(rows[0])
 
 
 def recorded(db: str, work: "Callable[[Connection, datetime], T]") -> T:

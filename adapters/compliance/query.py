@@ -38,7 +38,7 @@ class QueryError(ValueError):
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         super().__init__(f"{field}: {value!r}: {remedy}")
-        self.field = field
+        self.field, self.value, self.remedy = field, value, remedy
 
 
 def _measures() -> dict[str, str]:
@@ -221,9 +221,12 @@ def _read(name: str, value: Any) -> Any:
 def read_moment(name: str, value: object) -> datetime:
     """A moment as it is written in a query. Raises `QueryError`."""
     try:
-        found = datetime.fromisoformat(str(value))
+        found: object = datetime.fromisoformat(str(value))
     except ValueError:
-        found = None
-    _check_moment(name, found if found is not None else value)
-    assert found is not None
-    return found.astimezone(UTC)
+        found = str(value)
+    _check_moment(name, found)
+    assert isinstance(found, datetime)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise QueryError(name, value, "give a moment of this age") from None

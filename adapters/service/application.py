@@ -8,7 +8,17 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from dealgate.adapters.service import decisions, health, submissions
+from dealgate.adapters.service import (
+    audit,
+    audited_deals,
+    decisions,
+    health,
+    ledger,
+    overrides,
+    policies,
+    reports,
+    submissions,
+)
 from dealgate.adapters.service.bounds import Bounds
 from dealgate.adapters.service.documents import describe
 from dealgate.adapters.service.principals import in_role
@@ -18,7 +28,8 @@ from dealgate.adapters.service.watches import watching
 
 DESCRIPTION = "Holds vehicle-loan deals against the lender's written policy, says why, and keeps the record."
 OPEN = {"/healthz", "/readyz"}
-ROUTERS = (submissions.router, decisions.router, health.router)
+RECORDS = (overrides.router, policies.router, reports.router, audit.router, audited_deals.router, ledger.router)
+ROUTERS = (submissions.router, decisions.router, *RECORDS, health.router)
 
 
 def create_application(service: Service) -> Bounds:

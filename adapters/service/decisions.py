@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Security
+from fastapi import APIRouter, Query, Security
 from fastapi.responses import Response
 
 from dealgate.adapters.service.documents import found, problems_of
-from dealgate.adapters.service.endpoints import TheService, json_response
+from dealgate.adapters.service.endpoints import TheService, json_response, text_of
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
 from dealgate.models import clearance, find_decision, overrides_of
@@ -16,8 +16,8 @@ from dealgate.models.reading import list_decisions
 router = APIRouter(prefix="/v1", tags=["deals"])
 
 Reads = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER, Role.UNDERWRITER, Role.COMPLIANCE])]
-DecisionId = Annotated[str, Path(min_length=1, max_length=36)]
-DealId = Annotated[str, Path(min_length=1, max_length=100)]
+DecisionId = Annotated[str, text_of(36)]
+DealId = Annotated[str, text_of(100)]
 
 
 @router.get(

@@ -1,5 +1,6 @@
 """The OpenAPI document: schemas of what is not made by FastAPI, and examples that the gate itself has made."""
 
+import json
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from functools import cache
@@ -52,6 +53,15 @@ def found(description: str, schema: str) -> Documents:
     return {200: answer(description, schema)}
 
 
+def archive(description: str) -> Documents:
+    content = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"description": description, "content": content}}
+
+
+def plain_text(description: str) -> Documents:
+    return {200: {"description": description, "content": {"text/plain": TEXT}}}
+
+
 def _problems(statuses: Set[int]) -> Documents:
     return {status: answer(TITLES[status], "Problem", PROBLEM_MEDIA_TYPE) for status in sorted(statuses)}
 
@@ -66,6 +76,13 @@ PAYLOAD: dict[str, Any] = {
             "application/xml": TEXT,
             "text/csv": TEXT,
         },
+    }
+}
+POLICY_TEXT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A policy document, as its author writes it. Tables stand in it, not in files beside it.",
+        "content": {"application/yaml": TEXT},
     }
 }
 SUBMITTED: Documents = {
@@ -113,6 +130,7 @@ def examples() -> Mapping[str, Any]:
     decision = plain(Decision(decision_id, deal.deal_id, 1, at, evaluation).document())
     receipt = {"entry_id": decision_id, "leaf_hash": "5f" * 32}
     return {
+        **json.loads(_text("examples.json")),
         "Deal": deal.document(),
         "Evaluation": plain({"deal_id": deal.deal_id, **evaluation.document()}),
         "Decision": decision,

@@ -12,11 +12,17 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
 
+from dealgate.adapters.compliance.query import QueryError
 from dealgate.adapters.database import DatabaseError
 from dealgate.adapters.mappings import MappingProblem
+from dealgate.adapters.sealed_entries import NotSealedError, UnknownEntryError
 from dealgate.adapters.transactions import passes
-from dealgate.models import IdempotencyConflictError, OverrideError, UnknownDealError
+from dealgate.models import IdempotencyConflictError, OverrideError, PolicyConflictError, UnknownDealError
+from dealgate.models.merkle import ProofError
+from dealgate.models.overrides import UnknownIdError
+from dealgate.models.versions import VersionError
 from dealgate.rules.deal import DealError
+from dealgate.rules.document import PolicyError
 
 log = logging.getLogger("dealgate.service")
 
@@ -89,6 +95,35 @@ def of_deal(error: DealError) -> ProblemError:
     return ProblemError(422, "deal", "The deal cannot be taken", _counted(len(problems)), problems)
 
 
+def of_policy(error: PolicyError) -> ProblemError:
+    """Every mistake of a policy document, with line and column."""
+    return policy_problem([one.document() | {"source_line": one.source_line} for one in error.problems])
+
+
+def policy_problem(found: Sequence[Mapping[str, Any]]) -> ProblemError:
+    problems = [
+        {
+            "field": "policy",
+            "value": one["source_line"].strip()[:200],
+            "message": one["message"],
+            "remedy": one["suggestion"] or "Change the document here.",
+            **{name: one[name] for name in ("file", "line", "column")},
+        }
+        for one in found
+    ]
+    return ProblemError(422, "policy", "The policy cannot be taken", _counted(len(problems)), problems)
+
+
+def of_query(error: QueryError) -> ProblemError:
+    problem = {
+        "field": error.field,
+        "value": repr(error.value)[:200],
+        "message": "cannot be asked so",
+        "remedy": error.remedy,
+    }
+    return ProblemError(422, "query", "The query cannot be asked", "One problem.", [problem])
+
+
 def of_request(error: RequestValidationError) -> ProblemError:
     """What FastAPI finds wrong with a path, a query, a header or a form."""
     problems = [
@@ -149,7 +184,17 @@ def add_handlers(app: FastAPI) -> None:
             422, "idempotency-key", "The key was used with something else", str(error)
         ),
         OverrideError: lambda error: ProblemError(409, "override", "The step cannot be taken", str(error)),
+        UnknownIdError: lambda error: not_found(str(error)),
         UnknownDealError: lambda error: not_found(str(error)),
+        UnknownEntryError: lambda error: not_found(str(error)),
+        NotSealedError: lambda _: ProblemError(
+            409, "not-sealed", "Not sealed yet", "The ledger is sealed time and again: ask again a little later."
+        ),
+        ProofError: lambda error: ProblemError(409, "proof", "The record does not hold", str(error)),
+        PolicyError: of_policy,
+        PolicyConflictError: lambda error: ProblemError(409, "policy-version", "The version is taken", str(error)),
+        VersionError: lambda error: ProblemError(409, "policy-version", "The step cannot be taken", str(error)),
+        QueryError: of_query,
         DBAPIError: of_database,
         NoConnectionError: of_database,
         DatabaseError: lambda error: unavailable(str(error)),

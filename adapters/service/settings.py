@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     failed_rate_limit: Rate = "60/minute"
     """Of credentials that do not open, from one address."""
 
+    # Audit
+    query_seconds: Seconds = 8.0
+    """How long the database may take to answer one question of compliance's."""
+    most_export_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Rows of an export at the most; larger ones are made with `dealgate audit search`."""
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -3,17 +3,16 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Security
+from fastapi import APIRouter, Query, Security
 from fastapi.responses import Response
 
 from dealgate.adapters.gate import Verdict
 from dealgate.adapters.mappings import HostMapping, MappedDeal
 from dealgate.adapters.service.documents import EVALUATED, PAYLOAD, SUBMITTED, problems_of
-from dealgate.adapters.service.endpoints import Body, TheService, json_response
+from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key, json_response, receipt_document
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.service import Service
-from dealgate.models.last_decision import REFUSED
 from dealgate.rules.deal import Deal
 
 router = APIRouter(prefix="/v1", tags=["deals"])
@@ -22,15 +21,6 @@ Submitter = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER])]
 Asks = Annotated[
     Principal,
     Security(in_role, scopes=[Role.SUBMITTER, Role.UNDERWRITER, Role.POLICY_AUTHOR, Role.POLICY_APPROVER]),
-]
-Key = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A name of your own for this submission: sent again under it, the same deal gets the first decision.",
-    ),
 ]
 MappingName = Annotated[
     str | None,
@@ -56,15 +46,19 @@ def submit(
     read, mapped = _read(service, body, mapping)
     if reply == "mapping" and (mapped is None or mapped.plan.reply is None):
         raise _no_reply(mapping)
-    if idempotency_key is not None and idempotency_key.casefold().startswith(REFUSED):
-        raise _kept_key(idempotency_key)
+    check_key(idempotency_key)
     deal = read if isinstance(read, Deal) else read.deal
     verdict = service.gate.submit(deal, actor=principal.name, idempotency_key=idempotency_key)
     headers = {"Location": f"/v1/decisions/{verdict.decision_id}"}
     status = 200 if verdict.replayed else 201
     if reply == "mapping" and mapped is not None:
         return _in_their_words(mapped, verdict, status, headers)
-    answer = {**verdict.decision, "replayed": verdict.replayed, "receipt": _receipt(verdict), **_told(read)}
+    answer = {
+        **verdict.decision,
+        "replayed": verdict.replayed,
+        "receipt": receipt_document(verdict.receipt),
+        **_told(read),
+    }
     return json_response(answer, status, headers)
 
 
@@ -89,11 +83,6 @@ def _told(read: Deal | MappedDeal) -> dict[str, Any]:
     return {} if isinstance(read, Deal) else {"remarks": list(read.remarks), "unread": list(read.unread)}
 
 
-def _receipt(verdict: Verdict) -> dict[str, Any]:
-    """With this, its holder can show later that the ledger still has this very entry."""
-    return {"entry_id": verdict.receipt.entry_id, "leaf_hash": verdict.receipt.leaf_hash.hex()}
-
-
 def _in_their_words(mapping: HostMapping, verdict: Verdict, status: int, headers: dict[str, str]) -> Response:
     reply = mapping.reply(verdict.decision)
     assert mapping.plan.reply is not None
@@ -106,13 +95,3 @@ def _no_reply(mapping: str | None) -> ProblemError:
     remedy = "Leave out reply, or send the payload through a mapping that has one."
     problem = {"field": "reply", "value": "'mapping'", "message": "the mapping has no reply", "remedy": remedy}
     return ProblemError(422, "mapping", "There is no reply to give", f"Mapping: {mapping}.", [problem])
-
-
-def _kept_key(key: str) -> ProblemError:
-    problem = {
-        "field": "Idempotency-Key",
-        "value": repr(key),
-        "message": f"keys that begin with {REFUSED!r} are those of refused attempts",
-        "remedy": "Use another.",
-    }
-    return ProblemError(422, "request", "The request cannot be read", "One problem.", [problem])
