@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
 
@@ -16,7 +16,6 @@ from dealgate.adapters.compliance.query import QueryError
 from dealgate.adapters.database import DatabaseError
 from dealgate.adapters.mappings import MappingProblem
 from dealgate.adapters.sealed_entries import NotSealedError, UnknownEntryError
-from dealgate.adapters.transactions import passes
 from dealgate.models import IdempotencyConflictError, OverrideError, PolicyConflictError, UnknownDealError
 from dealgate.models.merkle import ProofError
 from dealgate.models.overrides import UnknownIdError
@@ -139,8 +138,8 @@ def of_request(error: RequestValidationError) -> ProblemError:
 
 
 def of_database(error: Exception) -> ProblemError:
-    """A database that is not there is told from a failure of ours: who is to come again later will be served then."""
-    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | InterfaceError) and not passes(error):
+    """A database that is not there, or not as it should be, is told from a failure of ours: coming again would not mend that."""
+    if isinstance(error, DataError | IntegrityError | NotSupportedError):
         return of_incident(error)
     log.error("the database fails: %s", type(getattr(error, "orig", None) or error).__name__)
     return unavailable(
