@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from dealgate.adapters.service import decisions, health, submissions
 from dealgate.adapters.service.bounds import Bounds
 from dealgate.adapters.service.documents import describe
+from dealgate.adapters.service.observed_requests import ObservedRequests
 from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
 from dealgate.adapters.service.service import Service
@@ -20,7 +21,7 @@ OPEN = {"/healthz", "/readyz"}
 ROUTERS = (submissions.router, decisions.router, health.router)
 
 
-def create_application(service: Service) -> Bounds:
+def create_application(service: Service) -> ObservedRequests:
     """The ASGI application of a service."""
     app = FastAPI(
         title="dealgate",
@@ -41,7 +42,8 @@ def create_application(service: Service) -> Bounds:
     settings = service.settings
     bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
     app.state.bounds = bounds
-    return bounds
+    service.metrics.in_progress.set_function(lambda: len(bounds.working))
+    return ObservedRequests(bounds, app.routes, service.metrics, service.tracing)
 
 
 @asynccontextmanager

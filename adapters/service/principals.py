@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
+from dealgate.adapters.service.observation import observed
 from dealgate.adapters.service.problems import ProblemError
 
 
@@ -59,6 +60,8 @@ def in_role(
     principal = authenticator.principal(credentials.credentials)
     if principal is None:
         raise UnauthenticatedError("The credential is unknown, expired or revoked: ask for a new one.")
+    if noted := observed():
+        noted.actor = principal.name
     if not principal.roles.intersection(scopes.scopes):
         needed = " or ".join(scopes.scopes)
         raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")
