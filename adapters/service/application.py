@@ -1,12 +1,13 @@
 """The application: every endpoint, behind its bounds. Denied is whatever names no role."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from dealgate.adapters.service import decisions, health, submissions
 from dealgate.adapters.service.bounds import Bounds
@@ -37,13 +38,14 @@ def create_application(service: Service) -> ObservedRequests:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     for router in ROUTERS:
         app.include_router(router)
-    check_denied_by_default(app)
+    routes = [route for router in ROUTERS for route in router.routes]
+    check_denied_by_default(routes)
     add_handlers(app)
     settings = service.settings
     bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
     app.state.bounds = bounds
     service.metrics.in_progress.set_function(lambda: len(bounds.working))
-    return ObservedRequests(bounds, app.routes, service.metrics, service.tracing)
+    return ObservedRequests(bounds, routes, service.metrics, service.tracing)
 
 
 @asynccontextmanager
@@ -55,9 +57,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service.close()
 
 
-def check_denied_by_default(app: FastAPI) -> None:
+def check_denied_by_default(routes: Iterable[BaseRoute]) -> None:
     """Raises `AssertionError` for an endpoint that asks nobody who they are."""
-    for route in app.routes:
+    for route in routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
             asked = {one.call for one in route.dependant.dependencies}
             assert in_role in asked, f"{route.path} names no role"

@@ -66,6 +66,7 @@ class _Exchange:
         self.received = 0
         self.is_whole = False
         self.answered = False
+        self.told = False
         self.ended = False
 
     async def run(self, app: ASGIApp) -> None:
@@ -75,6 +76,8 @@ class _Exchange:
         except ProblemError as error:
             await self._answer(error)
         except Exception as error:
+            if self.told:  # by the handler of incidents, after which the framework raises it again
+                return
             problem = of_incident(error)
             if self.answered:
                 raise
@@ -93,6 +96,7 @@ class _Exchange:
             return
         self.answered = True
         await self._send(message)
+        self.told = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def end(self) -> None:
         """Nobody listens any more."""

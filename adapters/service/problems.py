@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
@@ -146,10 +146,7 @@ def add_handlers(app: FastAPI) -> None:
         DBAPIError: of_database,
         NoConnectionError: of_database,
         DatabaseError: lambda error: unavailable(str(error)),
+        Exception: of_incident,
     }
     for kind, of in handlers.items():
         app.add_exception_handler(kind, answer(of))
-
-
-async def internal(_: Request, error: Exception) -> JSONResponse:
-    return of_incident(error).response()
