@@ -24,19 +24,24 @@ LONGEST = 2.0
 """Seconds that a reading may take."""
 
 
+Values = Mapping[str, Mapping[str, float]]
+"""By what the label says, "" where there is none: each gauge's value."""
+
+
 class Depth(NamedTuple):
-    """Some gauges, by the names that follow `dealgate_`, with what they say; and how they are read at a moment."""
+    """Some gauges, by the names that follow `dealgate_`, with what they say; their label; and how they are read at a moment."""
 
     reading: str
     gauges: Mapping[str, str]
-    read: Callable[[Connection, datetime], Mapping[str, float]]
+    label: str | None
+    read: Callable[[Connection, datetime], Values]
 
 
-def read_unsealed(connection: Connection, now: datetime) -> Mapping[str, float]:
+def read_unsealed(connection: Connection, now: datetime) -> Values:
     waiting = select(func.count(), func.min(ENTRY.c.recorded_at))
     count, oldest = connection.execute(waiting.select_from(PENDING).join(ENTRY, ENTRY.c.id == PENDING.c.entry)).one()
     age = (now - oldest).total_seconds() if oldest else 0.0
-    return {"unsealed_entries": count, "unsealed_oldest_seconds": max(0.0, age)}
+    return {"": {"unsealed_entries": count, "unsealed_oldest_seconds": max(0.0, age)}}
 
 
 UNSEALED = Depth(
@@ -45,6 +50,7 @@ UNSEALED = Depth(
         "unsealed_entries": "Entries of the ledger that wait to be sealed.",
         "unsealed_oldest_seconds": "Age of the oldest of them; 0 where none waits.",
     },
+    None,
     read_unsealed,
 )
 DEPTHS: tuple[Depth, ...] = (UNSEALED,)
@@ -63,20 +69,18 @@ class Depths(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         for depth in self._depths:
-            for name, what in depth.gauges.items():
-                yield GaugeMetricFamily(f"dealgate_{name}", what)
+            yield from _families(depth, {})
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         values = self._values()
         for depth in self._depths:
-            for name, what in depth.gauges.items():
-                if name in values:
-                    yield GaugeMetricFamily(f"dealgate_{name}", what, values[name])
+            if depth.reading in values:
+                yield from _families(depth, values[depth.reading])
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _values(self) -> Mapping[str, float]:
+    def _values(self) -> Mapping[str, Values]:
         """One thread reads at a time, and whoever asks meanwhile waits for it, at most so long."""
         reading = self._reading
         if reading is None or reading.is_stale():
@@ -84,19 +88,30 @@ class Depths(Collector):
         return reading.values()
 
 
+def _families(depth: Depth, values: Values) -> Iterable[GaugeMetricFamily]:
+    labels = [] if depth.label is None else [depth.label]
+    for name, what in depth.gauges.items():
+        family = GaugeMetricFamily(f"dealgate_{name}", what, labels=labels)
+        for whose, gauges in values.items():
+            family.add_metric([whose] if labels else [], gauges[name])
+        yield family
+
+
 class _Reading:
+    """Every depth, read once."""
+
     def __init__(self, engine: Engine, depths: Sequence[Depth], errors: Counter) -> None:
         self._engine, self._depths, self._errors = engine, depths, errors
         self._begun = monotonic()
         self._done = Event()
-        self._values: dict[str, float] = {}
+        self._values: Mapping[str, Values] = {}
         Thread(target=self._run, name="depths", daemon=True).start()
 
     def is_stale(self) -> bool:
         """One that does not end is not followed by another."""
         return self._done.is_set() and monotonic() - self._begun >= FRESH
 
-    def values(self) -> Mapping[str, float]:
+    def values(self) -> Mapping[str, Values]:
         if self._done.wait(max(0.0, self._begun + LONGEST - monotonic())):
             return self._values
         for depth in self._depths:
@@ -104,17 +119,17 @@ class _Reading:
         return {}
 
     def _run(self) -> None:
-        values = dict[str, float]()
+        values = dict[str, Values]()
         for depth in self._depths:
             try:
-                values |= self._read(depth)
+                values[depth.reading] = self._read(depth)
             except Exception as error:
                 self._errors.labels(depth.reading).inc()
                 log.error("%s is not read for a scrape: %s", depth.reading, type(error).__name__)
         self._values = values
         self._done.set()
 
-    def _read(self, depth: Depth) -> Mapping[str, float]:
+    def _read(self, depth: Depth) -> Values:
         with self._engine.connect().execution_options(**{READS_ONLY: True}) as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(LONGEST * 500)}")

@@ -128,13 +128,15 @@ def test_a_reading_that_does_not_end_is_not_followed_by_another(
     monkeypatch.setattr(depths, "FRESH", 0.0)
     goes_on, begun = Event(), list[datetime]()
 
-    def read(_: Connection, now: datetime) -> dict[str, float]:
+    def read(_: Connection, now: datetime) -> dict[str, dict[str, float]]:
         begun.append(now)
         goes_on.wait(10)
-        return {"waiting": 7.0}
+        return {"theirs": {"waiting": 7.0}}
 
     errors = Counter("errors", "Errors.", ["reading"], registry=None)
-    found = Depths(f"sqlite:///{tmp_path / 'any.db'}", errors, [Depth("slow", {"waiting": "What waits."}, read)])
+    found = Depths(
+        f"sqlite:///{tmp_path / 'any.db'}", errors, [Depth("slow", {"waiting": "What waits."}, "whose", read)]
+    )
     try:
         until = monotonic() + 10
         while not begun and monotonic() < until:
@@ -145,7 +147,7 @@ def test_a_reading_that_does_not_end_is_not_followed_by_another(
         until = monotonic() + 10
         while not (told := list(found.collect())) and monotonic() < until:
             pass
-        assert told[0].samples[0].value == 7.0
+        assert told[0].samples[0][:3] == ("dealgate_waiting", {"whose": "theirs"}, 7.0)
     finally:
         goes_on.set()
         found.close()
