@@ -1,7 +1,6 @@
 """`dealgate serve` and `dealgate config ...`: the service, and what it is told."""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,11 +73,11 @@ def run(settings: "Settings", authenticator: "Authenticates") -> None:
     from dealgate.adapters.service.service import Service  # noqa: PLC0415
     from dealgate.adapters.service.serving import serve  # noqa: PLC0415
 
-    set_up_logging(settings.log_level, settings.log_format)
     service = Service(settings, authenticator)
     if problem := _what_is_to_be_done(service):
         service.close()
         refuse([problem])
+    set_up_logging(settings.log_level, settings.log_format)
     serve(service)
 
 
@@ -95,7 +94,6 @@ def _what_is_to_be_done(service: "Service") -> object:
         with service.reading() as connection:
             return wrong_revision(connection)
     except OperationalError:
-        logging.getLogger("dealgate.service").warning("the database does not answer yet")
         return None
 
 
