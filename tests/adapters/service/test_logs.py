@@ -200,8 +200,12 @@ def test_who_was_sent_away_for_the_time_finds_the_decision_in_the_log(
 
     with a_service(database_url, request_seconds=1.0) as service, logged() as log:
         evaluate = service.gate.compiled.engine.evaluate
-        late_engine = lambda *given: (time.sleep(1.5), evaluate(*given))[1]  # noqa: E731
-        monkeypatch.setattr(service.gate.compiled.engine, "evaluate", late_engine)
+
+        def evaluate_late(*given: Any) -> Any:
+            time.sleep(1.5)
+            return evaluate(*given)
+
+        monkeypatch.setattr(service.gate.compiled.engine, "evaluate", evaluate_late)
         answer = ask(service, asking)
     (late,) = (line for line in lines(log) if "decided after" in line["message"])
     assert answer.status_code == 503

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -183,13 +183,7 @@ def test_what_is_counted_ends_with_the_request(service: Service) -> None:
 
 def test_an_age_is_of_the_oldest(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(service)
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2099, 1, 1, tzinfo=UTC)
-
-    monkeypatch.setattr(depths, "datetime", Later)
+    monkeypatch.setattr(depths, "datetime", SimpleNamespace(now=lambda _: datetime(2099, 1, 1, tzinfo=UTC)))
     age = value(service, "unsealed_oldest_seconds")
     assert age is not None
     assert age > 365 * 24 * 3600

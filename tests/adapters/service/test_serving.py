@@ -16,6 +16,7 @@ from time import monotonic, sleep
 import httpx
 from sqlalchemy import create_engine
 
+from dealgate.adapters.database import open_database, upgrade_database
 from tests.adapters.commands import SCRIPT
 from tests.adapters.service.observed_services import DEAL
 from tests.databases import Databases
@@ -93,30 +94,21 @@ def test_a_request_that_was_accepted_is_answered_after_sigterm_and_no_other_is_t
     assert [one["decision_id"] for one in told if "decision_id" in one] == [answers[0].json()["decision_id"]]
 
 
-def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_interrupted_and_names_a_port_that_is_taken(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    subprocess.run([SCRIPT, "db", "upgrade", "--db", url], check=True, capture_output=True)
-    command = [SCRIPT, "serve", "--port", "0", "--db", url, "--policy", "prime-auto"]
-    with a_process(command, tmp_path / "log", DEALGATE_PORT="1", DEALGATE_LOG_FORMAT="text") as (process, address):
+    engine = open_database(url)
+    upgrade_database(engine)
+    engine.dispose()
+    command = [SCRIPT, "serve", "--db", url, "--policy", "prime-auto", "--port"]
+    variables = {"DEALGATE_PORT": "1", "DEALGATE_LOG_FORMAT": "text"}
+    with a_process([*command, "0"], tmp_path / "log", **variables) as (process, address):
         with urllib.request.urlopen(f"{address}/readyz", timeout=30) as answer:
             assert answer.status == 200
         assert httpx.post(f"{address}/v1/submissions", json=DEAL).status_code == 401
+        port = address.rpartition(":")[2]
+        second = subprocess.run([*command, port], capture_output=True, text=True, check=False, timeout=60)
+        assert second.returncode == 3
+        assert f"('127.0.0.1', {port}): address already in use" in second.stderr.lower()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert 'route="/v1/submissions" status=401' in (tmp_path / "log").read_text()
-
-
-def test_a_port_that_is_taken_is_named_in_the_log(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.db'}"
-    subprocess.run([SCRIPT, "db", "upgrade", "--db", url], check=True, capture_output=True)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        ended = subprocess.run(
-            [SCRIPT, "serve", "--port", port, "--db", url, "--policy", "prime-auto"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    assert ended.returncode == 3
-    assert f"('127.0.0.1', {port}): address already in use" in ended.stderr.lower()
