@@ -23,6 +23,7 @@ from dealgate.adapters.command_line import (
     pictures,
     policies,
     portfolio,
+    serving,
     tables,
 )
 
@@ -35,6 +36,8 @@ app = typer.Typer(
 app.command()(deals.evaluate)
 app.command()(deals.submit)
 app.command()(pictures.picture)
+app.command()(serving.serve)
+app.add_typer(serving.app, name="config")
 app.add_typer(decisions.app, name="decision")
 app.add_typer(overrides.app, name="override")
 app.add_typer(policies.app, name="policy")

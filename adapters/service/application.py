@@ -1,12 +1,13 @@
 """The application: every endpoint, behind its bounds. Denied is whatever names no role."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from dealgate.adapters.service import (
     audit,
@@ -21,6 +22,7 @@ from dealgate.adapters.service import (
 )
 from dealgate.adapters.service.bounds import Bounds
 from dealgate.adapters.service.documents import describe
+from dealgate.adapters.service.observed_requests import ObservedRequests
 from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
 from dealgate.adapters.service.service import Service
@@ -32,7 +34,7 @@ RECORDS = (overrides.router, policies.router, reports.router, audit.router, audi
 ROUTERS = (submissions.router, decisions.router, *RECORDS, health.router)
 
 
-def create_application(service: Service) -> Bounds:
+def create_application(service: Service) -> ObservedRequests:
     """The ASGI application of a service."""
     app = FastAPI(
         title="dealgate",
@@ -48,12 +50,14 @@ def create_application(service: Service) -> Bounds:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     for router in ROUTERS:
         app.include_router(router)
-    check_denied_by_default(app)
+    routes = [route for router in ROUTERS for route in router.routes]
+    check_denied_by_default(routes)
     add_handlers(app)
     settings = service.settings
     bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
     app.state.bounds = bounds
-    return bounds
+    service.metrics.in_progress.set_function(lambda: len(bounds.working))
+    return ObservedRequests(bounds, routes, service.metrics, service.tracing)
 
 
 @asynccontextmanager
@@ -66,9 +70,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service.close()
 
 
-def check_denied_by_default(app: FastAPI) -> None:
+def check_denied_by_default(routes: Iterable[BaseRoute]) -> None:
     """Raises `AssertionError` for an endpoint that asks nobody who they are."""
-    for route in app.routes:
+    for route in routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
             asked = {one.call for one in route.dependant.dependencies}
             assert in_role in asked, f"{route.path} names no role"

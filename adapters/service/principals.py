@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
+from dealgate.adapters.service.observation import observed
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.rates import Rates
 from dealgate.models.api_keys import Role
@@ -53,6 +54,8 @@ def in_role(
     if credentials is None:
         raise UnauthenticatedError("Send the header Authorization: Bearer, with an API key or a token.")
     principal = _admitted(request, credentials.credentials)
+    if noted := observed():
+        noted.actor = principal.name
     if not principal.roles.intersection(scopes.scopes):
         needed = " or ".join(scopes.scopes)
         raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")

@@ -197,6 +197,7 @@ def add_handlers(app: FastAPI) -> None:
         DBAPIError: of_database,
         NoConnectionError: of_database,
         DatabaseError: lambda error: unavailable(str(error)),
+        Exception: of_incident,
     }
-    for kind, of in {**handlers, Exception: of_incident}.items():
+    for kind, of in handlers.items():
         app.add_exception_handler(kind, answer(of))

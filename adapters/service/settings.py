@@ -1,15 +1,40 @@
-"""What a service is told when it starts: from variables named DEALGATE_..., and from a TOML file, in this order."""
+"""What a service is told when it starts: by variables named DEALGATE_..., credentials, and a TOML file, in this order."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from dealgate.adapters.service.oidc import OidcSettings
 from dealgate.adapters.service.rates import Rate
 
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The folder in which systemd puts a unit's credentials: a file `dealgate_db` there is the setting `db`. Containers may set it."""
+
+
+def _url(given: SecretStr) -> SecretStr:
+    try:
+        make_url(given.get_secret_value()).get_dialect()
+    except ArgumentError:  # its message may quote the URL
+        raise ValueError("not the URL of a database, such as postgresql+psycopg://user@host/name") from None
+    return given
+
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_url)]
 
 
 class Settings(BaseSettings):
@@ -17,7 +42,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DEALGATE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    db: SecretStr = SecretStr("sqlite:///dealgate.db")
+    db: DatabaseUrl = SecretStr("sqlite:///dealgate.db")
     """The database; its URL may hold a password."""
     policy: str | None = None
     """A policy file, or a shipped policy by name. Without one, the versions in force answer."""
@@ -60,6 +85,15 @@ class Settings(BaseSettings):
     most_export_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Rows of an export at the most; larger ones are made with `dealgate audit search`."""
 
+    # operations
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Where Prometheus asks, apart from the callers' port. Without one, nobody can."""
+    otlp_endpoint: Annotated[str, Field(pattern="^https?://")] | None = None
+    """The collector that takes traces over OTLP and HTTP, without `/v1/traces`. Without it, and without OTEL_..., there are none."""
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -69,16 +103,40 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, *sources_of(settings_cls).values()
 
 
-def read_settings(file: Path | None = None, **given: object) -> Settings:
-    """What is given here, then the environment, then the file. Raises `pydantic.ValidationError`, and `OSError` for the file."""
+class _Variables(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """What is no JSON is left to be named with everything else that is wrong."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def sources_of(settings: type[BaseSettings]) -> Mapping[str, PydanticBaseSettingsSource]:
+    """Where settings come from, the first first."""
+    credentials = os.environ.get(CREDENTIALS)
+    return {
+        "environment": _Variables(settings),
+        **({"credential": SecretsSettingsSource(settings, credentials)} if credentials else {}),
+        "file": TomlConfigSettingsSource(settings),
+    }
+
+
+def settings_from(file: Path | None) -> type[Settings]:
+    """The settings as a file has them. Raises `OSError`."""
     if file is None:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings
     with file.open("rb"):  # a file that is not there would be passed over
 
         class FromFile(Settings):
             model_config = SettingsConfigDict(toml_file=file)
 
-        return FromFile(**given)  # type: ignore[arg-type]
+    return FromFile
+
+
+def read_settings(file: Path | None = None, **given: object) -> Settings:
+    """What is given here, then the environment, credentials, the file. Raises `pydantic.ValidationError`, and `OSError` for the file."""
+    return settings_from(file)(**given)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from dealgate.adapters.gate import Verdict
 from dealgate.adapters.mappings import HostMapping, MappedDeal
 from dealgate.adapters.service.documents import EVALUATED, PAYLOAD, SUBMITTED, problems_of
 from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key, json_response, receipt_document
+from dealgate.adapters.service.observation import part
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.service import Service
@@ -72,10 +73,11 @@ def evaluate(principal: Asks, service: TheService, body: Body, mapping: MappingN
 
 
 def _read(service: Service, body: bytes, mapping: str | None) -> tuple[Deal | MappedDeal, HostMapping | None]:
-    if mapping is None:
-        return Deal.from_json(body), None
-    found = service.mapping(mapping)
-    return found.deal(body), found
+    with part("read"):
+        if mapping is None:
+            return Deal.from_json(body), None
+        found = service.mapping(mapping)
+        return found.deal(body), found
 
 
 def _told(read: Deal | MappedDeal) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from dealgate.adapters.service.application import create_application
+from dealgate.adapters.service.bounds import Bounds
 from dealgate.adapters.service.principals import Principal, Role
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.settings import read_settings
@@ -53,8 +54,13 @@ class Hosted:
         headers = {"Authorization": f"Bearer {who}", **options.pop("headers", {})}
         return asyncio.run(ask())
 
+    @property
+    def bounds(self) -> Bounds:
+        assert isinstance(self.application.app, Bounds)
+        return self.application.app
+
     def openapi(self) -> dict[str, Any]:
-        document: dict[str, Any] = self.application.app.openapi()  # type: ignore[attr-defined]
+        document: dict[str, Any] = self.bounds.app.openapi()  # type: ignore[attr-defined]
         return document
 
     def close(self) -> None:

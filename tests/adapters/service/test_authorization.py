@@ -65,7 +65,7 @@ def service(database_url: str) -> Iterator[Service]:
 
 def document(service: Service) -> dict[str, Any]:
     application: Any = create_application(service)
-    found: dict[str, Any] = application.app.openapi()
+    found: dict[str, Any] = application.app.app.openapi()
     return found
 
 

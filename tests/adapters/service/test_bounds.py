@@ -7,12 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from dealgate import Gate
-from dealgate.adapters.service import application
-from dealgate.adapters.service.application import check_denied_by_default
 from tests.adapters.service.hosting import Hosted, refused
 from tests.databases import NOTHING, count_rows
 from tests.models.samples import a_deal
@@ -80,7 +77,7 @@ def test_who_waits_too_long_is_told_to_ask_again_and_the_decision_is_kept(
         async with client_of(hosted) as client:
             answer = await client.post(SUBMISSIONS, json=a_deal(), headers={"Idempotency-Key": "k-1"})
             held.let.set()
-            await hosted.application.finish()
+            await hosted.bounds.finish()
             return answer
 
     late = asyncio.run(work())
@@ -99,7 +96,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer(hosted: Hosted, datab
     async def work() -> httpx.Response:
         async with client_of(hosted) as client:
             answer = await client.post(SUBMISSIONS, content=never())
-        await hosted.application.finish()
+        await hosted.bounds.finish()
         return answer
 
     refused(asyncio.run(work()), 503, "unavailable")
@@ -141,16 +138,3 @@ def test_a_failure_inside_is_an_incident_without_its_words(
     assert problem["incident"]
     assert "SECRET" not in answer.text
     assert count_rows(database) == NOTHING
-
-
-def test_an_endpoint_that_names_no_role_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = FastAPI()
-
-    @app.get("/v1/everything")
-    def everything() -> str:
-        return "for anybody"
-
-    with pytest.raises(AssertionError, match="/v1/everything names no role"):
-        check_denied_by_default(app)
-    monkeypatch.setattr(application, "OPEN", {"/v1/everything"})
-    check_denied_by_default(app)
