@@ -31,7 +31,8 @@ from dealgate.adapters.service.watches import watching
 DESCRIPTION = "Holds vehicle-loan deals against the lender's written policy, says why, and keeps the record."
 OPEN = {"/healthz", "/readyz"}
 RECORDS = (overrides.router, policies.router, reports.router, audit.router, audited_deals.router, ledger.router)
-ROUTERS = (submissions.router, decisions.router, *RECORDS, health.router)
+ROUTERS = (submissions.router, *RECORDS, decisions.router, health.router)
+"""The one of a deal, whose id may have slashes, after those of what is below a deal."""
 
 
 def create_application(service: Service) -> ObservedRequests:

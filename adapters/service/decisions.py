@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Security
 from fastapi.responses import Response
 
 from dealgate.adapters.service.documents import found, problems_of
-from dealgate.adapters.service.endpoints import TheService, json_response, text_of
+from dealgate.adapters.service.endpoints import Known, TheService, json_response, text_of
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
 from dealgate.models import clearance, find_decision, overrides_of
 from dealgate.models.reading import list_decisions
 
-router = APIRouter(prefix="/v1", tags=["deals"])
+router = APIRouter(prefix="/v1", tags=["deals"], dependencies=[Known])
 
 Reads = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER, Role.UNDERWRITER, Role.COMPLIANCE])]
 DecisionId = Annotated[str, text_of(36)]
@@ -34,7 +34,7 @@ def read_decision(_: Reads, service: TheService, decision_id: DecisionId) -> Res
 
 
 @router.get(
-    "/deals/{deal_id}",
+    "/deals/{deal_id:path}",
     responses=found("The deal's decisions, and where it stands.", "Deals") | problems_of(404, 422, 503),
 )
 def read_deal(
