@@ -14,6 +14,7 @@ from dealgate.models.ledger_tables import (
     LegalHold,
     Notice,
 )
+from dealgate.models.outbox_tables import OutboxEvent, Subscription
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.overrides import Taken, deny_override, grant_override, request_override
 from dealgate.models.policy_tables import PolicyStep, ShadowDecision
@@ -66,6 +67,7 @@ __all__ = [
     "LedgerTile",
     "LegalHold",
     "Notice",
+    "OutboxEvent",
     "Override",
     "OverrideError",
     "OverrideFinding",
@@ -79,6 +81,7 @@ __all__ = [
     "Recorded",
     "ShadowDecision",
     "Submission",
+    "Subscription",
     "Taken",
     "TradeIn",
     "UnansweredChange",
