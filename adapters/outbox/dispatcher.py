@@ -64,7 +64,8 @@ class Outbox:
         lanes = self._lanes(wake)
         try:
             while self._round(lanes) or any(lane.busy for lane in lanes):
-                wake.wait(self.settings.seconds)
+                if any(lane.busy for lane in lanes):
+                    wake.wait(self.settings.lease)
                 wake.clear()
         finally:
             self._close(lanes)
@@ -100,7 +101,7 @@ class Outbox:
         """Write down what is finished and take what is due, in one transaction; returns whether something was."""
         for lane in lanes:
             self._finished += lane.finished()
-        free = {lane.name: lane.free for lane in lanes if lane.free}
+        free = {lane.name: most for lane in lanes if (most := lane.free)}
         finished = list(self._finished)
         if not finished and not self._anything_due(free):
             return False
@@ -175,5 +176,6 @@ def _tell(outcome: Outcome) -> None:
         log.info("outbox event %d, %s, told to %s at attempt %d", *told)
     elif outcome.state == DEAD:
         log.error("outbox event %d, %s, to %s is dead after attempt %d: %s. To go on: %s %d", *told, outcome.error, GOES_ON, taken.id)
-    elif outcome.state == WAITING:
-        log.warning("outbox event %d, %s, to %s failed at attempt %d: %s", *told, outcome.error)
+    else:
+        level = logging.WARNING if outcome.state == WAITING else logging.INFO
+        log.log(level, "outbox event %d, %s, to %s, attempt %d: %s", *told, outcome.error)

@@ -26,5 +26,5 @@ def outcome_of(taken: Taken, answer: Answer, settings: OutboxSettings) -> Outcom
 
 def pause(attempt: int, settings: OutboxSettings) -> float:
     """Seconds after an attempt, scattered by a fifth so that what failed together does not come back together."""
-    grown = settings.first_pause * GROWTH ** min(attempt - 1, 30)
+    grown = settings.first_pause * float(GROWTH) ** min(attempt - 1, 30)
     return min(grown, settings.longest_pause) * random.uniform(1 - JITTER, 1 + JITTER)

@@ -59,7 +59,7 @@ class Sender:
             return Answer(None, f"no answer: {_cause(error)}")
 
 
-def signed(subscriber: Subscriber, event_id: str, body: bytes, now: datetime) -> dict[str, str]:
+def signed(subscriber: Subscriber, event_id: str, body: bytes, now: datetime) -> dict[bytes | str, bytes | str]:
     """The headers of a webhook, as https://www.standardwebhooks.com has them, signed with each secret of the subscriber."""
     signatures = [Webhook(key).sign(event_id, now, body.decode()) for key in subscriber.keys]
     return {

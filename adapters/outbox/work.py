@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     CursorResult,
     Table,
@@ -41,7 +42,7 @@ REMOVED_AT_ONCE = 500
 BEHIND_A_DEAD_ONE = timedelta(days=1)
 """How often what waits behind a dead event is looked at."""
 
-STATE = {state: literal_column(f"'{state}'") for state in (WAITING, DEAD)}
+STATE: dict[str, ColumnElement[str]] = {state: literal_column(f"'{state}'") for state in (WAITING, DEAD)}
 """Written out: an index on some of the rows is not used for a parameter."""
 
 earlier = OUTBOX.alias("earlier")

@@ -6,13 +6,17 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from dealgate.adapters.outbox.subscribers import Name, OutboxSettings, Subscriber
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Settings(BaseSettings):
     """Every setting with what it is where nothing is said. A setting that nobody knows is an error."""
 
-    model_config = SettingsConfigDict(env_prefix="DEALGATE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DEALGATE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     db: SecretStr = SecretStr("sqlite:///dealgate.db")
     """The database; its URL may hold a password."""
@@ -34,6 +38,12 @@ class Settings(BaseSettings):
     """How long a caller waits at most before it is told to ask again."""
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
+
+    # Outward events
+    webhooks: dict[Name, Subscriber] = {}
+    """Who is told what happened, by names of their own; a secret may stand in DEALGATE_WEBHOOKS__NAME__SECRET."""
+    outbox: OutboxSettings = OutboxSettings()
+    """How events are told: how long is waited, how often is tried."""
 
     @classmethod
     def settings_customise_sources(
