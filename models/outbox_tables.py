@@ -42,7 +42,9 @@ class OutboxEvent(Base):
     __tablename__ = PREFIX + "outbox"
     __table_args__ = (
         UniqueConstraint("entry", "subscriber"),
-        Index("ix_dealgate_outbox_due", "subscriber", "due_at", postgresql_where=IS_WAITING, sqlite_where=IS_WAITING),
+        Index(
+            "ix_dealgate_outbox_due", "subscriber", "due_at", "id", postgresql_where=IS_WAITING, sqlite_where=IS_WAITING
+        ),
         Index(
             "ix_dealgate_outbox_turn", "subscriber", "subject", "turn", postgresql_where=IS_OPEN, sqlite_where=IS_OPEN
         ),

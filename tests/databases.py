@@ -43,7 +43,7 @@ NOT_BY_SUBMITTING = {
     "dealgate_subscription",
     "dealgate_outbox",
 }
-"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, subscribers, and triggers on a host's tables write."""
+"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, subscribers and watched tables write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""

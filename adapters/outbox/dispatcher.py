@@ -54,7 +54,9 @@ class Outbox:
         others = in_transaction(self.engine, lambda connection, again: register(connection, self.subscribers))
         for name in others:
             log.warning(
-                "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that", name, name
+                "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that",
+                name,
+                name,
             )
 
     def deliver(self) -> None:
@@ -148,7 +150,9 @@ class Outbox:
     def _clean(self) -> None:
         if monotonic() - self._cleaned_at < CLEANED_EVERY:
             return
-        removed = in_transaction(self.engine, lambda connection, again: remove_settled(connection, self.settings.days_kept))
+        removed = in_transaction(
+            self.engine, lambda connection, again: remove_settled(connection, self.settings.days_kept)
+        )
         if removed < REMOVED_AT_ONCE:
             self._cleaned_at = monotonic()
 
@@ -175,7 +179,13 @@ def _tell(outcome: Outcome) -> None:
     if outcome.state == DELIVERED:
         log.info("outbox event %d, %s, told to %s at attempt %d", *told)
     elif outcome.state == DEAD:
-        log.error("outbox event %d, %s, to %s is dead after attempt %d: %s. To go on: %s %d", *told, outcome.error, GOES_ON, taken.id)
+        log.error(
+            "outbox event %d, %s, to %s is dead after attempt %d: %s. To go on: %s %d",
+            *told,
+            outcome.error,
+            GOES_ON,
+            taken.id,
+        )
     else:
         level = logging.WARNING if outcome.state == WAITING else logging.INFO
         log.log(level, "outbox event %d, %s, to %s, attempt %d: %s", *told, outcome.error)

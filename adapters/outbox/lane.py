@@ -1,8 +1,8 @@
 """One subscriber's lane: what is being sent to it now, by threads of its own, so that a slow one stops nobody else."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from time import monotonic
 from threading import Event as Signal
+from time import monotonic
 
 from dealgate.adapters.outbox.events import Event
 from dealgate.adapters.outbox.pace import outcome_of
@@ -19,7 +19,9 @@ ASKS_TO_SLOW_DOWN = {429, 503}
 class Lane:
     """`wake` is set whenever something has come of an attempt."""
 
-    def __init__(self, name: str, subscriber: Subscriber, settings: OutboxSettings, sender: Sender, wake: Signal) -> None:
+    def __init__(
+        self, name: str, subscriber: Subscriber, settings: OutboxSettings, sender: Sender, wake: Signal
+    ) -> None:
         self.name = name
         self._subscriber = subscriber
         self._settings = settings

@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     func,
     literal_column,
     select,
@@ -46,18 +45,25 @@ STATE: dict[str, ColumnElement[str]] = {state: literal_column(f"'{state}'") for 
 """Written out: an index on some of the rows is not used for a parameter."""
 
 earlier = OUTBOX.alias("earlier")
-WAITS_BEHIND = exists().where(
-    earlier.c.subscriber == OUTBOX.c.subscriber,
-    earlier.c.subject == OUTBOX.c.subject,
-    earlier.c.turn < OUTBOX.c.turn,
-    earlier.c.state.in_(STATE.values()),
+FIRST_OF_SUBJECT = (
+    select(func.min(earlier.c.turn))
+    .where(
+        earlier.c.subscriber == OUTBOX.c.subscriber,
+        earlier.c.subject == OUTBOX.c.subject,
+        earlier.c.state.in_(STATE.values()),
+    )
+    .correlate(OUTBOX)
+    .scalar_subquery()
 )
+"""Not as NOT EXISTS: PostgreSQL would make a join over the whole outbox of that, for the sake of a few events."""
 IS_DUE = and_(
-    OUTBOX.c.subscriber == bindparam("subscriber"), OUTBOX.c.state == STATE[WAITING], OUTBOX.c.due_at <= bindparam("now")
+    OUTBOX.c.subscriber == bindparam("subscriber"),
+    OUTBOX.c.state == STATE[WAITING],
+    OUTBOX.c.due_at <= bindparam("now"),
 )
 DUE = (
     select(OUTBOX.c.id, OUTBOX.c.entry, OUTBOX.c.event, OUTBOX.c.subject, OUTBOX.c.turn, OUTBOX.c.attempts)
-    .where(IS_DUE, ~WAITS_BEHIND)
+    .where(IS_DUE, OUTBOX.c.turn == FIRST_OF_SUBJECT)
     .order_by(OUTBOX.c.due_at, OUTBOX.c.id)
     .limit(bindparam("most"))
 )
@@ -143,9 +149,7 @@ def take(connection: Connection, subscriber: str, most: int, lease: float) -> li
     if rows:
         lease_ends = asked["now"] + timedelta(seconds=lease)
         connection.execute(TAKE, [{"number": row.id, "lease_ends": lease_ends} for row in rows])
-    return [
-        Taken(row.id, subscriber, row.entry, row.event, row.subject, row.turn, row.attempts + 1) for row in rows
-    ]
+    return [Taken(row.id, subscriber, row.entry, row.event, row.subject, row.turn, row.attempts + 1) for row in rows]
 
 
 def write_down(connection: Connection, outcomes: Iterable[Outcome]) -> None:

@@ -14,7 +14,7 @@ ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MOMENT = sa.DateTime(timezone=True)
 SUBSCRIPTION, OUTBOX = "dealgate_subscription", "dealgate_outbox"
 INDEXES = {
-    "due": (("subscriber", "due_at"), "state = 'waiting'"),
+    "due": (("subscriber", "due_at", "id"), "state = 'waiting'"),
     "turn": (("subscriber", "subject", "turn"), "state IN ('waiting', 'dead')"),
     "settled": (("settled_at",), "settled_at IS NOT NULL"),
 }

@@ -160,7 +160,7 @@ def assert_guarded_as_it_should_be(database: Engine) -> None:
             return
         to_come = {guard.table for guard in guards.GUARDS if guard.since > revision}
         telling = {one.name for one in guards.sqlite_triggers(outbox_triggers.SINCE)}
-        to_come |= telling if outbox_triggers.SINCE > revision else set()
+        to_come |= telling if revision < outbox_triggers.SINCE else set()
         missing = [problem for problem in guards.problems(connection) if not to_come.intersection(problem.split())]
         assert missing == []
         for guard in (guard for guard in guards.GUARDS if guard.since <= revision):

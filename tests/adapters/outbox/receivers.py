@@ -1,6 +1,5 @@
 """Receivers of webhooks on 127.0.0.1: they verify, note what they were told, and answer as a test wants."""
 
-import json
 import socket
 import ssl
 import struct
@@ -138,8 +137,9 @@ def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 def deliver(outbox: Outbox, settled: Callable[[], object]) -> None:
     """Deliver again and again until it is settled."""
-    until(lambda: (outbox.deliver(), settled())[1])
 
+    def again() -> object:
+        outbox.deliver()
+        return settled()
 
-def plain(told: Told) -> str:
-    return json.dumps(told.event)
+    until(again)

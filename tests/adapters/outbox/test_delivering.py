@@ -96,10 +96,9 @@ def test_each_deal_is_told_in_order_whatever_fails(database: Engine, seed: int) 
 
 
 def test_two_dispatchers_tell_everything_once(database: Engine) -> None:
-    with receiving() as receiver:
-        with watching(*(outbox_of(database, receiver) for _ in range(2))):
-            decisions = [one for _ in range(10) for one in submit_deals(database, *(f"D-{n}" for n in range(4)))]
-            until(lambda: is_settled(database))
+    with receiving() as receiver, watching(*(outbox_of(database, receiver) for _ in range(2))):
+        decisions = [one for _ in range(10) for one in submit_deals(database, *(f"D-{n}" for n in range(4)))]
+        until(lambda: is_settled(database))
     assert_in_order(receiver, decisions)
     assert len(receiver.told) == len(decisions)
 
@@ -128,7 +127,9 @@ def test_a_slow_subscriber_stops_nobody_else(database: Engine) -> None:
         return 200 if go_on.wait(20) else 500
 
     with receiving(slow) as first, receiving() as second:
-        outbox = Outbox(database, {"slow": first.subscriber(), "swift": second.subscriber()}, OutboxSettings(seconds=20))
+        outbox = Outbox(
+            database, {"slow": first.subscriber(), "swift": second.subscriber()}, OutboxSettings(seconds=20)
+        )
         outbox.register()
         submit_deals(database, *(f"D-{number}" for number in range(10)))
         with watching(outbox):

@@ -265,7 +265,9 @@ def test_a_secret_stands_in_the_environment_and_the_rest_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "dealgate.toml"
-    file.write_text('[webhooks.crm]\nurl = "https://hooks.example/"\nevents = ["decision.made"]\n[outbox]\nseconds = 3\n')
+    file.write_text(
+        '[webhooks.crm]\nurl = "https://hooks.example/"\nevents = ["decision.made"]\n[outbox]\nseconds = 3\n'
+    )
     monkeypatch.setenv("DEALGATE_WEBHOOKS__CRM__SECRET", SECRET)
     monkeypatch.setenv("DEALGATE_WEBHOOKS__CRM__PREVIOUS_SECRET", OTHER_SECRET)
     settings = read_settings(file)
