@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
+from dealgate.adapters.database import open_database
 from dealgate.adapters.outbox import Outbox, OutboxSettings, depth
-from dealgate.adapters.outbox.work import OUTBOX, moment_of, retry
+from dealgate.adapters.outbox.work import OUTBOX, moment_of, retry, take
 from tests.adapters.outbox.receivers import QUICK, SECRET, Answer, Receiver, Told, deliver, receiving, until
+from tests.databases import PostgreSQL
 from tests.models.samples import a_deal, submit
 
 
@@ -204,6 +206,35 @@ def test_what_follows_a_failure_waits_no_longer_than_it(database: Engine) -> Non
             assert retry(connection, [1, 2]) == [1]
         outbox.deliver()
     assert is_settled(database)
+
+
+def test_what_follows_a_failure_is_told_as_soon_as_that_is(database: Engine) -> None:
+    with receiving(lambda _: 500) as receiver:
+        outbox = outbox_of(database, receiver, OutboxSettings(first_pause=60))
+        decisions = submit_deals(database, "D-1", "D-1", "D-1")
+        outbox.deliver()
+        receiver.answer = refusing()
+        with database.begin() as connection:
+            first = update(OUTBOX).where(OUTBOX.c.id == 1)
+            connection.execute(first.values(due_at=moment_of(connection) - timedelta(seconds=1)))
+        outbox.deliver()
+    assert receiver.accepted == decisions
+
+
+def test_what_one_takes_another_does_not_wait_for(postgresql: PostgreSQL) -> None:
+    """On SQLite the other waits, for there is one writer."""
+    url = postgresql.ready()
+    database = open_database(url)
+    with receiving() as receiver:
+        outbox_of(database, receiver)
+    submit_deals(database, "D-1", "D-2", "D-3")
+    with database.begin() as first, database.begin() as second:
+        assert [one.id for one in take(first, "crm", 2, 60)] == [1, 2]
+        assert [one.id for one in take(second, "crm", 2, 60)] == [3]
+    with database.begin() as third:
+        assert take(third, "crm", 9, 60) == []
+    database.dispose()
+    postgresql.give_back(url)
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("30", 30), ("100000", 120), ("soon", 10)])
