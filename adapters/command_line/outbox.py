@@ -19,7 +19,7 @@ from dealgate.adapters.command_line.ledger import DEFAULT, ledger_database
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
-    from dealgate.adapters.outbox import Outbox
+    from dealgate.adapters.outbox.dispatcher import Outbox
     from dealgate.adapters.outbox.listing import Listed
     from dealgate.adapters.service.settings import Settings
 
@@ -102,9 +102,11 @@ def deliver(
 
     `dealgate serve` does the same; several processes may do so at once.
     """
-    from dealgate.adapters.outbox import Outbox, depth  # noqa: PLC0415
+    from dealgate.adapters.outbox.depth import depth  # noqa: PLC0415
 
-    with exit_codes():
+    with exit_codes(), _with_the_extra():
+        from dealgate.adapters.outbox.dispatcher import Outbox  # noqa: PLC0415
+
         settings = _settings(config)
         if not settings.webhooks:
             refuse(["no subscriber is configured: set webhooks in the settings"])
@@ -137,6 +139,16 @@ def end(
         if withdrawn is None:
             refuse([f"no subscriber is called {subscriber!r}"])
         print(f"{subscriber} is told nothing more; {withdrawn} events are withdrawn")
+
+
+@contextmanager
+def _with_the_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dealgate"):
+            raise
+        refuse([f"webhooks need {error.name}, which is not installed. Run: pip install 'dealgate[service]'"])
 
 
 def _settings(config: Path | None) -> "Settings":

@@ -1,7 +1,4 @@
-"""Outward events: what was decided, granted or put in force is told to subscribers, as signed webhooks."""
+"""Outward events: what was decided, granted or put in force is told to subscribers, as signed webhooks.
 
-from dealgate.adapters.outbox.depth import Depth, depth
-from dealgate.adapters.outbox.dispatcher import Outbox
-from dealgate.adapters.outbox.subscribers import OutboxSettings, Subscriber
-
-__all__ = ["Depth", "Outbox", "OutboxSettings", "Subscriber", "depth"]
+`dispatcher` needs the extra `dealgate[service]`; the rest does not.
+"""

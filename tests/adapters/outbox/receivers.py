@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 
-from dealgate.adapters.outbox import Outbox, OutboxSettings, Subscriber
+from dealgate.adapters.outbox.dispatcher import Outbox
+from dealgate.adapters.outbox.subscribers import OutboxSettings, Subscriber
 
 SECRET = "whsec_q8Xb0v5rW2t3yZ7nK1mC4dF6gH9jL0pQsTuVwXyZ012="
 OTHER_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

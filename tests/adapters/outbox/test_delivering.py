@@ -17,7 +17,9 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from dealgate.adapters.database import open_database
-from dealgate.adapters.outbox import Outbox, OutboxSettings, depth
+from dealgate.adapters.outbox.depth import depth
+from dealgate.adapters.outbox.dispatcher import Outbox
+from dealgate.adapters.outbox.subscribers import OutboxSettings
 from dealgate.adapters.outbox.work import OUTBOX, moment_of, retry, take
 from tests.adapters.outbox.receivers import QUICK, SECRET, Answer, Receiver, Told, deliver, receiving, until
 from tests.databases import PostgreSQL
@@ -269,7 +271,8 @@ DISPATCHER = """
 import sys
 from threading import Event
 from dealgate.adapters.database import open_database
-from dealgate.adapters.outbox import Outbox, OutboxSettings, Subscriber
+from dealgate.adapters.outbox.dispatcher import Outbox
+from dealgate.adapters.outbox.subscribers import OutboxSettings, Subscriber
 _, database, url, secret = sys.argv
 subscriber = Subscriber(url=url, secret=secret, allow_private=True)
 Outbox(open_database(database), {"crm": subscriber}, OutboxSettings(seconds=1)).watch(Event(), 0.05)

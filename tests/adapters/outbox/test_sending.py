@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
-from dealgate.adapters.outbox import Subscriber
 from dealgate.adapters.outbox.addresses import objection
 from dealgate.adapters.outbox.sending import Answer, Sender
+from dealgate.adapters.outbox.subscribers import Subscriber
 from dealgate.adapters.service.settings import read_settings
 from tests.adapters.outbox.receivers import OTHER_SECRET, SECRET, receiving
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, select, text
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from dealgate import Deal
-from dealgate.adapters.outbox import Outbox, OutboxSettings
+from dealgate.adapters.outbox.dispatcher import Outbox
+from dealgate.adapters.outbox.subscribers import OutboxSettings
 from dealgate.adapters.outbox.work import OUTBOX, end
 from dealgate.models import Entry, record_policy, record_submissions
 from dealgate.models.versions import add_version, approve_version, retire_version
