@@ -68,7 +68,8 @@ def list_(
 @app.command()
 def retry(
     ids: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="Events, by the ids that `list` shows.")
+        list[int] | None,
+        typer.Argument(metavar="[ID]...", min=1, max=2**63 - 1, help="Events, by the ids that `list` shows."),
     ] = None,
     dead: Annotated[bool, typer.Option("--dead", help="All that are dead.")] = False,
     db: DatabaseOption = DEFAULT,
@@ -100,7 +101,7 @@ def deliver(
 ) -> None:
     """Tell the subscribers of the settings what is due. Exit code 1 where events are dead.
 
-    `dealgate serve` does the same; several processes may do so at once.
+    The service does the same; several processes may do so at once.
     """
     from dealgate.adapters.outbox.depth import depth  # noqa: PLC0415
 

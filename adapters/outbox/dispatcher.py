@@ -29,7 +29,6 @@ from dealgate.models.outbox_tables import DEAD, DELIVERED, WAITING, WITHDRAWN
 log = logging.getLogger("dealgate.outbox")
 
 CLEANED_EVERY = 60.0
-GOES_ON = "dealgate outbox retry"
 
 
 class Outbox:
@@ -53,11 +52,8 @@ class Outbox:
         """From now on, events for these subscribers are written down. Raises what SQLAlchemy raises when the database fails."""
         others = in_transaction(self.engine, lambda connection, again: register(connection, self.subscribers))
         for name in others:
-            log.warning(
-                "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that",
-                name,
-                name,
-            )
+            words = "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that"
+            log.warning(words, name, name)
 
     def deliver(self) -> None:
         """Try once everything that is due, and what becomes due by that. Raises what SQLAlchemy raises."""
@@ -107,13 +103,15 @@ class Outbox:
         finished = list(self._finished)
         if not finished and not self._anything_due(free):
             return False
+        # Counted from here, not from when the transaction has come to its end: the leases run already.
+        until = monotonic() + self.settings.seconds
         taken = in_transaction(self.engine, lambda connection, again: self._turn(connection, finished, free))
         self._finished.clear()
         for outcome in finished:
             _tell(outcome)
         by_name = {lane.name: lane for lane in lanes}
         for one, event in taken:
-            by_name[one.subscriber].send(one, event)
+            by_name[one.subscriber].send(one, event, until)
         return True
 
     def _anything_due(self, free: Mapping[str, int]) -> bool:
@@ -179,13 +177,8 @@ def _tell(outcome: Outcome) -> None:
     if outcome.state == DELIVERED:
         log.info("outbox event %d, %s, told to %s at attempt %d", *told)
     elif outcome.state == DEAD:
-        log.error(
-            "outbox event %d, %s, to %s is dead after attempt %d: %s. To go on: %s %d",
-            *told,
-            outcome.error,
-            GOES_ON,
-            taken.id,
-        )
+        words = "outbox event %d, %s, to %s is dead after attempt %d: %s. To go on: dealgate outbox retry %d"
+        log.error(words, *told, outcome.error, taken.id)
     else:
         level = logging.WARNING if outcome.state == WAITING else logging.INFO
         log.log(level, "outbox event %d, %s, to %s, attempt %d: %s", *told, outcome.error)

@@ -44,8 +44,8 @@ class Lane:
     def busy(self) -> bool:
         return bool(self._sending)
 
-    def send(self, taken: Taken, event: Event) -> None:
-        until = monotonic() + self._settings.seconds
+    def send(self, taken: Taken, event: Event, until: float) -> None:
+        """Have it sent by one of the threads, and given up when `monotonic()` reaches `until`."""
         future = self._threads.submit(self._sender.send, self._subscriber, event.id, event.body, until)
         self._sending[future] = taken
         future.add_done_callback(lambda _: self._wake.set())
