@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from dealgate.migrations import outbox_triggers
 from dealgate.migrations.revisions import HOME
 
 PARTITIONED = "dealgate_ledger_body"
@@ -145,6 +146,9 @@ def sqlite_triggers(revision: str = "") -> Iterator[Trigger]:
     for guard in GUARDS:
         if revision in {"", guard.since}:
             yield from _sqlite_triggers(guard)
+    if revision in {"", outbox_triggers.SINCE}:
+        for telling in outbox_triggers.TELLINGS:
+            yield _sqlite(telling.table, telling.name, "AFTER INSERT", telling.condition, telling.action)
     if revision not in {"", "0003"}:
         return
     yield _sqlite("dealgate_deal", "refuses_delete", "BEFORE DELETE", "", _refusal("dealgate_deal", NEVER_DELETED))
@@ -212,13 +216,23 @@ BEGIN
   EXECUTE format('INSERT INTO %I.dealgate_ledger_pending (entry) VALUES ($1)', TG_TABLE_SCHEMA) USING NEW.id;
   RETURN NULL;
 END""",
+    **outbox_triggers.FUNCTIONS,
 }
 """Their bodies name the schema of the table they guard, so that no search path misleads them."""
 
+AS_OWNER = {"dealgate_wait_for_the_seal", *outbox_triggers.FUNCTIONS}
+"""The application may add an entry but not touch the queue of the sealer, or the outbox: these do that as their owner."""
+
+
+def _functions(revision: str) -> list[str]:
+    """Those that a revision brings."""
+    told = [name for name in POSTGRESQL_FUNCTIONS if name in outbox_triggers.FUNCTIONS]
+    first = [name for name in POSTGRESQL_FUNCTIONS if name not in outbox_triggers.FUNCTIONS]
+    return {"0003": first, outbox_triggers.SINCE: told}.get(revision, [])
+
 
 def postgresql_function(name: str) -> str:
-    # The application may add an entry but not touch the queue of the sealer: the function does that as its owner.
-    security = " SECURITY DEFINER" if name == "dealgate_wait_for_the_seal" else ""
+    security = " SECURITY DEFINER" if name in AS_OWNER else ""
     return (
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql{security} "
         f"SET search_path = pg_catalog, pg_temp AS $function${POSTGRESQL_FUNCTIONS[name]}\n$function$"
@@ -230,6 +244,10 @@ def postgresql_triggers(revision: str = "") -> Iterator[Trigger]:
     for guard in GUARDS:
         if revision in {"", guard.since}:
             yield from _postgresql_triggers(guard)
+    if revision in {"", outbox_triggers.SINCE}:
+        for telling in outbox_triggers.TELLINGS:
+            after = "AFTER INSERT", "STATEMENT", f"{telling.function}()", "REFERENCING NEW TABLE AS entered "
+            yield _postgresql(telling.table, telling.name, *after)
     if revision not in {"", "0003"}:
         return
     yield from _postgresql_refusals("dealgate_deal", "DELETE", "TRUNCATE")
@@ -272,20 +290,19 @@ def _unless(condition: str, why: str = "an entry of the ledger must give leave")
     return f"dealgate_refuse_unless('{argument}', '{why}')"
 
 
-def _postgresql(table: str, name: str, when: str, each: str, function: str) -> Trigger:
-    statement = f"CREATE TRIGGER {table}_{name} {when} ON {table} FOR EACH {each} EXECUTE FUNCTION {function}"
+def _postgresql(table: str, name: str, when: str, each: str, function: str, rows: str = "") -> Trigger:
+    statement = f"CREATE TRIGGER {table}_{name} {when} ON {table} {rows}FOR EACH {each} EXECUTE FUNCTION {function}"
     return Trigger(table, f"{table}_{name}", statement)
 
 
 def install(connection: Connection, revision: str) -> None:
-    """Create the triggers that a revision brings; on PostgreSQL, with the first of them the functions they call."""
+    """Create the triggers that a revision brings; on PostgreSQL, also the functions they call."""
     if connection.dialect.name == "sqlite":
         for trigger in sqlite_triggers(revision):
             connection.exec_driver_sql(trigger.statement)
         return
-    if revision == "0003":
-        for name in POSTGRESQL_FUNCTIONS:
-            connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
+    for name in _functions(revision):
+        connection.exec_driver_sql(postgresql_function(name), execution_options=PLAIN)
     for trigger in postgresql_triggers(revision):
         _create(connection, trigger)
     if revision != "0003":
@@ -310,17 +327,13 @@ def remove(connection: Connection, revision: str) -> None:
         for trigger in sqlite_triggers(revision):
             connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
         return
-    if revision != "0003":
-        for trigger in postgresql_triggers(revision):
-            connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
-        return
-    for partition in partitions(connection):
+    for partition in partitions(connection) if revision == "0003" else ():
         for trigger in partition_triggers(partition):
             if "BEFORE TRUNCATE" in trigger.statement:
                 connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
     for trigger in postgresql_triggers(revision):
         connection.exec_driver_sql(f"DROP TRIGGER {trigger.name} ON {trigger.table}")
-    for name in POSTGRESQL_FUNCTIONS:
+    for name in _functions(revision):
         connection.exec_driver_sql(f"DROP FUNCTION {name}()")
 
 

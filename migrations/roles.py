@@ -41,8 +41,11 @@ ACCESS = ("dealgate_api_key", "dealgate_api_key_revocation")
 """Whoever submits lets nobody else in: the service reads keys, and an administrator with the sealer's role issues them."""
 
 PENDING = "dealgate_ledger_pending"
-WORKED = ("dealgate_unanswered_change", "dealgate_watched_table")
-"""No record: whoever submits also writes down what is still to be decided, and deletes it once it is."""
+WATCHED = ("dealgate_unanswered_change", "dealgate_watched_table")
+SUBSCRIPTION, OUTBOX = "dealgate_subscription", "dealgate_outbox"
+WORKED = (*WATCHED, SUBSCRIPTION, OUTBOX)
+"""No record, but work: what is still to be decided, and what is still to be told. Whoever submits works it off; what is to be told
+is written down by triggers only."""
 
 ERASABLE = (
     "dealgate_submission",
@@ -63,6 +66,7 @@ SEQUENCES = (
     "dealgate_shadow_decision_id_seq",
     "dealgate_ledger_entry_id_seq",
     "dealgate_unanswered_change_id_seq",
+    "dealgate_outbox_id_seq",
 )
 SEALER_SEQUENCES = ("dealgate_ledger_anchor_id_seq",)
 
@@ -142,8 +146,9 @@ def _rights() -> list[str]:
         *(f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC" for function in POSTGRESQL_FUNCTIONS),
         f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
         f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
-        f"GRANT UPDATE ON dealgate_deal TO {APP}, {SEALER}",
-        f"GRANT INSERT, DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
+        f"GRANT UPDATE ON dealgate_deal, {SUBSCRIPTION}, {OUTBOX} TO {APP}, {SEALER}",
+        f"GRANT DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
+        f"GRANT INSERT ON {', '.join((*WATCHED, SUBSCRIPTION))} TO {APP}, {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEQUENCES)} TO {APP}, {SEALER}",
         f"GRANT INSERT ON {', '.join((*SEALED, *ACCESS))} TO {SEALER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(SEALER_SEQUENCES)} TO {SEALER}",

@@ -15,6 +15,7 @@ from dealgate.models.ledger_tables import (
     LegalHold,
     Notice,
 )
+from dealgate.models.outbox_tables import OutboxEvent, Subscription
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.overrides import Taken, deny_override, grant_override, request_override
 from dealgate.models.policy_tables import PolicyStep, ShadowDecision
@@ -69,6 +70,7 @@ __all__ = [
     "LedgerTile",
     "LegalHold",
     "Notice",
+    "OutboxEvent",
     "Override",
     "OverrideError",
     "OverrideFinding",
@@ -82,6 +84,7 @@ __all__ = [
     "Recorded",
     "ShadowDecision",
     "Submission",
+    "Subscription",
     "Taken",
     "TradeIn",
     "UnansweredChange",

@@ -42,8 +42,10 @@ NOT_BY_SUBMITTING = {
     "dealgate_api_key_revocation",
     "dealgate_unanswered_change",
     "dealgate_watched_table",
+    "dealgate_subscription",
+    "dealgate_outbox",
 }
-"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, API keys, and triggers on a host's tables write."""
+"""What only sealing, erasing, notices, holds, the lives of policy versions, overrides, API keys, subscribers and watched tables write."""
 
 SUBMITTED = tuple(table for table in TABLES if table not in NOT_BY_SUBMITTING)
 """What a submission can leave a row in."""

@@ -19,6 +19,7 @@ from dealgate.adapters.command_line import (
     ledger,
     ledger_records,
     mappings,
+    outbox,
     overrides,
     pictures,
     policies,
@@ -45,6 +46,7 @@ app.add_typer(tables.app, name="table")
 app.add_typer(mappings.app, name="mapping")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(guards.app, name="guard")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(databases.app, name="db")
 app.add_typer(api_keys.app, name="key")
 for command in (

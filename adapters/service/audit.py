@@ -20,14 +20,14 @@ from dealgate.adapters.compliance.rows import rows_of
 from dealgate.adapters.compliance.search import search
 from dealgate.adapters.replay import Replayer
 from dealgate.adapters.service.documents import archive, found, problems_of
-from dealgate.adapters.service.endpoints import Form, Known, Text, TheService, json_response, refused, text_of
+from dealgate.adapters.service.endpoints import Form, Text, TheService, json_response, refused, text_of
 from dealgate.adapters.service.files import sent_file
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.timed_reading import reading_within
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Known])
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 Compliance = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE])]
 ReaderName = Annotated[

@@ -17,7 +17,6 @@ from dealgate.adapters.service.audit import Compliance, ReaderName
 from dealgate.adapters.service.documents import Documents, answer, archive, found, problems_of
 from dealgate.adapters.service.endpoints import (
     Form,
-    Known,
     Moment,
     Text,
     TheService,
@@ -39,7 +38,7 @@ from dealgate.rules.decision import moment
 from dealgate.rules.effective import zone_of
 from dealgate.rules.finding import MOST_REASONS
 
-router = APIRouter(prefix="/v1/audit/deals", tags=["audit"], dependencies=[Known])
+router = APIRouter(prefix="/v1/audit/deals", tags=["audit"])
 
 DealId = Annotated[str, text_of(100)]
 Zone = Annotated[str, text_of(60), Query(description="Whose days count, such as America/Chicago.")]

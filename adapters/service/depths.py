@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, func, select
 
 from dealgate.adapters.database import READS_ONLY, open_for_callers
+from dealgate.adapters.outbox import depth as outbox
 from dealgate.models.ledger import ENTRY
 from dealgate.models.sealing import PENDING
 
@@ -53,7 +54,27 @@ UNSEALED = Depth(
     None,
     read_unsealed,
 )
-DEPTHS: tuple[Depth, ...] = (UNSEALED,)
+
+
+def read_outbox(connection: Connection, now: datetime) -> Values:
+    def gauges(depth: outbox.Depth) -> Mapping[str, float]:
+        age = (now - depth.oldest_due_at).total_seconds() if depth.oldest_due_at else 0.0
+        return {"outbox_waiting": depth.waiting, "outbox_dead": depth.dead, "outbox_oldest_seconds": max(0.0, age)}
+
+    return {name: gauges(depth) for name, depth in outbox.depth(connection).items()}
+
+
+OUTBOX = Depth(
+    "outbox",
+    {
+        "outbox_waiting": "Events that wait to be told to a subscriber, those behind a dead one included.",
+        "outbox_dead": "Events that no attempt could deliver.",
+        "outbox_oldest_seconds": "Since when the oldest waits; 0 where none does.",
+    },
+    "subscriber",
+    read_outbox,
+)
+DEPTHS: tuple[Depth, ...] = (UNSEALED, OUTBOX)
 
 
 class Depths(Collector):

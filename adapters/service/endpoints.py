@@ -91,18 +91,6 @@ MomentOrDay = Annotated[
 ]
 
 
-def known_parameters(request: Request) -> None:
-    """A misspelt parameter would be passed over, and more be answered than was asked for."""
-    known = {one.alias for one in request.scope["route"].dependant.query_params}
-    if unknown := [name for name in request.query_params if name not in known and not name.startswith("set.")]:
-        raise refused(
-            f"query.{unknown[0]}", "", "there is no such parameter", f"Use {', '.join(sorted(known)) or 'none'}."
-        )
-
-
-Known = Depends(known_parameters)
-
-
 def refused(
     field: str,
     value: object,

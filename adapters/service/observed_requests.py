@@ -74,7 +74,7 @@ class ObservedRequests:
         """The route's template. Who was refused at the door never came to a route."""
         matches = ((route, route.matches(scope)[0]) for route in self.routes)
         found = scope.get("route") or next((route for route, match in matches if match is not Match.NONE), None)
-        return getattr(found, "path", NO_ROUTE)
+        return getattr(found, "path_format", NO_ROUTE)
 
 
 class _Answer:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.policy_records import step_document, stored_document, versions_on_record
 from dealgate.adapters.service.documents import POLICY_TEXT, Documents, answer, found, problems_of
-from dealgate.adapters.service.endpoints import Body, Form, Known, Moment, TheService, committed, json_response
+from dealgate.adapters.service.endpoints import Body, Form, Moment, TheService, committed, json_response
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found, policy_problem
 from dealgate.adapters.service.reviewing import FILE, reviewed
@@ -31,7 +31,7 @@ from dealgate.models.versions import (
 from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.policy import Policy
 
-router = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[Known])
+router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
 Author = Annotated[Principal, Security(in_role, scopes=[Role.POLICY_AUTHOR])]
 Approver = Annotated[Principal, Security(in_role, scopes=[Role.POLICY_APPROVER])]

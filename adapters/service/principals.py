@@ -7,6 +7,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from dealgate.adapters.service.observation import observed
+from dealgate.adapters.service.parameters import check_parameters
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.rates import Rates
 from dealgate.models.api_keys import Role
@@ -59,6 +60,7 @@ def in_role(
     if not principal.roles.intersection(scopes.scopes):
         needed = " or ".join(scopes.scopes)
         raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")
+    check_parameters(request)  # only who may ask is told what is wrong with the question
     return principal
 
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dealgate.adapters.outbox.subscribers import Name, OutboxSettings, Subscriber
 from dealgate.adapters.service.oidc import OidcSettings
 from dealgate.adapters.service.rates import Rate
 
@@ -40,7 +41,9 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_url)]
 class Settings(BaseSettings):
     """Every setting with what it is where nothing is said. A setting that nobody knows is an error."""
 
-    model_config = SettingsConfigDict(env_prefix="DEALGATE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DEALGATE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     db: DatabaseUrl = SecretStr("sqlite:///dealgate.db")
     """The database; its URL may hold a password."""
@@ -93,6 +96,12 @@ class Settings(BaseSettings):
     """Where Prometheus asks, apart from the callers' port. Without one, nobody can."""
     otlp_endpoint: Annotated[str, Field(pattern="^https?://")] | None = None
     """The collector that takes traces over OTLP and HTTP, without `/v1/traces`. Without it, and without OTEL_..., there are none."""
+
+    # Outward events
+    webhooks: dict[Name, Subscriber] = {}
+    """Who is told what happened, by names of their own; a secret may stand in DEALGATE_WEBHOOKS__NAME__SECRET."""
+    outbox: OutboxSettings = OutboxSettings()
+    """How events are told: how long is waited, how often is tried."""
 
     @classmethod
     def settings_customise_sources(

@@ -9,14 +9,14 @@ from fastapi.responses import Response
 from dealgate.adapters.gate import Verdict
 from dealgate.adapters.mappings import HostMapping, MappedDeal
 from dealgate.adapters.service.documents import EVALUATED, PAYLOAD, SUBMITTED, problems_of
-from dealgate.adapters.service.endpoints import Body, Key, Known, TheService, check_key, json_response, receipt_document
+from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key, json_response, receipt_document
 from dealgate.adapters.service.observation import part
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.service import Service
 from dealgate.rules.deal import Deal
 
-router = APIRouter(prefix="/v1", tags=["deals"], dependencies=[Known])
+router = APIRouter(prefix="/v1", tags=["deals"])
 
 Submitter = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER])]
 Asks = Annotated[

@@ -9,6 +9,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from dealgate.adapters.anchors.addresses import parse_anchor
+from dealgate.adapters.outbox.dispatcher import Outbox
 from dealgate.adapters.sealer import Sealer
 from dealgate.adapters.service.settings import Settings
 from dealgate.models.signing import Ed25519Signer
@@ -22,12 +23,14 @@ class Watches(Protocol):
 
 def watches_of(settings: Settings, engine: Engine) -> list[Watches]:
     """Raises `NoteError` and `AnchorError` for a key or an anchor that cannot be used."""
-    if settings.ledger_key is None:
-        return []
-    anchors = [parse_anchor(text) for text in settings.anchors]
-    return [
-        Sealer(engine, _signer(settings.ledger_key.get_secret_value()), anchors, anchor_every=settings.anchor_seconds)
-    ]
+    watches = list[Watches]()
+    if settings.ledger_key is not None:
+        signer = _signer(settings.ledger_key.get_secret_value())
+        anchors = [parse_anchor(text) for text in settings.anchors]
+        watches.append(Sealer(engine, signer, anchors, anchor_every=settings.anchor_seconds))
+    if settings.webhooks:
+        watches.append(Outbox(engine, settings.webhooks, settings.outbox))
+    return watches
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from dealgate.models import (
     LegalHold,
     Notice,
     Recorded,
+    Subscription,
     UnansweredChange,
     WatchedTable,
 )
@@ -57,7 +58,8 @@ def filled_database(databases: Databases) -> Iterator[Engine]:
 
 
 def fill(connection: Connection) -> list[Recorded]:
-    """Two submissions of one deal, the entry before them sealed, and leave to erase one value of the first."""
+    """Two submissions of one deal, of which somebody is told, the entry before them sealed, and leave to erase one value of the first."""
+    connection.execute(insert(Subscription), {"subscriber": "crm", "event": "decision.made", "since": NOW})
     made = [submit(connection, a_deal(applicant__monthly_debt=None), key=f"K-{number}") for number in range(2)]
     seal(connection, connection.execute(select(LedgerEntry.id).order_by(LedgerEntry.id)).scalars().first() or 0)
     give_leave(connection, made[0].decision_id, LEAVE)

@@ -192,7 +192,8 @@ def test_each_trigger_that_does_something_else_is_named(database: Engine) -> Non
             else:
                 drop += f" ON {trigger.table}"
                 timing = trigger.statement.replace("BEFORE", "AFTER") if "TRUNCATE" in create else ""
-                create = timing or create.replace("FOR EACH ROW", "FOR EACH ROW WHEN (false)")
+                never = create.replace("FOR EACH STATEMENT", "FOR EACH STATEMENT WHEN (false)")
+                create = timing or never.replace("FOR EACH ROW", "FOR EACH ROW WHEN (false)")
             switch = f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
             always = [switch] if connection.dialect.name == "postgresql" else []
             found = problems_after(connection, drop, create, *always)
@@ -201,7 +202,9 @@ def test_each_trigger_that_does_something_else_is_named(database: Engine) -> Non
 
 def test_guards_that_are_removed_and_installed_again_are_as_before(filled: Engine) -> None:
     with filled.connect() as connection:
-        revisions = sorted({guard.since for guard in GUARDS})
+        revisions = sorted(
+            {guard.since for guard in GUARDS} | {"0012"}
+        )  # the triggers of the outbox are of a kind of their own
         for revision in reversed(revisions):
             guards.remove(connection, revision)
         assert len(guards.problems(connection)) >= len(expected(connection))

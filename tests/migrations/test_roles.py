@@ -83,16 +83,16 @@ def test_each_role_reads_what_it_needs_and_who_has_none_reads_nothing(users: Use
 
 def test_who_submits_inserts_updates_the_heads_of_deals_and_does_nothing_else(users: Users) -> None:
     sealed = {f"dealgate_ledger_{name}" for name in ("leaf", "tile", "checkpoint", "anchor", "erasure", "pending")}
-    assert allowed(users["los"], "INSERT") == set(TABLES) - sealed - set(roles.ACCESS)
-    assert allowed(users["los"], "UPDATE") == {"dealgate_deal"}
+    assert allowed(users["los"], "INSERT") == set(TABLES) - sealed - set(roles.ACCESS) - {roles.OUTBOX}
+    assert allowed(users["los"], "UPDATE") == {"dealgate_deal", roles.SUBSCRIPTION, roles.OUTBOX}
     assert allowed(users["los"], "DELETE") == set(roles.WORKED)
     for privilege in ("TRUNCATE", "TRIGGER", "REFERENCES"):
         assert allowed(users["los"], privilege) == set()
 
 
 def test_who_seals_and_erases_inserts_and_deletes_what_may_be_erased(users: Users) -> None:
-    assert allowed(users["sequencer"], "INSERT") == set(TABLES) - {"dealgate_ledger_pending"}
-    assert allowed(users["sequencer"], "UPDATE") == {"dealgate_deal"}
+    assert allowed(users["sequencer"], "INSERT") == set(TABLES) - {"dealgate_ledger_pending", roles.OUTBOX}
+    assert allowed(users["sequencer"], "UPDATE") == {"dealgate_deal", roles.SUBSCRIPTION, roles.OUTBOX}
     erasable = {guard.table for guard in guards.GUARDS if guard.permit}
     assert allowed(users["sequencer"], "DELETE") == erasable | set(roles.WORKED)
     for privilege in ("TRUNCATE", "TRIGGER", "REFERENCES"):

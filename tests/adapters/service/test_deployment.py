@@ -113,7 +113,9 @@ def samples_of(metrics: Metrics) -> Iterator[tuple[str, tuple[str, set[str]]]]:
     declared = {one._name: set(one._labelnames) for one in vars(metrics).values() if hasattr(one, "_labelnames")}
     for family in metrics.registry.collect():
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
-        labels = declared.get(family.name, set()).union(*(sample.labels for sample in family.samples))
+        labels = declared.get(family.name, set(getattr(family, "_labelnames", ()))).union(
+            *(sample.labels for sample in family.samples)
+        )
         for ending in endings.get(family.type, ("",)):
             yield f"{family.name}{ending}", (family.documentation, labels)
 

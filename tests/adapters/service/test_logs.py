@@ -62,7 +62,7 @@ def test_a_line_names_the_route_and_never_the_path_or_the_query(service: Service
         ask(service, lambda client: client.get("/MARKED/elsewhere"))
         ask(service, lambda client: client.request("MARKED", "/v1/submissions"))
     assert [(one["route"], one["method"], one["status"]) for one in of_requests(log)] == [
-        ("/v1/deals/{deal_id}", "GET", 404),
+        ("/v1/deals/{deal_id}", "GET", 422),
         ("none", "GET", 404),
         ("/v1/submissions", "other", 405),
     ]
