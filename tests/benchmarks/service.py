@@ -34,7 +34,7 @@ from tests.benchmarks.page import write_section
 from tests.benchmarks.service_load import Load
 from tests.benchmarks.timing import ratio
 from tests.faults.clusters import Cluster
-from tests.faults.services import ServiceProcess, services
+from tests.faults.services import ServiceProcess, a_credential, services
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks-service.md"
 LOAD = Path(__file__).parent / "service_load.py"
@@ -108,7 +108,7 @@ def database() -> Iterator[tuple[str, Engine]]:
         engine.dispose()
 
 
-def load(running: Sequence[ServiceProcess], clients: int, seconds: float) -> Load:
+def load(credential: str, running: Sequence[ServiceProcess], clients: int, seconds: float) -> Load:
     command: list[str | Path] = [
         sys.executable,
         LOAD,
@@ -130,15 +130,16 @@ def measure(url: str, engine: Engine, clients: int, effort: Effort) -> Measured:
     found = Measured({BARE: []}, {BARE: []}, {})
     for processes in PROCESSES:
         found.rates[named(processes)], found.waits[named(processes)] = [], []
+    credential = a_credential(url)
     with services(url, max(PROCESSES), threads="8") as running:
-        load(running, clients, 0.5)
+        load(credential, running, clients, 0.5)
         for _ in range(effort.rounds):
             rate, waits = at_once(lambda _: bare.insert(next(places)), clients, effort.seconds)
             found.rates[BARE].append(rate)
             found.waits[BARE] += waits
             for processes in PROCESSES:
                 before = processor_seconds(running, engine)
-                told = load(running[:processes], clients, effort.seconds)
+                told = load(credential, running[:processes], clients, effort.seconds)
                 assert not told.others
                 after = processor_seconds(running, engine)
                 found.rates[named(processes)].append(told.rate)
@@ -166,7 +167,7 @@ def _seconds(process: psutil.Process) -> float:
 
 def size(url: str, engine: Engine) -> Sizing:
     with services(url, threads="8") as running:
-        load(running, 64, 2.0)
+        load(a_credential(url), running, 64, 2.0)
         with engine.connect() as connection:
             connections = connection.execute(
                 text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
@@ -261,10 +262,11 @@ def _sizing(spent: Spent, sizing: Sizing) -> Iterator[str]:
 def soak_section(minutes: float) -> Iterator[str]:
     samples: list[tuple[float, int, int, int]] = []
     with database() as (url, _), services(url, threads="8") as running:
-        load(running, 16, 10.0)
+        credential = a_credential(url)
+        load(credential, running, 16, 10.0)
         assert running[0].process
         process = psutil.Process(running[0].process.pid)
-        command: list[str | Path] = [sys.executable, LOAD, "anybody", "16", str(minutes * 60), running[0].address]
+        command: list[str | Path] = [sys.executable, LOAD, credential, "16", str(minutes * 60), running[0].address]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as calling:
             began = time.monotonic()
             while time.monotonic() - began < minutes * 60:

@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-SERVING = Path(__file__).parent / "serving.py"
+from dealgate.adapters.database import open_database
+from dealgate.models.api_keys import Role, issue_key
+
+DEALGATE = Path(sys.executable).with_name("dealgate")
 PATIENCE = 60.0
 
 
@@ -28,12 +32,14 @@ class ServiceProcess:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         named = {f"DEALGATE_{name.upper()}": value for name, value in settings.items()}
-        self._environment = {**os.environ, "DEALGATE_DB": url, "DEALGATE_POLICY": "prime-auto", **named}
+        known = {"DEALGATE_DB": url, "DEALGATE_POLICY": "prime-auto", "DEALGATE_RATE_LIMIT": "1000000/minute"}
+        self._environment = {**os.environ, **known, "DEALGATE_LOG_LEVEL": "error", **named}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Again, and wait until it answers."""
-        self.process = subprocess.Popen([sys.executable, SERVING, str(self.port)], env=self._environment)
+        command: list[str | Path] = [DEALGATE, "serve", "--port", str(self.port)]
+        self.process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
         while not self.answers("/healthz"):
             assert time.monotonic() < deadline, "the service does not start"
@@ -59,6 +65,15 @@ class ServiceProcess:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(PATIENCE)
+
+
+def a_credential(url: str) -> str:
+    """An API key that opens everything."""
+    engine = open_database(url)
+    with engine.begin() as connection:
+        _, credential = issue_key(connection, "los", datetime.now(UTC), roles=[*Role], actor="tests")
+    engine.dispose()
+    return credential
 
 
 @contextmanager

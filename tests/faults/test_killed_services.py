@@ -14,7 +14,7 @@ from dealgate.models.signing import Ed25519Signer, new_key
 from tests.faults.callers import Callers
 from tests.faults.clusters import Cluster
 from tests.faults.efforts import efforts
-from tests.faults.services import ServiceProcess, services
+from tests.faults.services import ServiceProcess, a_credential, services
 from tests.models.ledgers import NAME, seal_all, verified
 
 KEYS = text("SELECT idempotency_key, entry_id FROM dealgate_ledger_entry WHERE kind = 'decision'")
@@ -54,7 +54,7 @@ def test_what_a_killed_service_acknowledged_is_kept(
 ) -> None:
     signer = Ed25519Signer.parse(new_key(NAME).private)
     with services(database_url) as [service]:
-        callers = Callers([service.address], "anybody")
+        callers = Callers([service.address], a_credential(database_url))
         with callers.calling():
             for number in range(effort):
                 callers.wait_for(5 * (number + 1), service.alive)
@@ -76,7 +76,7 @@ def test_what_was_acknowledged_before_the_database_server_was_killed_is_kept(
     with Cluster.started() as cluster:
         url = cluster.new_database()
         with services(url) as [service]:
-            callers = Callers([service.address], "anybody")
+            callers = Callers([service.address], a_credential(url))
             with callers.calling():
                 for number in range(effort):
                     callers.wait_for(8 * (number + 1), service.alive)
@@ -94,8 +94,8 @@ def test_what_was_acknowledged_before_the_database_server_was_killed_is_kept(
 def test_while_the_database_is_gone_nobody_passes_and_the_service_recovers_by_itself(
     effort: float, figures: Callable[[str], None]
 ) -> None:
-    with Cluster.started() as cluster, services(cluster.new_database()) as [service]:
-        callers = Callers([service.address], "anybody", gives_up=False)
+    with Cluster.started() as cluster, services(url := cluster.new_database()) as [service]:
+        callers = Callers([service.address], a_credential(url), gives_up=False)
         with callers.calling():
             callers.wait_for(8, service.alive)
             cluster.kill()
@@ -128,7 +128,7 @@ def test_of_two_services_and_a_sealer_each_entry_is_sealed_once_whoever_is_kille
     file.write_text(new_key(NAME).private)
     signer = Ed25519Signer.from_file(file)
     with services(database_url, 2, ledger_key=str(file)) as both:
-        callers = Callers([one.address for one in both], "anybody")
+        callers = Callers([one.address for one in both], a_credential(database_url))
         with callers.calling():
             for number in range(effort):
                 callers.wait_for(5 * (number + 1))
