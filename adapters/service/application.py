@@ -53,6 +53,7 @@ def create_application(service: Service) -> ObservedRequests:
         app.include_router(router)
     routes = [route for router in ROUTERS for route in router.routes]
     check_denied_by_default(routes)
+    app.state.routes = routes
     add_handlers(app)
     settings = service.settings
     bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)

@@ -82,7 +82,7 @@ POLICY_TEXT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "A policy document, as its author writes it. Tables stand in it, not in files beside it.",
-        "content": {"application/yaml": TEXT},
+        "content": {"application/yaml": {"schema": {}}},
     }
 }
 SUBMITTED: Documents = {

@@ -31,7 +31,7 @@ from dealgate.models.versions import (
 from dealgate.rules.document import Place, PolicyError, Problem
 from dealgate.rules.policy import Policy
 
-router = APIRouter(prefix="/v1/policies", tags=["policies"])
+router = APIRouter(prefix="/v1", tags=["policies"])
 
 Author = Annotated[Principal, Security(in_role, scopes=[Role.POLICY_AUTHOR])]
 Approver = Annotated[Principal, Security(in_role, scopes=[Role.POLICY_APPROVER])]
@@ -51,7 +51,7 @@ class Retirement(Form):
     at: Moment | None = None
 
 
-@router.post("", status_code=201, openapi_extra=POLICY_TEXT, responses=ADDED | problems_of(409, 413, 422, 503))
+@router.post("/policies", status_code=201, openapi_extra=POLICY_TEXT, responses=ADDED | problems_of(409, 413, 422, 503))
 def add(principal: Author, service: TheService, body: Body) -> Response:
     """Put a policy document on record as its author's draft. One whose checks or examples fail is refused, with every mistake."""
     text = _text(body)
@@ -72,7 +72,7 @@ def add(principal: Author, service: TheService, body: Body) -> Response:
 
 
 @router.post(
-    "/check",
+    "/policy-checks",
     openapi_extra=POLICY_TEXT,
     responses=found("What is wrong or doubtful.", "PolicyReview") | problems_of(413, 422, 503),
 )
@@ -83,7 +83,7 @@ def check(_: Author, service: TheService, body: Body) -> Response:
     return json_response(told | {"errors": errors})
 
 
-@router.get("", responses=found("Versions on record, the latest first.", "Policies") | problems_of(422, 503))
+@router.get("/policies", responses=found("Versions on record, the latest first.", "Policies") | problems_of(422, 503))
 def list_versions(
     _: Reads,
     service: TheService,
@@ -103,7 +103,7 @@ def list_versions(
     return json_response({"policies": chosen[:most]})
 
 
-@router.get("/{sha256}", responses=found("The version.", "PolicyVersion") | problems_of(404, 422, 503))
+@router.get("/policies/{sha256}", responses=found("The version.", "PolicyVersion") | problems_of(404, 422, 503))
 def read_version(_: Reads, service: TheService, sha256: Sha256) -> Response:
     """A version: its text, and every step of its life."""
     with service.reading() as connection:
@@ -115,7 +115,7 @@ def read_version(_: Reads, service: TheService, sha256: Sha256) -> Response:
     return json_response(head | {"state": standing, "steps": [step_document(step) for step in steps]})
 
 
-@router.post("/{sha256}/approve", responses=STEPPED | problems_of(404, 409, 422, 503))
+@router.post("/policies/{sha256}/approve", responses=STEPPED | problems_of(404, 409, 422, 503))
 def approve(principal: Approver, service: TheService, sha256: Sha256) -> Response:
     """Approve the content that has this hash, as another person than its author."""
     with service.reading() as connection:
@@ -130,7 +130,7 @@ def approve(principal: Approver, service: TheService, sha256: Sha256) -> Respons
     return json_response(step_document(step) | {"replayed": replayed})
 
 
-@router.post("/{sha256}/retire", responses=STEPPED | problems_of(404, 409, 413, 422, 503))
+@router.post("/policies/{sha256}/retire", responses=STEPPED | problems_of(404, 409, 413, 422, 503))
 def retire(principal: Approver, service: TheService, sha256: Sha256, form: Retirement) -> Response:
     """End a version's time, at once or at a later moment."""
     with service.reading() as connection:
@@ -168,6 +168,8 @@ def _step(
 
 def _text(body: bytes) -> str:
     """Raises `PolicyError` for what is no text."""
+    if not body.strip():
+        raise PolicyError([Problem(FILE, Place(1, 1), "the body is empty", "Send the text of a policy document.")])
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from dealgate.adapters.compliance.query import QueryError
 from dealgate.adapters.database import DatabaseError
@@ -162,6 +163,28 @@ def _counted(count: int) -> str:
     return "One problem." if count == 1 else f"{count} problems."
 
 
+def _of_http(error: HTTPException, methods: Sequence[str]) -> ProblemError:
+    """What the framework refuses by itself: a path, a method, a form that it cannot parse."""
+    title, detail = "Not possible here", str(error.detail)
+    match error.status_code:
+        case 404:
+            return ProblemError(404, "not-found", title, detail)
+        case 405:
+            return ProblemError(405, "method", title, detail, headers={"Allow": ", ".join(methods)})
+        case 400:
+            remedy = "Send JSON in UTF-8, as the OpenAPI document says."
+            problem = {"field": "body", "value": "", "message": detail, "remedy": remedy}
+            return ProblemError(422, "request", "The request cannot be read", "One problem.", [problem])
+    return ProblemError(error.status_code, "request", title, detail, headers=error.headers)
+
+
+def allowed(request: Request) -> list[str]:
+    """The methods of all endpoints at a path; the framework knows those of the first."""
+    routes: Sequence[Route] = request.app.state.routes
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in route.methods or ()})
+
+
 def add_handlers(app: FastAPI) -> None:
     def answer(of: Any) -> Any:
         async def handler(_: Request, error: Exception) -> JSONResponse:  # not async, it would wait for a thread
@@ -170,15 +193,14 @@ def add_handlers(app: FastAPI) -> None:
 
         return handler
 
-    def of_http(error: HTTPException) -> ProblemError:
-        kind = {404: "not-found", 405: "method"}.get(error.status_code, "request")
-        return ProblemError(error.status_code, kind, "Not possible here", str(error.detail), headers=error.headers)
+    async def of_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return _of_http(error, allowed(request)).response()
 
     handlers = {
         ProblemError: lambda error: error,
         DealError: of_deal,
         RequestValidationError: of_request,
-        HTTPException: of_http,
         IdempotencyConflictError: lambda error: ProblemError(
             422, "idempotency-key", "The key was used with something else", str(error)
         ),
@@ -199,5 +221,6 @@ def add_handlers(app: FastAPI) -> None:
         DatabaseError: lambda error: unavailable(str(error)),
         Exception: of_incident,
     }
+    app.add_exception_handler(HTTPException, of_http)
     for kind, of in handlers.items():
         app.add_exception_handler(kind, answer(of))

@@ -30,7 +30,7 @@ def _of_policies(hosted: Hosted) -> dict[str, Any]:
     path = f"/v1/policies/{added['sha256']}"
     return {
         "PolicyAdded": added,
-        "PolicyReview": answered(hosted.call("ada", "POST", "/v1/policies/check", content=OVERRIDABLE)),
+        "PolicyReview": answered(hosted.call("ada", "POST", "/v1/policy-checks", content=OVERRIDABLE)),
         "PolicyStepTaken": answered(hosted.post("pia", f"{path}/approve")),
         "Policies": answered(hosted.get("sam", "/v1/policies")),
         "PolicyVersion": answered(hosted.get("sam", path)),

@@ -30,7 +30,7 @@ MAY: dict[tuple[str, str], set[Role] | None] = {
     ("POST", "/v1/overrides/{override_id}/deny"): {UNDERWRITER},
     ("GET", "/v1/deals/{deal_id}/clearance"): {SUBMITTER, UNDERWRITER, COMPLIANCE},
     ("POST", "/v1/policies"): {AUTHOR},
-    ("POST", "/v1/policies/check"): {AUTHOR},
+    ("POST", "/v1/policy-checks"): {AUTHOR},
     ("GET", "/v1/policies"): set(Role),
     ("GET", "/v1/policies/{sha256}"): set(Role),
     ("POST", "/v1/policies/{sha256}/approve"): {APPROVER},

@@ -31,7 +31,7 @@ class Committee(Hosted):
             return add_version(connection, a_policy(), POLICY, datetime.now(UTC), actor=actor).sha256
 
     def check(self, text: str | bytes) -> httpx.Response:
-        return self.call("ada", "POST", "/v1/policies/check", content=text)
+        return self.call("ada", "POST", "/v1/policy-checks", content=text)
 
     def step(self, who: str, sha256: str, step: str, **form: Any) -> httpx.Response:
         return self.post(who, f"/v1/policies/{sha256}/{step}", form if step == "retire" else None)
@@ -124,8 +124,9 @@ def test_a_document_whose_example_fails_is_refused(committee: Committee) -> None
 
 
 def test_what_is_no_policy_is_told_so(checker: Committee) -> None:
-    assert refused(checker.check(b"\xff"), 422, "policy")["problems"][0]["line"] == 1
-    for text in (b"", b"[" * 5_000, b"a: &a [*a]"):
+    for text in (b"\xff", b"", b" \n"):
+        assert refused(checker.check(text), 422, "policy")["problems"][0]["line"] == 1
+    for text in (b"[" * 5_000, b"a: &a [*a]"):
         assert answered(checker.check(text))["errors"][0]["line"] == 1
 
 
