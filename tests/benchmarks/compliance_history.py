@@ -7,6 +7,7 @@ Entries have no bodies and no private values, and are not sealed: no search and 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,11 +69,12 @@ def build(engine: Engine, templates: Frames, versions: Sequence[Version], decisi
     prepared = _Templates(templates)
     deals = round(decisions / prepared.submissions_each)
     draw, numbers = np.random.default_rng(seed), _numbers(engine)
-    with engine.begin() as connection, _unguarded(connection):
-        for first in range(0, deals, CHUNK):
-            size = min(CHUNK, deals - first)
-            chains = _chains(draw, prepared, versions, end, (first / deals, (first + size) / deals), first, size)
-            for name, frame in _rows(draw, prepared, chains, numbers, end).items():
+    made = _made(draw, prepared, versions, end, deals, numbers)
+    with engine.begin() as connection, _unguarded(connection), ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, made, None)
+        while frames := coming.result():
+            coming = ahead.submit(next, made, None)
+            for name, frame in frames.items():
                 _copy(connection, name, frame)
     with engine.begin() as connection:
         for name, column in SEQUENCES.items():
@@ -82,6 +84,20 @@ def build(engine: Engine, templates: Frames, versions: Sequence[Version], decisi
         connection.execute(text("VACUUM (ANALYZE, FREEZE)"))
 
 
+def _made(
+    draw: np.random.Generator,
+    templates: "_Templates",
+    versions: Sequence[Version],
+    end: datetime,
+    deals: int,
+    numbers: dict[str, int],
+) -> Iterator[Frames]:
+    for first in range(0, deals, CHUNK):
+        size = min(CHUNK, deals - first)
+        chains = _chains(draw, templates, versions, end, (first / deals, (first + size) / deals), first, size)
+        yield _rows(draw, templates, chains, numbers, end)
+
+
 def _numbers(engine: Engine) -> dict[str, int]:
     """The last row numbers that are taken."""
     with engine.connect() as connection:
@@ -89,19 +105,35 @@ def _numbers(engine: Engine) -> dict[str, int]:
     return {"submission": 0, "decision": 0, "ledger_entry": last}
 
 
+UNIQUE = """
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'u' AND conrelid = ANY(CAST(:tables AS regclass[]))
+"""
+REFERRING = """
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'f' AND conindid IN (SELECT conindid FROM pg_constraint WHERE contype = 'u' AND conrelid = ANY(CAST(:tables AS regclass[])))
+"""
+"""What must go before a unique constraint may."""
+
+
 @contextmanager
 def _unguarded(connection: Connection) -> Iterator[None]:
-    """Without triggers and without the indexes that are no constraints, and with all of them again afterwards."""
+    """Without triggers, and without indexes but those of primary keys, which grow at their end; with all of them again afterwards."""
     named = [f"dealgate_{name}" for name in LOADED]
     found = text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(:tables) AND indexname LIKE 'ix_%'")
     indexes = connection.execute(found, {"tables": named}).all()
+    constraints = [row for kind in (REFERRING, UNIQUE) for row in connection.execute(text(kind), {"tables": named})]
     for index in indexes:
         connection.exec_driver_sql(f"DROP INDEX {index.indexname}")
+    for table, name, _ in constraints:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     for table in named:
         connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
     yield
     for index in indexes:
         connection.exec_driver_sql(index.indexdef)
+    for table, name, definition in reversed(constraints):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
     for table in named:
         connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
     for trigger in guards.postgresql_triggers():
