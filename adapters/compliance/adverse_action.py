@@ -180,24 +180,20 @@ def notice_text(reasons: Sequence[str]) -> str:
 
 def approvals_statement(asked: Asked) -> Select[Any]:
     """Approvals, each against the open findings of the decision that stood when it was sent; against nothing where none did."""
-    approval = (
-        notices(asked.as_of, NOTICE.c.entry, NOTICE.c.deal_id, NOTICE.c.sent_at, _standing(asked).label("decision"))
-        .where(NOTICE.c.kind == "approval", in_period(NOTICE.c.sent_at, asked))
-        .subquery("approval")
-    )
     severities = STANDS_AGAINST if asked.given["severity"] == "refer" else ("flag", *STANDS_AGAINST)
-    is_open = and_(FINDING.c.decision == approval.c.decision, FINDING.c.severity.in_(severities))
+    is_open = and_(FINDING.c.decision == DECISION.c.id, FINDING.c.severity.in_(severities))
+    recorded = there_is(ENTRY, ENTRY.c.id == NOTICE.c.entry, ENTRY.c.recorded_at <= asked.as_of)
     source = (
-        approval.join(DECISION, DECISION.c.id == approval.c.decision, isouter=True)
+        NOTICE.join(DECISION, DECISION.c.id == _standing(asked), isouter=True)
         .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id, isouter=True)
         .join(VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256, isouter=True)
         .join(FINDING, is_open, isouter=True)
     )
     return (
         select(
-            approval.c.entry,
-            approval.c.sent_at,
-            approval.c.deal_id,
+            NOTICE.c.entry,
+            NOTICE.c.sent_at,
+            NOTICE.c.deal_id,
             DECISION.c.decided_at,
             DECISION.c.submission,
             DECISION.c.decision_id,
@@ -212,13 +208,16 @@ def approvals_statement(asked: Asked) -> Select[Any]:
         )
         .select_from(source)
         .where(
+            NOTICE.c.kind == "approval",
+            in_period(NOTICE.c.sent_at, asked),
             or_(
-                approval.c.decision.is_(None),
+                DECISION.c.id.is_(None),
                 and_(
                     FINDING.c.rule.is_not(None),
-                    ~is_overridden(approval.c.sent_at, DECISION.c.decision_id, FINDING.c.rule),
+                    ~is_overridden(NOTICE.c.sent_at, DECISION.c.decision_id, FINDING.c.rule),
                 ),
-            )
+            ),
+            recorded,
         )
     )
 

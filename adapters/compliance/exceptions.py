@@ -14,9 +14,7 @@ from dealgate.adapters.compliance.known import (
     count_if,
     denied,
     granted,
-    has_ended,
     has_override,
-    in_force,
     in_period,
     is_approved,
     is_latest,
@@ -99,13 +97,6 @@ def overrides_statement(asked: Asked) -> Select[Any]:
 
 
 def override_log_statement(asked: Asked) -> Select[Any]:
-    state = case(
-        (~is_latest(asked.as_of), "superseded"),
-        (denied(asked.as_of), "denied"),
-        (in_force(asked.as_of), "in force"),
-        (has_ended(asked.as_of), "ended"),
-        else_="requested",
-    )
     return (
         select(
             REQUEST.c.entry,
@@ -120,7 +111,7 @@ def override_log_statement(asked: Asked) -> Select[Any]:
             REQUEST.c.reason,
             REQUEST.c.actor.label("requested_by"),
             REQUEST.c.persons,
-            state.label("state"),
+            is_latest(asked.as_of).label("is_latest"),
         )
         .join(DECISION, DECISION.c.decision_id == REQUEST.c.decision_id)
         .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
@@ -129,7 +120,7 @@ def override_log_statement(asked: Asked) -> Select[Any]:
 
 
 def _with_persons(connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    """The findings that each override names, and who granted or denied it."""
+    """The findings that each override names, who granted or denied it, and where that leaves it."""
     rules, steps = dict[int, list[str]](), dict[str, list[Any]]()
     named = select(NAMED).where(NAMED.c.entry.in_([row["entry"] for row in rows]))
     for one in connection.execute(named.order_by(NAMED.c.entry, NAMED.c.rule)):
@@ -141,15 +132,29 @@ def _with_persons(connection: Connection, asked: Asked, rows: Sequence[Row]) -> 
     )
     for one in connection.execute(taken.order_by(STEP.c.entry)):
         steps.setdefault(one.override_id, []).append(one)
-    return [
-        {
-            **row,
-            "rules": rules.get(row["entry"], []),
-            "granted_by": [f"{one.actor} ({one.role})" for one in steps.get(row["override_id"], ()) if one.role],
-            "denied_by": next((one.actor for one in steps.get(row["override_id"], ()) if one.step == "deny"), None),
-        }
-        for row in rows
-    ]
+    return [_settled(row, rules.get(row["entry"], []), steps.get(row["override_id"], ()), asked) for row in rows]
+
+
+def _settled(row: Row, rules: list[str], steps: Sequence[Any], asked: Asked) -> Row:
+    grants = [one for one in steps if one.step == "grant"]
+    denied_by = next((one.actor for one in steps if one.step == "deny"), None)
+    return {
+        **row,
+        "rules": rules,
+        "granted_by": [f"{one.actor} ({one.role})" for one in grants],
+        "denied_by": denied_by,
+        "state": _state(row, grants, denied_by, asked),
+    }
+
+
+def _state(row: Row, grants: Sequence[Any], denied_by: str | None, asked: Asked) -> str:
+    if not row["is_latest"]:
+        return "superseded"
+    if denied_by is not None:
+        return "denied"
+    if any(one.ends_at is not None and one.ends_at <= asked.as_of for one in grants):
+        return "ended"
+    return "in force" if len(grants) >= row["persons"] else "requested"
 
 
 EXCEPTIONS = Report(
