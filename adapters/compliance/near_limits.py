@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, not_, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
-from dealgate.adapters.compliance.known import count_if, in_period
+from dealgate.adapters.compliance.known import count_if, in_period, of_submission
 from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, held
 from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
@@ -72,7 +72,7 @@ def _count(
     sides = [side for index, one in enumerate(rules.values()) for side in _sides(one, index)]
     judged = (
         select(DECISION.c.id, *sides)
-        .select_from(DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id))
+        .select_from(DECISION.join(SUBMISSION, of_submission(asked)))
         .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == sha256)
         .offset(0)  # keeps the planner from working the sides out again for each count
         .subquery("judged")

@@ -1,19 +1,20 @@
 """What a report is, how it is asked for, and how a page of it is read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
+from dealgate.adapters.compliance.known import bounds_of
 from dealgate.adapters.compliance.paging import Key, after, read_cursor, write_cursor
 from dealgate.rules.amounts import percent
 from dealgate.rules.decision import moment
 
 MOST_ROWS = 10_000
-SUMMARY_DAYS = 30
+SUMMARY_DAYS = 7
 """What a summary covers where nothing is said: counting every decision ever made takes as long as there are many."""
 
 
@@ -164,6 +165,8 @@ def read_page(
     if read and as_of and as_of != read.as_of:
         raise ReportError(f"--as-of {moment(as_of)}: the cursor goes on as of {moment(read.as_of)}; leave it out")
     asked = ask(report, as_of=read.as_of if read else as_of, since=since, until=until, by=by, given=given)
+    if report.summary:
+        asked = replace(asked, bounds=bounds_of(connection, asked))
     place = read.place_in(report.name, asked) if read else None
     return (
         _page_of_whole(connection, report, asked, limit, place)

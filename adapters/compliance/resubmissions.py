@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
-from dealgate.adapters.compliance.known import DECIDED, count_if, in_period, is_latest
+from dealgate.adapters.compliance.known import count_if, decided, in_period, is_latest
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION
@@ -74,8 +74,8 @@ def dealers_statement(asked: Asked) -> Select[Any]:
             func.coalesce(func.sum(case((hidden > 0, hidden))), 0).label("hidden"),
             func.coalesce(func.max(case((hidden > 0, hidden))), 0).label("largest"),
         )
-        .select_from(DECIDED)
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of))
+        .select_from(decided(asked, ("dealer",)))
+        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
         .group_by(SUBMISSION.c.dealer_id)
     )
 
