@@ -24,7 +24,7 @@ from dealgate.adapters.compliance.known import (
     notices,
     there_is,
 )
-from dealgate.adapters.compliance.moments_in_sql import day_text, utc_day
+from dealgate.models.moments_in_sql import day_text, utc_day
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.erasure import FINDING, NOTICE

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, l
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.known import decided, in_period
-from dealgate.adapters.compliance.moments_in_sql import utc_month
+from dealgate.models.moments_in_sql import utc_month
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
 
 NOTHING: Any = literal_column("''")
