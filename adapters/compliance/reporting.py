@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import bounds_of
-from dealgate.adapters.compliance.paging import Key, after, read_cursor, write_cursor
+from dealgate.adapters.compliance.paging import Key, page_of, read_cursor, write_cursor
 from dealgate.rules.amounts import percent
 from dealgate.rules.decision import moment
 
@@ -61,8 +61,9 @@ Row = Mapping[str, Any]
 class Report:
     """A named report.
 
-    `statement` gives the rows, `key` their order and the place of a page in it; `finish` turns rows as they are read into rows as
-    they are told. With `whole`, it is given all rows at once and puts them in order itself.
+    `statement` gives the rows, in several parts where there are several ways to them; `key` their order and the place of a page in
+    it; `finish` turns rows as they are read into rows as they are told. With `whole`, it is given all rows at once and puts them in
+    order itself.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Report:
     asked_by: str
     source: str
     columns: tuple[Column, ...]
-    statement: Callable[[Asked], Select[Any]]
+    statement: Callable[[Asked], Select[Any] | Sequence[Select[Any]]]
     key: tuple[Key, ...] = ()
     dimensions: Mapping[str, str] = field(default_factory=dict)
     by: tuple[str, ...] = ()
@@ -83,6 +84,10 @@ class Report:
     def keys(self, asked: Asked) -> tuple[Key, ...]:
         """A summary stands in the order of what it is counted by, unless it has one of its own."""
         return self.key or tuple(Key(name) for name in asked.by)
+
+    def statements(self, asked: Asked) -> Sequence[Select[Any]]:
+        found = self.statement(asked)
+        return [found] if isinstance(found, Select) else found
 
     def told(self, asked: Asked) -> tuple[Column, ...]:
         by = tuple(Column(name, "text", self.dimensions[name]) for name in asked.by)
@@ -179,7 +184,7 @@ def _page_of_rows(
     connection: Connection, report: Report, asked: Asked, limit: int, place: Sequence[Any] | None
 ) -> Page:
     keys = report.keys(asked)
-    statement = after(report.statement(asked), keys, place).limit(limit + 1)
+    statement = page_of(report.statements(asked), keys, place, limit + 1)
     found = [row._asdict() for row in connection.execute(statement)]
     rows: Sequence[Row] = found[:limit]
     more = len(found) > limit
@@ -192,7 +197,8 @@ def _page_of_whole(
 ) -> Page:
     assert report.finish
     first = place[0] if place else 0
-    found = report.finish(connection, asked, [row._asdict() for row in connection.execute(report.statement(asked))])
+    [statement] = report.statements(asked)
+    found = report.finish(connection, asked, [row._asdict() for row in connection.execute(statement)])
     more = len(found) > first + limit
     following = write_cursor(report.name, asked, [first + limit]) if more else None
     return _page(report, asked, found[first : first + limit], following)
