@@ -60,9 +60,7 @@ def _clock_from() -> Any:
 CLOCK_FROM: Any = _clock_from()
 """Of a deal, from all that is recorded; NULL where nothing is owed."""
 
-SET_CLOCKS = (
-    update(DEAL).where(DEAL.c.deal_id.in_(bindparam("deals", expanding=True))).values(clock_from=CLOCK_FROM)
-)
+SET_CLOCKS = update(DEAL).where(DEAL.c.deal_id.in_(bindparam("deals", expanding=True))).values(clock_from=CLOCK_FROM)
 
 
 def set_clocks(session: Writable, deals: Collection[str]) -> None:

@@ -54,7 +54,9 @@ def with_decisions(counts: Select[Any], asked: Asked, *where: Any) -> Select[Any
     With decisions that nothing is counted of, so that rows are missing nowhere, except by what only findings or overrides have.
     """
     shared = [name for name in asked.by if name in DIMENSIONS]
-    of_decisions = select(*labelled(shared, DIMENSIONS), func.count().label("decisions")).select_from(decided(asked, shared))
+    of_decisions = select(*labelled(shared, DIMENSIONS), func.count().label("decisions")).select_from(
+        decided(asked, shared)
+    )
     of_decisions = of_decisions.where(in_period(DECISION.c.decided_at, asked), *where)
     decisions = grouped(of_decisions, shared, DIMENSIONS).subquery("decided")
     counted = counts.subquery("counted")

@@ -68,12 +68,16 @@ def among(column: ColumnElement[Any], numbers: Numbers) -> ColumnElement[bool]:
 
 
 def bounds_of(connection: Connection, asked: Asked) -> Bounds:
-    """Counted in the index alone. Without the count PostgreSQL walks to the first number from the beginning of all."""
-    ends = [end(column) for column in (DECISION.c.id, DECISION.c.submission_id) for end in (func.min, func.max)]
-    statement = select(func.count(), *ends).where(in_period(DECISION.c.decided_at, asked))
-    count, *numbers = connection.execute(statement).one()
+    count, *numbers = connection.execute(bounds_statement(asked)).one()
     first, last, first_submission, last_submission = numbers if count else (1, 0, 1, 0)
     return Bounds(Numbers(first, last), Numbers(first_submission, last_submission))
+
+
+def bounds_statement(asked: Asked) -> Select[Any]:
+    """Read from the index alone. Without the count PostgreSQL walks to the first number from the beginning of all."""
+    ends = [end(column) for column in (DECISION.c.id, DECISION.c.submission_id) for end in (func.min, func.max)]
+    columns: list[Any] = [func.count(), *ends]
+    return select(*columns).where(in_period(DECISION.c.decided_at, asked))
 
 
 def there_is(own: FromClause, *where: Any) -> ColumnElement[bool]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, not_, select
+from sqlalchemy import BigInteger, Connection, Select, case, cast, func, literal, literal_column, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
-from dealgate.adapters.compliance.known import count_if, in_period, of_submission
+from dealgate.adapters.compliance.known import in_period, of_submission
 from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, held
 from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
@@ -68,39 +68,67 @@ def _of_version(connection: Connection, asked: Asked, version: Row, width: int) 
 def _count(
     connection: Connection, asked: Asked, sha256: str, rules: Mapping[str, Held], width: int
 ) -> dict[str, dict[str, int]]:
-    """All rules of a version in one statement: first what each decision is held against, then how far it is from that."""
-    sides = [side for index, one in enumerate(rules.values()) for side in _sides(one, index)]
-    judged = (
-        select(DECISION.c.id, *sides)
+    """All rules of a version in one statement: decisions that stand alike to each of them are counted together, and told apart here."""
+    held_by = list(rules.values())
+    words = [
+        _word(held_by[first : first + RULES_IN_A_WORD], width).label(f"word_{first}")
+        for first in range(0, len(held_by), RULES_IN_A_WORD)
+    ]
+    statement = (
+        select(func.count().label("decisions"), *words)
         .select_from(DECISION.join(SUBMISSION, of_submission(asked)))
         .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == sha256)
-        .offset(0)  # keeps the planner from working the sides out again for each count
-        .subquery("judged")
+        .group_by(*(word.name for word in words))
     )
-    numbers = [
-        number
-        for index, one in enumerate(rules.values())
-        for number in _bands(judged.c[f"left_{index}"], judged.c[f"right_{index}"], one.operator, width)
-    ]
-    found = iter(connection.execute(select(func.count(judged.c.id), *numbers)).one()[1:])
-    return {rule: {name: int(next(found)) for name in COUNTS} for rule in rules}
+    counts = {rule: dict.fromkeys(COUNTS, 0) for rule in rules}
+    for decisions, *found in connection.execute(statement):
+        for rule, place in zip(rules, _places(found), strict=False):
+            if place:
+                counts[rule]["judged"] += decisions
+                if place in PLACES:
+                    counts[rule][PLACES[place]] += decisions
+    return counts
 
 
-def _sides(one: Held, index: int) -> Iterator[Any]:
-    """The value and the limit over their common denominator. Inside CASE, where the products are known to fit 64 bits."""
-    yield case((one.where, one.value.numerator * one.limit.denominator)).label(f"left_{index}")
-    yield case((one.where, one.limit.numerator * one.value.denominator)).label(f"right_{index}")
+PLACES = {1: "next_within", 2: "just_within", 3: "just_beyond", 4: "next_beyond"}
+NOT_JUDGED, FAR, DIGITS = 0, 5, 6
+RULES_IN_A_WORD = 24
+"""So many digits of base six fit into 63 bits."""
 
 
-def _bands(left: Any, right: Any, operator: str, width: int) -> Iterator[Any]:
+def _word(rules: Sequence[Held], width: int) -> Any:
+    """Where a decision stands to each of some rules, a digit each."""
+    digits = [_digit(one, width, DIGITS**index) for index, one in enumerate(rules)]
+    return sum(digits[1:], digits[0]) if digits else literal(0)
+
+
+def _places(words: Sequence[int]) -> Iterator[int]:
+    for word in words:
+        left = int(word)
+        for _ in range(RULES_IN_A_WORD):
+            left, place = divmod(left, DIGITS)
+            yield place
+
+
+def _digit(one: Held, width: int, unit: int) -> Any:
+    """The value and the limit over their common denominator, held against each other. Inside CASE, where the products are known to
+    fit 64 bits.
+    """
+    left, right = one.value.numerator * one.limit.denominator, one.limit.numerator * one.value.denominator
     distance, one_width = func.abs(left - right) * 1000, func.abs(right) * width
-    keeps = COMPARE[operator](left, right)
-    just, following = distance < one_width, and_(distance >= one_width, distance < one_width * 2)
-    yield func.count(left)
-    yield count_if(and_(keeps, following))
-    yield count_if(and_(keeps, just))
-    yield count_if(and_(not_(keeps), just))
-    yield count_if(and_(not_(keeps), following))
+    within, beyond, at = ("just_within", "next_within"), ("just_beyond", "next_beyond"), _units(unit)
+    place = case(
+        (distance >= one_width * 2, at["far"]),
+        (COMPARE[one.operator](left, right), case((distance < one_width, at[within[0]]), else_=at[within[1]])),
+        else_=case((distance < one_width, at[beyond[0]]), else_=at[beyond[1]]),
+    )
+    return case((one.where, place), else_=cast(literal_column(str(NOT_JUDGED)), BigInteger))
+
+
+def _units(unit: int) -> dict[str, Any]:
+    """The digits at a place, with 64 bits to be added up in, and written out: a parameter would be worked out row by row."""
+    names = {**{name: place for place, name in PLACES.items()}, "far": FAR}
+    return {name: cast(literal_column(str(place * unit)), BigInteger) for name, place in names.items()}
 
 
 NEAR_LIMITS = Report(

@@ -350,9 +350,7 @@ def _entries(
     return entries, steps, named, notices
 
 
-def _deals(
-    decided: pl.DataFrame, entries: pl.DataFrame, steps: pl.DataFrame, notices: pl.DataFrame
-) -> pl.DataFrame:
+def _deals(decided: pl.DataFrame, entries: pl.DataFrame, steps: pl.DataFrame, notices: pl.DataFrame) -> pl.DataFrame:
     heads = entries.group_by("deal").agg(pl.len().alias("entries"), pl.col("leaf_hash").last().alias("head"))
     noticed = notices.group_by("deal").agg(pl.col("sent_at").max().alias("noticed_at"))
     last = decided.group_by("deal_id", "deal", maintain_order=True).agg(
@@ -370,7 +368,9 @@ def _deals(
         .group_by("deal")
         .agg(pl.col("decided_at").min().alias("begun_at"))
     )
-    start = pl.max_horizontal(pl.from_epoch("noticed_at", "us"), pl.from_epoch("begun_at", "us")).dt.strftime("%Y-%m-%d")
+    start = pl.max_horizontal(pl.from_epoch("noticed_at", "us"), pl.from_epoch("begun_at", "us")).dt.strftime(
+        "%Y-%m-%d"
+    )
     last = last.join(begun, on="deal", how="left").with_columns(pl.when(is_owed).then(start).alias("clock_from"))
     return last.sort("deal")
 
