@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, case, cast, func, literal, literal_column, select
+from sqlalchemy import BigInteger, Connection, Select, and_, case, cast, func, literal_column, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import in_period, of_submission
-from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, held
+from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, Ratio, fits, held
 from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
@@ -69,17 +69,20 @@ def _count(
     connection: Connection, asked: Asked, sha256: str, rules: Mapping[str, Held], width: int
 ) -> dict[str, dict[str, int]]:
     """All rules of a version in one statement: decisions that stand alike to each of them are counted together, and told apart here."""
-    held_by = list(rules.values())
-    words = [
-        _word(held_by[first : first + RULES_IN_A_WORD], width).label(f"word_{first}")
-        for first in range(0, len(held_by), RULES_IN_A_WORD)
-    ]
-    statement = (
-        select(func.count().label("decisions"), *words)
+    judged = (
+        select(*(column for index, one in enumerate(rules.values()) for column in _sides(one, index)))
         .select_from(DECISION.join(SUBMISSION, of_submission(asked)))
         .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == sha256)
-        .group_by(*(word.name for word in words))
+        .offset(0)  # keeps the planner from working a limit's table out again wherever it is compared
+        .subquery("judged")
     )
+    digits = [_digit(judged.c, one, index, width) for index, one in enumerate(rules.values())]
+    words = [
+        sum(digits[first + 1 : first + RULES_IN_A_WORD], digits[first]).label(f"word_{first}")
+        for first in range(0, len(digits), RULES_IN_A_WORD)
+    ]
+    statement = select(func.count().label("decisions"), *words).select_from(judged)
+    statement = statement.group_by(*(word.name for word in words))
     counts = {rule: dict.fromkeys(COUNTS, 0) for rule in rules}
     for decisions, *found in connection.execute(statement):
         for rule, place in zip(rules, _places(found), strict=False):
@@ -96,10 +99,11 @@ RULES_IN_A_WORD = 24
 """So many digits of base six fit into 63 bits."""
 
 
-def _word(rules: Sequence[Held], width: int) -> Any:
-    """Where a decision stands to each of some rules, a digit each."""
-    digits = [_digit(one, width, DIGITS**index) for index, one in enumerate(rules)]
-    return sum(digits[1:], digits[0]) if digits else literal(0)
+def _sides(one: Held, index: int) -> Iterator[Any]:
+    """The value and, where the rule applies, the limit."""
+    yield one.value.numerator.label(f"value_{index}")
+    yield one.value.denominator.label(f"under_{index}")
+    yield case((one.applies, one.limit.numerator)).label(f"limit_{index}")
 
 
 def _places(words: Sequence[int]) -> Iterator[int]:
@@ -110,24 +114,25 @@ def _places(words: Sequence[int]) -> Iterator[int]:
             yield place
 
 
-def _digit(one: Held, width: int, unit: int) -> Any:
-    """The value and the limit over their common denominator, held against each other. Inside CASE, where the products are known to
-    fit 64 bits.
-    """
-    left, right = one.value.numerator * one.limit.denominator, one.limit.numerator * one.value.denominator
-    distance, one_width = func.abs(left - right) * 1000, func.abs(right) * width
-    within, beyond, at = ("just_within", "next_within"), ("just_beyond", "next_beyond"), _units(unit)
-    place = case(
-        (distance >= one_width * 2, at["far"]),
-        (COMPARE[one.operator](left, right), case((distance < one_width, at[within[0]]), else_=at[within[1]])),
-        else_=case((distance < one_width, at[beyond[0]]), else_=at[beyond[1]]),
+def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
+    """Where a decision stands to a rule. Inside CASE, where the products are known to fit 64 bits."""
+    value, limit = Ratio(columns[f"value_{index}"], columns[f"under_{index}"]), columns[f"limit_{index}"]
+    left, right = value.numerator * one.limit.denominator, limit * value.denominator
+    distance, one_width, at = (
+        func.abs(left - right) * 1000,
+        func.abs(right) * width,
+        _units(DIGITS ** (index % RULES_IN_A_WORD)),
     )
-    return case((one.where, place), else_=cast(literal_column(str(NOT_JUDGED)), BigInteger))
+    within = case((distance < one_width, at["just_within"]), else_=at["next_within"])
+    beyond = case((distance < one_width, at["just_beyond"]), else_=at["next_beyond"])
+    keeps = COMPARE[one.operator](left, right)
+    place = case((distance >= one_width * 2, at["far"]), (keeps, within), else_=beyond)
+    return case((and_(limit.is_not(None), fits(value)), place), else_=at["not_judged"])
 
 
 def _units(unit: int) -> dict[str, Any]:
     """The digits at a place, with 64 bits to be added up in, and written out: a parameter would be worked out row by row."""
-    names = {**{name: place for place, name in PLACES.items()}, "far": FAR}
+    names = {name: place for place, name in PLACES.items()} | {"far": FAR, "not_judged": NOT_JUDGED}
     return {name: cast(literal_column(str(place * unit)), BigInteger) for name, place in names.items()}
 
 
