@@ -43,7 +43,7 @@ def _is_owed() -> Any:
         select(LAST.c.id)
         .where(
             LAST.c.decision_id == DEAL.c.decision_id,
-            or_(LAST.c.outcome.not_in(PASSES), turned_down.correlate(LAST)),
+            or_(DEAL.c.outcome.is_(None), DEAL.c.outcome.not_in(PASSES), turned_down.correlate(LAST)),
             or_(NOTICED_AT.is_(None), LAST.c.decided_at > NOTICED_AT),
         )
         .correlate(DEAL)

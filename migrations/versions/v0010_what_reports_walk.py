@@ -38,7 +38,9 @@ def upgrade() -> None:
     connection = op.get_bind()
     op.add_column(DEAL, sa.Column("clock_from", sa.String(10), nullable=True))
     op.add_column(DECISION, sa.Column("inputs", sa.BigInteger(), nullable=True))
-    connection.execute(sa.update(table(tables.Deal)).where(CLOCK_FROM.is_not(None)).values(clock_from=CLOCK_FROM))
+    owed = sa.update(table(tables.Deal)).where(CLOCK_FROM.is_not(None)).values(clock_from=CLOCK_FROM)
+    plain = owed.compile(connection, compile_kwargs={"literal_binds": True})
+    connection.exec_driver_sql(str(plain), execution_options=guards.PLAIN)
     _number_inputs(connection)
     for name, (of, _) in REPLACED.items():
         op.drop_index(name, of)

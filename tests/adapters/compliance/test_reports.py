@@ -9,11 +9,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from dealgate.adapters.compliance.reporting import Page, Share, read_page
 from dealgate.adapters.compliance.reports import REPORTS
 from dealgate.models.erasure import due, months_before
+from dealgate.models.ledger import DEAL
+from dealgate.models.open_clocks import CLOCK_FROM
 from tests.adapters.compliance.histories import DAY, HISTORIES, RICH, History
 from tests.adapters.compliance.naive import AGAINST, Naive
 
@@ -38,6 +40,9 @@ EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "10"))
 
 MOMENTS = ((-1, None, None), (6, None, None), (23, None, None), (25, None, None), (-1, 5, 21))
 """Of the history in which everything happens: after which of its steps it is asked as of, and from and until after which."""
+
+OTHER_CLOCKS = select(DEAL.c.deal_id, DEAL.c.clock_from).where(DEAL.c.clock_from.is_distinct_from(CLOCK_FROM))
+"""Deals whose clock was not set by what was recorded last."""
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -112,6 +117,7 @@ def test_every_report_tells_of_a_history_in_which_everything_happens(database: E
 
 def hold_against_each_other(connection: Connection, history: History, question: dict[str, Any]) -> None:
     moments, limit = history.moments, question["limit"]
+    assert connection.execute(OTHER_CLOCKS).all() == []
     as_of = moments[question["as_of"] % len(moments)]
     since = LONG_AGO if question["since"] is None else moments[question["since"] % len(moments)]
     until = None if question["until"] is None else moments[question["until"] % len(moments)]
