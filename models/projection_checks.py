@@ -49,8 +49,8 @@ def check_projections(connection: Connection, report: Report, entries: Sequence[
 def _compare_decision(
     report: Report, where: str, row: Any, plain: Mapping[str, Any], stored: Any, findings: Sequence[Any]
 ) -> None:
-    decision, inputs = plain["decision"], inputs_number(Deal.read(plain["deal"]))
-    expected = {"decided_at": row.recorded_at, "inputs": inputs, **decision_columns(decision)}
+    decision, number = plain["decision"], inputs_number(Deal.read(plain["deal"]))
+    expected = {"decided_at": row.recorded_at, "inputs_number": number, **decision_columns(decision)}
     for name in set(DECISION.columns.keys()) - {"id", "submission_id"}:
         compare(report, "projection", f"{name} of the decision of {where}", expected.get(name), getattr(stored, name))
     told = [finding_columns(finding) for finding in decision["findings"] if finding["result"] in TOLD]

@@ -358,7 +358,7 @@ def _insert_decisions(
         {
             "submission_id": submission,
             "decided_at": now,
-            "inputs": inputs_number(entry.deal),
+            "inputs_number": inputs_number(entry.deal),
             **decision_columns(document),
         }
         for entry, submission, document in zip(entries, submissions, documents, strict=True)

@@ -150,7 +150,7 @@ class BookValue(Base):
 class Decision(Base):
     """What was concluded about one submission, for queries. The record is the ledger entry of the same id.
 
-    `inputs` is a number made of all columns of what was judged, but for the day and what is personal: alike for like deals.
+    `inputs_number` is made of all columns of what was judged, but for the day and what is personal: alike for like deals.
     """
 
     __tablename__ = PREFIX + "decision"
@@ -168,7 +168,7 @@ class Decision(Base):
     decided_at: Mapped[datetime]
     outcome: Mapped[str] = mapped_column(String(20), index=True)
     engine_agreed: Mapped[bool]
-    inputs: Mapped[Exact | None]
+    inputs_number: Mapped[Exact | None]
 
     products_total_cents: Mapped[Cents | None]
     trade_allowance_cents: Mapped[Cents | None]

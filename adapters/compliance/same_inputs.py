@@ -29,9 +29,9 @@ class Judged(NamedTuple):
 def same_inputs_statement(asked: Asked) -> Select[Any]:
     """Decisions that are alike in all columns of what was judged, and not in the outcome: those whose documents are worth reading."""
     differing = (
-        select(DECISION.c.inputs)
+        select(DECISION.c.inputs_number)
         .where(in_period(DECISION.c.decided_at, asked))
-        .group_by(DECISION.c.inputs)
+        .group_by(DECISION.c.inputs_number)
         .having(func.min(DECISION.c.outcome) != func.max(DECISION.c.outcome))
     )
     numbers: Any = func.aggregate_strings(cast(DECISION.c.id, String), ",")
@@ -40,8 +40,8 @@ def same_inputs_statement(asked: Asked) -> Select[Any]:
             func.max(DECISION.c.id).label("last"),
             numbers.label("numbers"),
         )
-        .where(in_period(DECISION.c.decided_at, asked), DECISION.c.inputs.in_(differing))
-        .group_by(DECISION.c.inputs)
+        .where(in_period(DECISION.c.decided_at, asked), DECISION.c.inputs_number.in_(differing))
+        .group_by(DECISION.c.inputs_number)
     )
 
 

@@ -37,7 +37,7 @@ AT_ONCE = 5_000
 def upgrade() -> None:
     connection = op.get_bind()
     op.add_column(DEAL, sa.Column("clock_from", sa.String(10), nullable=True))
-    op.add_column(DECISION, sa.Column("inputs", sa.BigInteger(), nullable=True))
+    op.add_column(DECISION, sa.Column("inputs_number", sa.BigInteger(), nullable=True))
     owed = sa.update(table(tables.Deal)).where(CLOCK_FROM.is_not(None)).values(clock_from=CLOCK_FROM)
     plain = owed.compile(connection, compile_kwargs={"literal_binds": True})
     connection.exec_driver_sql(str(plain), execution_options=guards.PLAIN)
@@ -57,7 +57,7 @@ def downgrade() -> None:
     op.drop_index(BY_DEAL, DECISION)
     for name, (of, columns) in REPLACED.items():
         op.create_index(name, of, columns)
-    op.drop_column(DECISION, "inputs")
+    op.drop_column(DECISION, "inputs_number")
     op.drop_column(DEAL, "clock_from")
 
 
@@ -70,7 +70,7 @@ APART = {"id", "submission", "received_at", "actor", "idempotency_key"}
 def _number_inputs(connection: sa.Connection) -> None:
     last = 0
     of_inputs = select_submissions()
-    numbered = sa.text(f"UPDATE {DECISION} SET inputs = :inputs WHERE submission_id = :submission")
+    numbered = sa.text(f"UPDATE {DECISION} SET inputs_number = :number WHERE submission_id = :submission")
     while rows := connection.execute(of_inputs, {"last": last}).all():
         last = rows[-1].id
         with guards.suspended(connection, "refuses_update", (DECISION,)):
@@ -85,7 +85,7 @@ def _numbers(connection: sa.Connection, rows: Any) -> Iterator[Mapping[str, Any]
     parts = [_parts(connection, part, rows[0].id, rows[-1].id) for part in PARTS]
     for row in rows:
         columns = {name: value for name, value in row._mapping.items() if name not in APART}
-        yield {"submission": row.id, "inputs": number_of(columns, [part.get(row.id, []) for part in parts])}
+        yield {"submission": row.id, "number": number_of(columns, [part.get(row.id, []) for part in parts])}
 
 
 def _parts(connection: sa.Connection, part: sa.Table, first: int, last: int) -> dict[int, list[Mapping[str, Any]]]:

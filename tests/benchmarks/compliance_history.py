@@ -192,7 +192,7 @@ class _Templates:
         trades = pl.col("template").replace_strict(self.trades, default=None, return_dtype=pl.String)
         good_through = pl.when(trades.is_not_null()).then(pl.col("submitted_on"))
         alike = pl.struct(*judged, trades.alias("trades"), good_through.alias("good_through"))
-        return alike.hash().reinterpret(signed=True).alias("inputs")
+        return alike.hash().reinterpret(signed=True).alias("inputs_number")
 
     def drawn(self, draw: np.random.Generator, sha256: str, size: int) -> Any:
         """So many deals of a policy version."""

@@ -71,7 +71,11 @@ def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> No
     ("table", "statement", "where"),
     [
         ("dealgate_deal", "UPDATE dealgate_deal SET clock_from = NULL", "clock of deal D-0"),
-        ("dealgate_decision", "UPDATE dealgate_decision SET inputs = inputs + 1", "inputs of the decision of entry {}"),
+        (
+            "dealgate_decision",
+            "UPDATE dealgate_decision SET inputs_number = inputs_number + 1",
+            "inputs_number of the decision of entry {}",
+        ),
     ],
 )
 def test_what_would_hide_a_deal_from_a_report_is_seen(database: Engine, table: str, statement: str, where: str) -> None:
