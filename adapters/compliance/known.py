@@ -57,9 +57,9 @@ def decided(asked: Asked, by: Sequence[str]) -> FromClause:
     return found
 
 
-def of_submission(asked: Asked) -> ColumnElement[bool]:
+def of_submission(asked: Asked, number: ColumnElement[Any] = DECISION.c.submission_id) -> ColumnElement[bool]:
     bounds = among(SUBMISSION.c.id, asked.bounds.submissions) if asked.bounds else true()
-    return and_(SUBMISSION.c.id == DECISION.c.submission_id, bounds)
+    return and_(SUBMISSION.c.id == number, bounds)
 
 
 def among(column: ColumnElement[Any], numbers: Numbers) -> ColumnElement[bool]:

@@ -14,7 +14,7 @@ from dealgate.rules.amounts import percent
 from dealgate.rules.decision import moment
 
 MOST_ROWS = 10_000
-SUMMARY_DAYS = 7
+SUMMARY_DAYS = 3
 """What a summary covers where nothing is said: counting every decision ever made takes as long as there are many."""
 
 
