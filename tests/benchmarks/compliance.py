@@ -32,7 +32,7 @@ from dealgate.adapters.compliance.search import Place, count_by_outcome, search,
 from dealgate.adapters.database import open_database, stored
 from dealgate.models.keys import recorded_keys
 from tests.benchmarks.compliance_history import DEALERS, STATES, build
-from tests.benchmarks.compliance_indexes import PAGE, indexes
+from tests.benchmarks.compliance_indexes import LONGEST, PAGE, indexes
 from tests.benchmarks.compliance_templates import GRANTORS, fill, policy_versions, read, utc_now
 from tests.benchmarks.ledger_writing import percentile
 from tests.benchmarks.machine import describe
@@ -44,9 +44,6 @@ BAR, SUMMARY_BAR = 200, 5_000
 
 PATIENCE = 20_000
 """Milliseconds for one question, all its repetitions together."""
-
-LONGEST = 30_000
-"""Milliseconds for one statement: longer ones are given up."""
 
 SEED = 8
 BUILDING = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "8GB"}
