@@ -21,6 +21,7 @@ from dealgate.models.envelope import Draft
 from dealgate.models.joining import Writable
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
+from dealgate.models.open_clocks import set_clocks
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
 from dealgate.models.policy_tables import ShadowDecision
 from dealgate.models.reading import find_decision
@@ -88,6 +89,7 @@ def record_notice(
     )
     row = {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at}
     session.execute(insert(NOTICE), row | told | {"reasons": reasons_text(told["reasons"])})
+    set_clocks(session, [deal_id])
     return receipt
 
 

@@ -19,7 +19,10 @@ class LedgerEntry(Base):
     """One thing that happened: permanent and narrow. The columns repeat what the envelope says, for queries."""
 
     __tablename__ = LEDGER + "entry"
-    __table_args__ = (UniqueConstraint("deal_id", "deal_seq"),)
+    __table_args__ = (
+        UniqueConstraint("deal_id", "deal_seq"),
+        Index(None, "recorded_at", postgresql_using="brin"),
+    )
 
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     entry_id: Mapped[str] = mapped_column(String(36), unique=True)

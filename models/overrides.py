@@ -17,6 +17,7 @@ from dealgate.models.commitments import disclose
 from dealgate.models.envelope import Draft
 from dealgate.models.joining import Writable
 from dealgate.models.ledger import DEAL, ENTRY_BY_KEY, Receipt, append, private_values
+from dealgate.models.open_clocks import set_clocks
 from dealgate.models.reading import find_decision
 from dealgate.models.recording import PURGED_BY_KEY, VERSION, IdempotencyConflictError
 from dealgate.models.standing import NAMED, STEP, Override, find_override
@@ -215,6 +216,8 @@ def _take(
     row |= {"entry": receipt.entry, "override_id": override_id, "deal_id": decision["deal_id"]}
     row |= {"decision_id": decision["decision_id"], "actor": step.actor, "recorded_at": step.now}
     session.execute(insert(STEP), row)
+    if row.get("side") == Side.HIGH:
+        set_clocks(session, [decision["deal_id"]])
     return Taken(_override(session, override_id), receipt)
 
 

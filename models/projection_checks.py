@@ -8,7 +8,14 @@ from sqlalchemy import Connection, Table, select
 from dealgate.models import tables
 from dealgate.models.commitments import disclose
 from dealgate.models.ledger import table
-from dealgate.models.projections import TOLD, decision_columns, finding_columns, part_columns, submission_columns
+from dealgate.models.projections import (
+    TOLD,
+    decision_columns,
+    finding_columns,
+    inputs_number,
+    part_columns,
+    submission_columns,
+)
 from dealgate.models.recording import DECISION, FINDING, SUBMISSION
 from dealgate.models.verification import Report, compare
 from dealgate.rules.deal import Deal
@@ -34,15 +41,16 @@ def check_projections(connection: Connection, report: Report, entries: Sequence[
             report.flaw("projection", where, "its rows of submission and decision", "none")
             continue
         plain = disclose(envelope, [], envelope["private"])
-        _compare_decision(report, where, row, plain["decision"], found, findings.get(found.id, []))
+        _compare_decision(report, where, row, plain, found, findings.get(found.id, []))
         mine = {part: rows_of.get(found.submission_id, []) for part, rows_of in parts.items()}
         _compare_submission(report, where, row, plain, submissions[found.submission_id], mine)
 
 
 def _compare_decision(
-    report: Report, where: str, row: Any, decision: Mapping[str, Any], stored: Any, findings: Sequence[Any]
+    report: Report, where: str, row: Any, plain: Mapping[str, Any], stored: Any, findings: Sequence[Any]
 ) -> None:
-    expected = {"decided_at": row.recorded_at, **decision_columns(decision)}
+    decision, number = plain["decision"], inputs_number(Deal.read(plain["deal"]))
+    expected = {"decided_at": row.recorded_at, "inputs_number": number, **decision_columns(decision)}
     for name in set(DECISION.columns.keys()) - {"id", "submission_id"}:
         compare(report, "projection", f"{name} of the decision of {where}", expected.get(name), getattr(stored, name))
     told = [finding_columns(finding) for finding in decision["findings"] if finding["result"] in TOLD]

@@ -3,7 +3,8 @@
 Nothing personal is among them: they stay when personal values are erased.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from math import gcd
 from typing import Any, cast
 
@@ -73,6 +74,21 @@ def _trade_in_columns(trade: Any) -> dict[str, Any]:
         "payoff_good_through": trade.payoff_good_through,
         "per_diem_cents": trade.per_diem,
     }
+
+
+NO_INPUTS = {"deal_id", "submitted_on"}
+
+
+def inputs_number(deal: Deal) -> int:
+    """A number of 64 bits, from all columns that a rule can read but the day: of two deals that are alike in those it is the same."""
+    return number_of(submission_columns(deal), part_columns(deal).values())
+
+
+def number_of(columns: Mapping[str, Any], parts: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    """From the columns themselves; the parts are trade-ins, products and values."""
+    told = [(name, value) for name, value in sorted(columns.items()) if name not in NO_INPUTS]
+    text = repr((told, [[sorted(row.items()) for row in rows] for rows in parts]))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
 def decision_columns(decision: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,10 +28,19 @@ from dealgate.models.ledger import (
     private_values,
     table,
 )
-from dealgate.models.projections import TOLD, decision_columns, finding_columns, part_columns, submission_columns
+from dealgate.models.open_clocks import set_clocks
+from dealgate.models.projections import (
+    TOLD,
+    decision_columns,
+    finding_columns,
+    inputs_number,
+    part_columns,
+    submission_columns,
+)
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Decision
 from dealgate.rules.evaluation import Evaluation
+from dealgate.rules.overriding import PASSES
 from dealgate.rules.policy import Policy
 
 SUBMISSION, DECISION, FINDING, VERSION = map(
@@ -278,8 +287,15 @@ def _record(
     told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
     receipts = append_all(session, [(one.draft, one.place) for one in told], now)
     submissions = _insert_submissions(session, entries, told, now, actor)
-    _insert_decisions(session, told, submissions, now)
+    _insert_decisions(session, entries, told, submissions, now)
+    if waiting := {one.decision["deal_id"] for one in told if _moves_a_clock(one.decision)}:
+        set_clocks(session, waiting)
     return [Recorded(one.draft.entry_id, one.decision, receipt) for one, receipt in zip(told, receipts, strict=True)]
+
+
+def _moves_a_clock(decision: Mapping[str, Any]) -> bool:
+    """A deal that passes at once owes no notice, and owed none."""
+    return decision["submission"] > 1 or decision["outcome"] not in PASSES
 
 
 def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | None) -> _Told:
@@ -334,11 +350,18 @@ def _insert_submissions(
     return numbers
 
 
-def _insert_decisions(session: Writable, told: Sequence[_Told], submissions: Sequence[int], now: datetime) -> None:
+def _insert_decisions(
+    session: Writable, entries: Sequence[Entry], told: Sequence[_Told], submissions: Sequence[int], now: datetime
+) -> None:
     documents = [one.draft.content["decision"] for one in told]
     rows = [
-        {"submission_id": submission, "decided_at": now, **decision_columns(document)}
-        for submission, document in zip(submissions, documents, strict=True)
+        {
+            "submission_id": submission,
+            "decided_at": now,
+            "inputs_number": inputs_number(entry.deal),
+            **decision_columns(document),
+        }
+        for entry, submission, document in zip(entries, submissions, documents, strict=True)
     ]
     numbers = insert_numbered(session, INSERT_DECISION, rows)
     findings = [

@@ -15,6 +15,7 @@ from dealgate.models.api_keys import KEY as API_KEY
 from dealgate.models.api_keys import REVOCATION
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash, reasons_text
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
+from dealgate.models.open_clocks import CLOCK_FROM
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
 from dealgate.models.standing import NAMED
@@ -71,6 +72,9 @@ def _check_heads(connection: Connection, report: Report) -> None:
     )
     for row in connection.execute(statement):
         _check_head(report, row)
+    clocks = select(DEAL.c.deal_id, DEAL.c.clock_from, CLOCK_FROM.label("expected"))
+    for row in connection.execute(clocks.where(DEAL.c.clock_from.is_distinct_from(CLOCK_FROM))):
+        report.flaw("projection", f"clock of deal {row.deal_id}", row.expected, row.clock_from)
 
 
 def _check_head(report: Report, row: Any) -> None:

@@ -47,7 +47,7 @@ class PolicyVersion(Base):
 class Deal(Base):
     """The head of a deal: how often it was submitted, what came of it last, and where its chain of ledger entries ends.
 
-    All else about a deal is append-only.
+    `clock_from` is the day from which a notice may be owed about it, NULL where none is. All else about a deal is append-only.
     """
 
     __tablename__ = PREFIX + "deal"
@@ -58,6 +58,11 @@ class Deal(Base):
     head: Mapped[Hash | None]
     outcome: Mapped[str | None] = mapped_column(String(20))
     decision_id: Mapped[str | None] = mapped_column(String(36))
+    clock_from: Mapped[str | None] = mapped_column(String(10))
+
+
+IS_OWED = text("clock_from IS NOT NULL")
+Index(f"ix_{PREFIX}deal_owed", Deal.clock_from, Deal.deal_id, postgresql_where=IS_OWED, sqlite_where=IS_OWED)
 
 
 class Submission(Base):
@@ -143,19 +148,27 @@ class BookValue(Base):
 
 
 class Decision(Base):
-    """What was concluded about one submission, for queries. The record is the ledger entry of the same id."""
+    """What was concluded about one submission, for queries. The record is the ledger entry of the same id.
+
+    `inputs_number` is made of all columns of what was judged, but for the day and what is personal: alike for like deals.
+    """
 
     __tablename__ = PREFIX + "decision"
+    __table_args__ = (
+        Index(None, "deal_id", "submission", "decided_at"),
+        Index(None, "decided_at", "id", postgresql_include=["submission_id"]),
+    )
 
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     decision_id: Mapped[str] = mapped_column(String(36), unique=True)
     submission_id: Mapped[int] = mapped_column(RowNumber, ForeignKey(f"{PREFIX}submission.id"), unique=True)
-    deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"), index=True)
+    deal_id: Mapped[Words] = mapped_column(ForeignKey(f"{PREFIX}deal.deal_id"))
     submission: Mapped[int]
     policy_sha256: Mapped[Sha256] = mapped_column(ForeignKey(f"{PREFIX}policy_version.sha256"), index=True)
-    decided_at: Mapped[datetime] = mapped_column(index=True)
+    decided_at: Mapped[datetime]
     outcome: Mapped[str] = mapped_column(String(20), index=True)
     engine_agreed: Mapped[bool]
+    inputs_number: Mapped[Exact | None]
 
     products_total_cents: Mapped[Cents | None]
     trade_allowance_cents: Mapped[Cents | None]

@@ -25,37 +25,74 @@ from dealgate.adapters.compliance.known import (
     rests_on_report,
     there_is,
 )
-from dealgate.adapters.compliance.moments_in_sql import day_text, utc_day
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.erasure import FINDING, NOTICE
-from dealgate.models.ledger import ENTRY
+from dealgate.models.ledger import DEAL, ENTRY
+from dealgate.models.moments_in_sql import utc_day
+from dealgate.models.open_clocks import begins_on
 from dealgate.models.reading import find_decisions
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
 from dealgate.rules.notice_clocks import APPLICATION, CLOSING, COUNTEROFFER, Duty, clock
 
 
-def worklist_statement(asked: Asked) -> Select[Any]:
+def worklist_statements(asked: Asked) -> list[Select[Any]]:
     """Deals whose last decision does not let them pass, and about which nothing was sent since.
 
     The application counts as complete when its first submission came, or on the day that one names if it is earlier: never later,
     whatever was still missing. After a notice it begins anew with the next submission.
+
+    Of deals of which everything is known, those that have a clock are walked in its order; the others are worked out one by one.
     """
-    waiting = (
-        select(
-            DECISION.c.id,
-            DECISION.c.deal_id,
-            DECISION.c.submission,
-            DECISION.c.decision_id,
-            DECISION.c.decided_at,
-            DECISION.c.outcome,
-            is_turned_down(asked.as_of).label("turned_down"),
-            SUBMISSION.c.dealer_id,
-            SUBMISSION.c.state,
-            last_notice(asked.as_of, DECISION.c.deal_id).label("noticed_at"),
+    return [_with_clock(asked), _worked_out(asked)]
+
+
+def _waiting(asked: Asked) -> tuple[Any, ...]:
+    """Of each, what the row tells, and when the last notice was sent."""
+    return (
+        DECISION.c.id,
+        DECISION.c.deal_id,
+        DECISION.c.submission,
+        DECISION.c.decision_id,
+        DECISION.c.decided_at,
+        DECISION.c.outcome,
+        is_turned_down(asked.as_of).label("turned_down"),
+        SUBMISSION.c.dealer_id,
+        SUBMISSION.c.state,
+        last_notice(asked.as_of, DECISION.c.deal_id).label("noticed_at"),
+    )
+
+
+def _with_clock(asked: Asked) -> Select[Any]:
+    """What is recorded is known but for what was recorded since; the deal's row has the clock of all that is recorded."""
+    recorded_since = there_is(ENTRY, ENTRY.c.deal_id == DEAL.c.deal_id, ENTRY.c.recorded_at > asked.as_of)
+    return (
+        select(*_waiting(asked), DEAL.c.clock_from)
+        .select_from(
+            DEAL.join(DECISION, DECISION.c.decision_id == DEAL.c.decision_id).join(
+                SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id
+            )
         )
+        .where(
+            DEAL.c.clock_from.is_not(None),
+            in_period(DECISION.c.decided_at, asked),
+            is_uncleared(asked.as_of),
+            ~recorded_since,
+        )
+    )
+
+
+def _worked_out(asked: Asked) -> Select[Any]:
+    recorded_since = select(ENTRY.c.deal_id).where(ENTRY.c.recorded_at > asked.as_of, ENTRY.c.deal_id.is_not(None))
+    waiting = (
+        select(*_waiting(asked))
         .select_from(DECIDED)
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of), is_uncleared(asked.as_of))
+        .where(
+            DECISION.c.deal_id.in_(recorded_since),
+            in_period(DECISION.c.decided_at, asked),
+            is_latest(asked.as_of),
+            is_uncleared(asked.as_of),
+        )
         .subquery("waiting")
     )
     rounds = _round_begins(asked, waiting.c.deal_id, waiting.c.noticed_at)
@@ -66,15 +103,14 @@ def worklist_statement(asked: Asked) -> Select[Any]:
     )
     noticed_on = utc_day(owed.c.noticed_at)
     start = case((noticed_on > owed.c.begun_on, noticed_on), else_=owed.c.begun_on)
-    return select(owed, start.label("clock_from"))
+    columns = [column for column in owed.c if column.name != "begun_on"]
+    return select(*columns, start.label("clock_from"))
 
 
 def _round_begins(asked: Asked, deal_id: Any, noticed_at: Any) -> Any:
     """The earliest day that the submissions since the last notice came on, or that they name."""
-    came, names = utc_day(SUBMISSION.c.received_at), day_text(SUBMISSION.c.submitted_on)
-    earlier = case((names < came, names), else_=came)
     return (
-        select(func.min(earlier))
+        select(func.min(begins_on(SUBMISSION)))
         .where(
             SUBMISSION.c.deal_id == deal_id,
             SUBMISSION.c.received_at <= asked.as_of,
@@ -171,24 +207,20 @@ def notice_text(reasons: Sequence[str]) -> str:
 
 def approvals_statement(asked: Asked) -> Select[Any]:
     """Approvals, each against the open findings of the decision that stood when it was sent; against nothing where none did."""
-    approval = (
-        notices(asked.as_of, NOTICE.c.entry, NOTICE.c.deal_id, NOTICE.c.sent_at, _standing(asked).label("decision"))
-        .where(NOTICE.c.kind == "approval", in_period(NOTICE.c.sent_at, asked))
-        .subquery("approval")
-    )
     severities = STANDS_AGAINST if asked.given["severity"] == "refer" else ("flag", *STANDS_AGAINST)
-    is_open = and_(FINDING.c.decision == approval.c.decision, FINDING.c.severity.in_(severities))
+    is_open = and_(FINDING.c.decision == DECISION.c.id, FINDING.c.severity.in_(severities))
+    recorded = there_is(ENTRY, ENTRY.c.id == NOTICE.c.entry, ENTRY.c.recorded_at <= asked.as_of)
     source = (
-        approval.join(DECISION, DECISION.c.id == approval.c.decision, isouter=True)
+        NOTICE.join(DECISION, DECISION.c.id == _standing(asked), isouter=True)
         .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id, isouter=True)
         .join(VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256, isouter=True)
         .join(FINDING, is_open, isouter=True)
     )
     return (
         select(
-            approval.c.entry,
-            approval.c.sent_at,
-            approval.c.deal_id,
+            NOTICE.c.entry,
+            NOTICE.c.sent_at,
+            NOTICE.c.deal_id,
             DECISION.c.decided_at,
             DECISION.c.submission,
             DECISION.c.decision_id,
@@ -203,13 +235,16 @@ def approvals_statement(asked: Asked) -> Select[Any]:
         )
         .select_from(source)
         .where(
+            NOTICE.c.kind == "approval",
+            in_period(NOTICE.c.sent_at, asked),
             or_(
-                approval.c.decision.is_(None),
+                DECISION.c.id.is_(None),
                 and_(
                     FINDING.c.rule.is_not(None),
-                    ~is_overridden(approval.c.sent_at, DECISION.c.decision_id, FINDING.c.rule),
+                    ~is_overridden(NOTICE.c.sent_at, DECISION.c.decision_id, FINDING.c.rule),
                 ),
-            )
+            ),
+            recorded,
         )
     )
 
@@ -256,7 +291,7 @@ WORKLIST = Report(
         Column("clock_from", "day", "the day from which the 30 are counted"),
         *CLOCK,
     ),
-    statement=worklist_statement,
+    statement=worklist_statements,
     key=(Key("clock_from"), Key("deal_id")),
     finish=_with_days_left,
 )

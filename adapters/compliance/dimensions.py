@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, literal_column, select, true
 
 from dealgate.adapters.compliance.asking import Asked
-from dealgate.adapters.compliance.known import DECIDED, in_period
-from dealgate.adapters.compliance.moments_in_sql import utc_month
+from dealgate.adapters.compliance.known import decided, in_period
+from dealgate.models.moments_in_sql import utc_month
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
 
 NOTHING: Any = literal_column("''")
@@ -54,7 +54,9 @@ def with_decisions(counts: Select[Any], asked: Asked, *where: Any) -> Select[Any
     With decisions that nothing is counted of, so that rows are missing nowhere, except by what only findings or overrides have.
     """
     shared = [name for name in asked.by if name in DIMENSIONS]
-    of_decisions = select(*labelled(shared, DIMENSIONS), func.count().label("decisions")).select_from(DECIDED)
+    of_decisions = select(*labelled(shared, DIMENSIONS), func.count().label("decisions")).select_from(
+        decided(asked, shared)
+    )
     of_decisions = of_decisions.where(in_period(DECISION.c.decided_at, asked), *where)
     decisions = grouped(of_decisions, shared, DIMENSIONS).subquery("decided")
     counted = counts.subquery("counted")

@@ -3,24 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, func, not_, or_, select
+from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
-from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, grouped, labelled, with_decisions
+from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, labelled, with_decisions
 from dealgate.adapters.compliance.known import (
-    DECIDED,
     REQUEST,
     against_policy,
     count_if,
+    decided,
     denied,
     granted,
-    has_ended,
-    has_override,
-    in_force,
     in_period,
     is_approved,
     is_latest,
-    requested,
+    requested_of,
 )
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
@@ -41,35 +38,48 @@ OF_OVERRIDES: Mapping[str, Any] = DIMENSIONS | {
 
 def exceptions_statement(asked: Asked) -> Select[Any]:
     """Of each deal its last decision, judged once whether an exception was made of it, and then counted."""
+    low, high = _overridden("low", asked), _overridden("high", asked)
+    is_low = and_(against_policy(), low.c.decision_id.is_not(None))
+    is_high = and_(not_(against_policy()), high.c.decision_id.is_not(None))
     judged = (
         select(
             *labelled(asked.by, DIMENSIONS),
             against_policy().label("against"),
-            case((against_policy(), has_override("low", asked.as_of)), else_=False).label("low"),
-            case((~against_policy(), has_override("high", asked.as_of)), else_=False).label("high"),
-            case((against_policy(), is_approved(asked.as_of)), else_=False).label("approved"),
+            is_low.label("low"),
+            is_high.label("high"),
+            case((and_(against_policy(), not_(is_low)), is_approved(asked.as_of)), else_=False).label("past"),
         )
-        .select_from(DECIDED)
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of))
+        .select_from(
+            decided(asked, asked.by)
+            .join(low, low.c.decision_id == DECISION.c.decision_id, isouter=True)
+            .join(high, high.c.decision_id == DECISION.c.decision_id, isouter=True)
+        )
+        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
+        .offset(0)  # each is worked out once, and not again in every count
         .subquery("judged")
     )
-    past = and_(judged.c.approved, not_(judged.c.low))
     counts = (
         func.count().label("deals"),
         count_if(judged.c.against).label("outside_policy"),
         count_if(not_(judged.c.against)).label("within_policy"),
         count_if(judged.c.low).label("low_side"),
-        count_if(past).label("approved_without_override"),
-        count_if(or_(judged.c.low, past)).label("exceptions"),
+        count_if(judged.c.past).label("approved_without_override"),
+        count_if(or_(judged.c.low, judged.c.past)).label("exceptions"),
         count_if(judged.c.high).label("high_side"),
     )
     by = [judged.c[name] for name in asked.by]
     return select(*by, *counts).group_by(*by)
 
 
+def _overridden(side: str, asked: Asked) -> Subquery:
+    """The decisions of which an override was granted on a side."""
+    found = select(REQUEST.c.decision_id).where(requested_of(asked), REQUEST.c.side == side, granted(asked.as_of))
+    return found.distinct().subquery(side)
+
+
 def overrides_statement(asked: Asked) -> Select[Any]:
     """Overrides of the decisions of the period. One granted by two persons counts with each of them, and once where they are one."""
-    source: FromClause = DECIDED.join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
+    source: FromClause = decided(asked, asked.by).join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
     if {"grantor", "role"} & set(asked.by):
         given = and_(
             GRANT.c.override_id == REQUEST.c.override_id, GRANT.c.step == "grant", GRANT.c.recorded_at <= asked.as_of
@@ -77,35 +87,37 @@ def overrides_statement(asked: Asked) -> Select[Any]:
         source = source.join(GRANT, given, isouter=True)
     if "rule" in asked.by:
         source = source.join(NAMED, NAMED.c.entry == REQUEST.c.entry, isouter=True)
-    is_granted, is_denied = granted(asked.as_of), denied(asked.as_of)
-
-    def number(name: str, *where: Any) -> Any:
-        return func.count(case((and_(*where), REQUEST.c.entry)).distinct()).label(name)
-
-    counts = (
+    taken = (
         select(
             *labelled(asked.by, OF_OVERRIDES),
-            func.count(REQUEST.c.entry.distinct()).label("requested"),
-            number("granted", is_granted),
-            number("denied", is_denied),
-            number("waiting", ~is_granted, ~is_denied),
-            number("low_side", is_granted, REQUEST.c.side == "low"),
-            number("high_side", is_granted, REQUEST.c.side == "high"),
+            REQUEST.c.entry,
+            REQUEST.c.side.label("of_side"),
+            granted(asked.as_of).label("granted"),
+            denied(asked.as_of).label("denied"),
         )
         .select_from(source)
-        .where(in_period(DECISION.c.decided_at, asked), requested(asked.as_of))
+        .where(in_period(DECISION.c.decided_at, asked), requested_of(asked))
+        .offset(0)  # each is worked out once, and not again in every count
+        .subquery("taken")
     )
-    return with_decisions(grouped(counts, asked.by, OF_OVERRIDES), asked)
+
+    def number(name: str, *where: Any) -> Any:
+        return func.count(case((and_(*where), taken.c.entry)).distinct()).label(name)
+
+    by = [taken.c[name] for name in asked.by]
+    counts = select(
+        *by,
+        func.count(taken.c.entry.distinct()).label("requested"),
+        number("granted", taken.c.granted),
+        number("denied", taken.c.denied),
+        number("waiting", not_(taken.c.granted), not_(taken.c.denied)),
+        number("low_side", taken.c.granted, taken.c.of_side == "low"),
+        number("high_side", taken.c.granted, taken.c.of_side == "high"),
+    ).group_by(*by)
+    return with_decisions(counts, asked)
 
 
 def override_log_statement(asked: Asked) -> Select[Any]:
-    state = case(
-        (~is_latest(asked.as_of), "superseded"),
-        (denied(asked.as_of), "denied"),
-        (in_force(asked.as_of), "in force"),
-        (has_ended(asked.as_of), "ended"),
-        else_="requested",
-    )
     return (
         select(
             REQUEST.c.entry,
@@ -120,7 +132,7 @@ def override_log_statement(asked: Asked) -> Select[Any]:
             REQUEST.c.reason,
             REQUEST.c.actor.label("requested_by"),
             REQUEST.c.persons,
-            state.label("state"),
+            is_latest(asked.as_of).label("is_latest"),
         )
         .join(DECISION, DECISION.c.decision_id == REQUEST.c.decision_id)
         .join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id)
@@ -129,7 +141,7 @@ def override_log_statement(asked: Asked) -> Select[Any]:
 
 
 def _with_persons(connection: Connection, asked: Asked, rows: Sequence[Row]) -> list[Row]:
-    """The findings that each override names, and who granted or denied it."""
+    """The findings that each override names, who granted or denied it, and where that leaves it."""
     rules, steps = dict[int, list[str]](), dict[str, list[Any]]()
     named = select(NAMED).where(NAMED.c.entry.in_([row["entry"] for row in rows]))
     for one in connection.execute(named.order_by(NAMED.c.entry, NAMED.c.rule)):
@@ -141,15 +153,29 @@ def _with_persons(connection: Connection, asked: Asked, rows: Sequence[Row]) -> 
     )
     for one in connection.execute(taken.order_by(STEP.c.entry)):
         steps.setdefault(one.override_id, []).append(one)
-    return [
-        {
-            **row,
-            "rules": rules.get(row["entry"], []),
-            "granted_by": [f"{one.actor} ({one.role})" for one in steps.get(row["override_id"], ()) if one.role],
-            "denied_by": next((one.actor for one in steps.get(row["override_id"], ()) if one.step == "deny"), None),
-        }
-        for row in rows
-    ]
+    return [_settled(row, rules.get(row["entry"], []), steps.get(row["override_id"], ()), asked) for row in rows]
+
+
+def _settled(row: Row, rules: list[str], steps: Sequence[Any], asked: Asked) -> Row:
+    grants = [one for one in steps if one.step == "grant"]
+    denied_by = next((one.actor for one in steps if one.step == "deny"), None)
+    return {
+        **row,
+        "rules": rules,
+        "granted_by": [f"{one.actor} ({one.role})" for one in grants],
+        "denied_by": denied_by,
+        "state": _state(row, grants, denied_by, asked),
+    }
+
+
+def _state(row: Row, grants: Sequence[Any], denied_by: str | None, asked: Asked) -> str:
+    if not row["is_latest"]:
+        return "superseded"
+    if denied_by is not None:
+        return "denied"
+    if any(one.ends_at is not None and one.ends_at <= asked.as_of for one in grants):
+        return "ended"
+    return "in force" if len(grants) >= row["persons"] else "requested"
 
 
 EXCEPTIONS = Report(

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, true
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, grouped, labelled, with_decisions
-from dealgate.adapters.compliance.known import DECIDED, count_if, in_period
+from dealgate.adapters.compliance.known import DECIDED, among, count_if, decided, in_period
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.erasure import FINDING
@@ -32,10 +32,15 @@ def findings_statement(asked: Asked) -> Select[Any]:
             count_if(FINDING.c.result == "mitigated").label("mitigated"),
             count_if(FINDING.c.result == "not_evaluable").label("not_evaluable"),
         )
-        .select_from(DECIDED.join(FINDING, FINDING.c.decision == DECISION.c.id))
+        .select_from(decided(asked, asked.by).join(FINDING, _of_decision(asked)))
         .where(in_period(DECISION.c.decided_at, asked))
     )
     return with_decisions(grouped(counts, asked.by, OF_FINDINGS), asked)
+
+
+def _of_decision(asked: Asked) -> ColumnElement[bool]:
+    bounds = among(FINDING.c.decision, asked.bounds.decisions) if asked.bounds else true()
+    return and_(FINDING.c.decision == DECISION.c.id, bounds)
 
 
 def _found(asked: Asked) -> Select[Any]:

@@ -3,12 +3,13 @@
 Of a deal its last decision counts. Order is by the number of the submission; moments say what was known.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, exists, func, or_, select, true
 
-from dealgate.adapters.compliance.asking import Asked
+from dealgate.adapters.compliance.asking import Asked, Bounds, Numbers
 from dealgate.models.erasure import FINDING, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
@@ -41,19 +42,58 @@ def in_period(column: ColumnElement[Any], asked: Asked) -> ColumnElement[bool]:
     return and_(*parts)
 
 
+OF_SUBMISSION = {"tier", "dealer", "state", "channel", "condition"}
+OF_VERSION = {"program", "version"}
+"""What is asked of a decision that another table has."""
+
+
+def decided(asked: Asked, by: Sequence[str]) -> FromClause:
+    """Decisions, and of what each has one of only what is asked for: the others would be read row by row for nothing."""
+    found: FromClause = DECISION
+    if OF_SUBMISSION & set(by):
+        found = found.join(SUBMISSION, of_submission(asked))
+    if OF_VERSION & set(by):
+        found = found.join(VERSION, VERSION.c.sha256 == DECISION.c.policy_sha256)
+    return found
+
+
+def of_submission(asked: Asked, number: ColumnElement[Any] = DECISION.c.submission_id) -> ColumnElement[bool]:
+    bounds = among(SUBMISSION.c.id, asked.bounds.submissions) if asked.bounds else true()
+    return and_(SUBMISSION.c.id == number, bounds)
+
+
+def among(column: ColumnElement[Any], numbers: Numbers) -> ColumnElement[bool]:
+    """Said of what is joined to the decisions of a period: the database then reads one stretch of it instead of looking up each."""
+    return column.between(numbers.first, numbers.last)
+
+
+def bounds_of(connection: Connection, asked: Asked) -> Bounds:
+    count, *numbers = connection.execute(bounds_statement(asked)).one()
+    first, last, first_submission, last_submission = numbers if count else (1, 0, 1, 0)
+    return Bounds(Numbers(first, last), Numbers(first_submission, last_submission))
+
+
+def bounds_statement(asked: Asked) -> Select[Any]:
+    """Read from the index alone. Without the count PostgreSQL walks to the first number from the beginning of all."""
+    ends = [end(column) for column in (DECISION.c.id, DECISION.c.submission_id) for end in (func.min, func.max)]
+    columns: list[Any] = [func.count(), *ends]
+    return select(*columns).where(in_period(DECISION.c.decided_at, asked))
+
+
 def there_is(own: FromClause, *where: Any) -> ColumnElement[bool]:
     """Whether a row of `own` answers to conditions; every other table they name is the statement's around it, however far out."""
     return exists().where(*where).select_from(own).correlate_except(own)
 
 
-def is_latest(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
-    """Whether no later submission of the deal was known."""
+def is_latest(as_of: Moment, decision: Any = DECISION, bounds: Bounds | None = None) -> ColumnElement[bool]:
+    """Whether no later submission of the deal was known. It has a higher number, for a submission holds the deal's row."""
     later = DECISION.alias("later")
     return ~there_is(
         later,
         later.c.deal_id == decision.c.deal_id,
         later.c.submission > decision.c.submission,
         later.c.decided_at <= as_of,
+        *([later.c.id > bounds.decisions.first] if bounds else []),
     )
 
 
@@ -81,6 +121,16 @@ def steps(step: str, as_of: Moment | None, request: Any = REQUEST) -> tuple[Any,
 
 def requested(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]:
     return and_(request.c.step == "request", *known_by(request.c.recorded_at, as_of))
+
+
+CLOCKS_APART = timedelta(days=1)
+"""By how much the clock of who records a step may be behind that of who recorded the decision."""
+
+
+def requested_of(asked: Asked, request: Any = REQUEST) -> ColumnElement[bool]:
+    """Requests that were known, of decisions of the period: none was recorded before its decision, by clocks as they are."""
+    since = [] if asked.since is None else [request.c.recorded_at >= asked.since - CLOCKS_APART]
+    return and_(requested(asked.as_of, request), *since)
 
 
 def denied(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]:

@@ -36,13 +36,19 @@ class Ratio(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a rule judges, what it holds it against, in which direction, and when."""
+    """What a rule judges, what it holds it against, in which direction, and when. The limit is unknown where its numerator is."""
 
     measure: str
     operator: str
     value: Ratio
     limit: Ratio
-    where: ColumnElement[bool]
+    applies: ColumnElement[bool]
+
+
+def fits(value: Ratio) -> ColumnElement[bool]:
+    """Whether a value is known, and no product with it leaves 64 bits."""
+    numerator = value.numerator.between(_whole(-LARGEST), _whole(LARGEST))
+    return and_(numerator, value.denominator.between(_whole(1), _whole(LARGEST)))
 
 
 def _whole(number: int) -> Any:
@@ -62,12 +68,7 @@ def held(policy: Policy, rule: Rule) -> Held:
     value = _ratio(comparison.left)
     limit = _limit(policy, comparison.right)
     applies = true() if rule.applies is None else _truth(rule.applies)
-    fits = and_(
-        value.numerator.between(_whole(-LARGEST), _whole(LARGEST)),
-        value.denominator.between(_whole(1), _whole(LARGEST)),
-    )
-    known = and_(value.numerator.is_not(None), limit.numerator.is_not(None), fits)
-    return Held(comparison.left.name, comparison.operator, value, limit, and_(applies, known))
+    return Held(comparison.left.name, comparison.operator, value, limit, applies)
 
 
 def _limit(policy: Policy, expression: tree.Expression) -> Ratio:

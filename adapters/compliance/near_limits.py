@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, not_, select
+from sqlalchemy import BigInteger, Connection, Select, and_, case, cast, func, literal_column, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
-from dealgate.adapters.compliance.known import count_if, in_period
-from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, held
+from dealgate.adapters.compliance.known import in_period, of_submission
+from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, Ratio, fits, held
 from dealgate.adapters.compliance.policy_texts import policy_of
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
@@ -68,39 +68,72 @@ def _of_version(connection: Connection, asked: Asked, version: Row, width: int) 
 def _count(
     connection: Connection, asked: Asked, sha256: str, rules: Mapping[str, Held], width: int
 ) -> dict[str, dict[str, int]]:
-    """All rules of a version in one statement: first what each decision is held against, then how far it is from that."""
-    sides = [side for index, one in enumerate(rules.values()) for side in _sides(one, index)]
+    """All rules of a version in one statement: decisions that stand alike to each of them are counted together, and told apart here."""
     judged = (
-        select(DECISION.c.id, *sides)
-        .select_from(DECISION.join(SUBMISSION, SUBMISSION.c.id == DECISION.c.submission_id))
+        select(*(column for index, one in enumerate(rules.values()) for column in _sides(one, index)))
+        .select_from(DECISION.join(SUBMISSION, of_submission(asked)))
         .where(in_period(DECISION.c.decided_at, asked), DECISION.c.policy_sha256 == sha256)
-        .offset(0)  # keeps the planner from working the sides out again for each count
+        .offset(0)  # keeps the planner from working a limit's table out again wherever it is compared
         .subquery("judged")
     )
-    numbers = [
-        number
-        for index, one in enumerate(rules.values())
-        for number in _bands(judged.c[f"left_{index}"], judged.c[f"right_{index}"], one.operator, width)
+    digits = [_digit(judged.c, one, index, width) for index, one in enumerate(rules.values())]
+    words = [
+        sum(digits[first + 1 : first + RULES_IN_A_WORD], digits[first]).label(f"word_{first}")
+        for first in range(0, len(digits), RULES_IN_A_WORD)
     ]
-    found = iter(connection.execute(select(func.count(judged.c.id), *numbers)).one()[1:])
-    return {rule: {name: int(next(found)) for name in COUNTS} for rule in rules}
+    statement = select(func.count().label("decisions"), *words).select_from(judged)
+    statement = statement.group_by(*(word.name for word in words))
+    counts = {rule: dict.fromkeys(COUNTS, 0) for rule in rules}
+    for decisions, *found in connection.execute(statement):
+        for rule, place in zip(rules, _places(found), strict=False):
+            if place:
+                counts[rule]["judged"] += decisions
+                if place in PLACES:
+                    counts[rule][PLACES[place]] += decisions
+    return counts
+
+
+PLACES = {1: "next_within", 2: "just_within", 3: "just_beyond", 4: "next_beyond"}
+NOT_JUDGED, FAR, DIGITS = 0, 5, 6
+RULES_IN_A_WORD = 24
+"""So many digits of base six fit into 63 bits."""
 
 
 def _sides(one: Held, index: int) -> Iterator[Any]:
-    """The value and the limit over their common denominator. Inside CASE, where the products are known to fit 64 bits."""
-    yield case((one.where, one.value.numerator * one.limit.denominator)).label(f"left_{index}")
-    yield case((one.where, one.limit.numerator * one.value.denominator)).label(f"right_{index}")
+    """The value and, where the rule applies, the limit."""
+    yield one.value.numerator.label(f"value_{index}")
+    yield one.value.denominator.label(f"under_{index}")
+    yield case((one.applies, one.limit.numerator)).label(f"limit_{index}")
 
 
-def _bands(left: Any, right: Any, operator: str, width: int) -> Iterator[Any]:
-    distance, one_width = func.abs(left - right) * 1000, func.abs(right) * width
-    keeps = COMPARE[operator](left, right)
-    just, following = distance < one_width, and_(distance >= one_width, distance < one_width * 2)
-    yield func.count(left)
-    yield count_if(and_(keeps, following))
-    yield count_if(and_(keeps, just))
-    yield count_if(and_(not_(keeps), just))
-    yield count_if(and_(not_(keeps), following))
+def _places(words: Sequence[int]) -> Iterator[int]:
+    for word in words:
+        left = int(word)
+        for _ in range(RULES_IN_A_WORD):
+            left, place = divmod(left, DIGITS)
+            yield place
+
+
+def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
+    """Where a decision stands to a rule. Inside CASE, where the products are known to fit 64 bits."""
+    value, limit = Ratio(columns[f"value_{index}"], columns[f"under_{index}"]), columns[f"limit_{index}"]
+    left, right = value.numerator * one.limit.denominator, limit * value.denominator
+    distance, one_width, at = (
+        func.abs(left - right) * 1000,
+        func.abs(right) * width,
+        _units(DIGITS ** (index % RULES_IN_A_WORD)),
+    )
+    within = case((distance < one_width, at["just_within"]), else_=at["next_within"])
+    beyond = case((distance < one_width, at["just_beyond"]), else_=at["next_beyond"])
+    keeps = COMPARE[one.operator](left, right)
+    place = case((distance >= one_width * 2, at["far"]), (keeps, within), else_=beyond)
+    return case((and_(limit.is_not(None), fits(value)), place), else_=at["not_judged"])
+
+
+def _units(unit: int) -> dict[str, Any]:
+    """The digits at a place, with 64 bits to be added up in, and written out: a parameter would be worked out row by row."""
+    names = {name: place for place, name in PLACES.items()} | {"far": FAR, "not_judged": NOT_JUDGED}
+    return {name: cast(literal_column(str(place * unit)), BigInteger) for name, place in names.items()}
 
 
 NEAR_LIMITS = Report(

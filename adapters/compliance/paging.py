@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true, union_all
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.models.types import Moment
@@ -21,6 +21,20 @@ class Key(NamedTuple):
     descending: bool = False
 
 
+def page_of(
+    statements: Sequence[Select[Any]], keys: Sequence[Key], place: Sequence[Any] | None, most: int
+) -> Select[Any]:
+    """The first rows of statements together, in the order of the keys, those after a place only. No two have a row in common.
+
+    Each is cut off by itself, so that one which walks an index in this order need not go on.
+    """
+    pages = [after(statement, keys, place).limit(most) for statement in statements]
+    if len(pages) == 1:
+        return pages[0]
+    rows = union_all(*(select(page.subquery()) for page in pages)).subquery("pages")
+    return select(rows).order_by(*_order(rows.c, keys)).limit(most)
+
+
 def after(statement: Select[Any], keys: Sequence[Key], place: Sequence[Any] | None) -> Select[Any]:
     """The rows of a statement in the order of the keys, those after a place only."""
     rows = statement.subquery("report")
@@ -28,8 +42,11 @@ def after(statement: Select[Any], keys: Sequence[Key], place: Sequence[Any] | No
     if place is not None:
         values = [_read(value, rows.c[key.column].type) for key, value in zip(keys, place, strict=True)]
         found = found.where(_beyond(rows.c, keys, values))
-    order = [rows.c[key.column].desc() if key.descending else rows.c[key.column].asc() for key in keys]
-    return found.order_by(*order)
+    return found.order_by(*_order(rows.c, keys))
+
+
+def _order(columns: Any, keys: Sequence[Key]) -> list[Any]:
+    return [columns[key.column].desc() if key.descending else columns[key.column].asc() for key in keys]
 
 
 def _beyond(columns: Any, keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:

@@ -1,19 +1,20 @@
 """What a report is, how it is asked for, and how a page of it is read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
-from dealgate.adapters.compliance.paging import Key, after, read_cursor, write_cursor
+from dealgate.adapters.compliance.known import bounds_of
+from dealgate.adapters.compliance.paging import Key, page_of, read_cursor, write_cursor
 from dealgate.rules.amounts import percent
 from dealgate.rules.decision import moment
 
 MOST_ROWS = 10_000
-SUMMARY_DAYS = 30
+SUMMARY_DAYS = 3
 """What a summary covers where nothing is said: counting every decision ever made takes as long as there are many."""
 
 
@@ -60,8 +61,9 @@ Row = Mapping[str, Any]
 class Report:
     """A named report.
 
-    `statement` gives the rows, `key` their order and the place of a page in it; `finish` turns rows as they are read into rows as
-    they are told. With `whole`, it is given all rows at once and puts them in order itself.
+    `statement` gives the rows, in several parts where there are several ways to them; `key` their order and the place of a page in
+    it; `finish` turns rows as they are read into rows as they are told. With `whole`, it is given all rows at once and puts them in
+    order itself.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Report:
     asked_by: str
     source: str
     columns: tuple[Column, ...]
-    statement: Callable[[Asked], Select[Any]]
+    statement: Callable[[Asked], Select[Any] | Sequence[Select[Any]]]
     key: tuple[Key, ...] = ()
     dimensions: Mapping[str, str] = field(default_factory=dict)
     by: tuple[str, ...] = ()
@@ -82,6 +84,10 @@ class Report:
     def keys(self, asked: Asked) -> tuple[Key, ...]:
         """A summary stands in the order of what it is counted by, unless it has one of its own."""
         return self.key or tuple(Key(name) for name in asked.by)
+
+    def statements(self, asked: Asked) -> Sequence[Select[Any]]:
+        found = self.statement(asked)
+        return [found] if isinstance(found, Select) else found
 
     def told(self, asked: Asked) -> tuple[Column, ...]:
         by = tuple(Column(name, "text", self.dimensions[name]) for name in asked.by)
@@ -164,6 +170,8 @@ def read_page(
     if read and as_of and as_of != read.as_of:
         raise ReportError(f"--as-of {moment(as_of)}: the cursor goes on as of {moment(read.as_of)}; leave it out")
     asked = ask(report, as_of=read.as_of if read else as_of, since=since, until=until, by=by, given=given)
+    if report.summary:
+        asked = replace(asked, bounds=bounds_of(connection, asked))
     place = read.place_in(report.name, asked) if read else None
     return (
         _page_of_whole(connection, report, asked, limit, place)
@@ -176,7 +184,7 @@ def _page_of_rows(
     connection: Connection, report: Report, asked: Asked, limit: int, place: Sequence[Any] | None
 ) -> Page:
     keys = report.keys(asked)
-    statement = after(report.statement(asked), keys, place).limit(limit + 1)
+    statement = page_of(report.statements(asked), keys, place, limit + 1)
     found = [row._asdict() for row in connection.execute(statement)]
     rows: Sequence[Row] = found[:limit]
     more = len(found) > limit
@@ -189,7 +197,8 @@ def _page_of_whole(
 ) -> Page:
     assert report.finish
     first = place[0] if place else 0
-    found = report.finish(connection, asked, [row._asdict() for row in connection.execute(report.statement(asked))])
+    [statement] = report.statements(asked)
+    found = report.finish(connection, asked, [row._asdict() for row in connection.execute(statement)])
     more = len(found) > first + limit
     following = write_cursor(report.name, asked, [first + limit]) if more else None
     return _page(report, asked, found[first : first + limit], following)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
-from dealgate.adapters.compliance.known import DECIDED, count_if, in_period, is_latest
+from dealgate.adapters.compliance.known import count_if, in_period, is_latest, of_submission
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION
@@ -63,7 +63,17 @@ def resubmissions_statement(asked: Asked) -> Select[Any]:
 
 def dealers_statement(asked: Asked) -> Select[Any]:
     """Of each deal its last decision counts."""
-    hidden, owed = DECISION.c.hidden_negative_equity_cents, DECISION.c.trade_payoff_cents
+    last = (
+        select(
+            DECISION.c.submission_id,
+            DECISION.c.hidden_negative_equity_cents.label("hidden"),
+            DECISION.c.trade_payoff_cents.label("owed"),
+        )
+        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
+        .offset(0)  # joined first, the planner expects few of them and looks for a later one deal by deal
+        .subquery("last")
+    )
+    hidden, owed = last.c.hidden, last.c.owed
     return (
         select(
             func.coalesce(SUBMISSION.c.dealer_id, "").label("dealer"),
@@ -74,8 +84,7 @@ def dealers_statement(asked: Asked) -> Select[Any]:
             func.coalesce(func.sum(case((hidden > 0, hidden))), 0).label("hidden"),
             func.coalesce(func.max(case((hidden > 0, hidden))), 0).label("largest"),
         )
-        .select_from(DECIDED)
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of))
+        .select_from(last.join(SUBMISSION, of_submission(asked, last.c.submission_id)))
         .group_by(SUBMISSION.c.dealer_id)
     )
 

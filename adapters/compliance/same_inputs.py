@@ -13,10 +13,6 @@ from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.reading import find_submissions
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION, plain_json
 
-APART = {"id", "deal_id", "submission", "received_at", "actor", "idempotency_key", "submitted_on"}
-"""Columns of a submission that are no part of what was judged; the day is told apart below."""
-
-INPUTS = tuple(column for column in SUBMISSION.c if column.name not in APART)
 MOST_COMPARED = 200
 """Of each outcome among the decisions that are alike in all columns, the latest."""
 
@@ -31,17 +27,21 @@ class Judged(NamedTuple):
 
 
 def same_inputs_statement(asked: Asked) -> Select[Any]:
-    """Decisions that are alike in all columns of their submissions, and not in the outcome: those whose documents are worth reading."""
+    """Decisions that are alike in all columns of what was judged, and not in the outcome: those whose documents are worth reading."""
+    differing = (
+        select(DECISION.c.inputs_number)
+        .where(in_period(DECISION.c.decided_at, asked))
+        .group_by(DECISION.c.inputs_number)
+        .having(func.min(DECISION.c.outcome) != func.max(DECISION.c.outcome))
+    )
     numbers: Any = func.aggregate_strings(DECISION.c.outcome + " " + cast(DECISION.c.id, String), ",")
     return (
         select(
             func.max(DECISION.c.id).label("last"),
             numbers.label("numbers"),
         )
-        .select_from(DECIDED)
-        .where(in_period(DECISION.c.decided_at, asked))
-        .group_by(*INPUTS)
-        .having(func.min(DECISION.c.outcome) != func.max(DECISION.c.outcome))
+        .where(in_period(DECISION.c.decided_at, asked), DECISION.c.inputs_number.in_(differing))
+        .group_by(DECISION.c.inputs_number)
     )
 
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -20,45 +19,32 @@ from statistics import median
 from tempfile import mkdtemp
 from time import perf_counter
 from typing import Any, NamedTuple
-from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Select, literal_column, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dealgate import CompiledPolicy, Deal
 from dealgate.adapters.compliance.query import Condition, Query
 from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import rows_of
-from dealgate.adapters.compliance.search import Place, count_by_outcome, search, statement_of, write_cursor
+from dealgate.adapters.compliance.search import Place, count_by_outcome, search, write_cursor
 from dealgate.adapters.database import open_database, stored
-from dealgate.adapters.policies import load_policy
-from dealgate.models import record_policy, record_submission
-from dealgate.models.erasure import NOTICE
 from dealgate.models.keys import recorded_keys
-from dealgate.models.ledger import ENTRY
-from dealgate.models.standing import STEP
 from tests.benchmarks.compliance_history import DEALERS, STATES, build
+from tests.benchmarks.compliance_indexes import LONGEST, PAGE, indexes
 from tests.benchmarks.compliance_templates import GRANTORS, fill, policy_versions, read, utc_now
-from tests.benchmarks.deals import deal_documents
 from tests.benchmarks.ledger_writing import percentile
 from tests.benchmarks.machine import describe
-from tests.benchmarks.timing import ratio
 from tests.faults.clusters import Cluster
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks-compliance.md"
 BAR, SUMMARY_BAR = 200, 5_000
 """Milliseconds: p95 of a report's first page, and of its summary of the heaviest month."""
 
-PAGE, WIDTH = 50, 150
 PATIENCE = 20_000
 """Milliseconds for one question, all its repetitions together."""
 
-LONGEST = 30_000
-"""Milliseconds for one statement: longer ones are given up."""
-
-ROUNDS, SUBMISSIONS = 9, 60
 SEED = 8
 BUILDING = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "8GB"}
 SERVER = {
@@ -126,10 +112,13 @@ def _of_month(pick: Random, span: Span, **parts: Any) -> Query:
 
 
 class Timed(NamedTuple):
-    """Milliseconds of each time it was asked, and how many rows came on average."""
+    """Milliseconds of each time it was asked, how many rows came on average, and how long the server's process was at work on a processor
+    (p50, in milliseconds): on a machine with others at work, what a question takes beyond that is waiting.
+    """
 
     times: list[float]
     rows: float
+    work: float
 
     @property
     def p50(self) -> float:
@@ -138,16 +127,6 @@ class Timed(NamedTuple):
     @property
     def p95(self) -> float:
         return percentile(self.times, 0.95)
-
-
-class Justified(NamedTuple):
-    """An index, what is asked through it, and the plan with and without it."""
-
-    name: str
-    question: str
-    size: int
-    plan: str
-    without: str
 
 
 def main() -> None:
@@ -212,8 +191,9 @@ def page(url: str, seconds: float | None, times: int) -> str:
             *_searches(connection, span, pick, times),
             *_reports(connection, span, times),
         ]
+        keys = _time(connection, recorded_keys, [(connection,)] * 5)
     engine = open_database(url)
-    sections += _indexes(engine, span, pick)
+    sections += [*indexes(engine, span.end), f"Reading the ledger's keys takes {keys.p50:.2f} ms (p50)."]
     engine.dispose()
     return "\n\n".join(sections) + "\n"
 
@@ -281,18 +261,27 @@ def _time(
     connection: Connection, ask: Callable[..., Sequence[Any]], given: Sequence[tuple[Any, ...]], least: int = 3
 ) -> Timed:
     """Ask once with each of what is given, or as often as fits into twenty seconds. What takes longer than `LONGEST` is given up."""
-    times, rows = list[float](), 0
+    times, work, rows = list[float](), list[float](), 0
+    spent = _spent(connection)
     for one in given:
         if len(times) >= least and sum(times) > PATIENCE:
             break
-        started = perf_counter()
+        started, before = perf_counter(), spent()
         try:
             with connection.begin_nested():
                 rows += len(ask(*one))
         except OperationalError:
-            return Timed([*times, float("inf")], rows / max(1, len(times)))
+            return Timed([*times, float("inf")], rows / max(1, len(times)), float("inf"))
         times.append((perf_counter() - started) * 1_000)
-    return Timed(times, rows / len(times))
+        work.append(spent() - before)
+    return Timed(times, rows / len(times), median(work))
+
+
+def _spent(connection: Connection) -> Callable[[], float]:
+    """Milliseconds that the process which serves the connection has been on a processor, as Linux counts them."""
+    driver: Any = connection.connection.driver_connection
+    file = Path(f"/proc/{driver.info.backend_pid}/schedstat")
+    return lambda: int(file.read_text().split()[0]) / 1e6
 
 
 def _reports(connection: Connection, span: Span, times: int) -> Iterator[str]:
@@ -304,24 +293,33 @@ def _reports(connection: Connection, span: Span, times: int) -> Iterator[str]:
     yield "## Named reports"
     yield (
         f"The first page as it comes without a parameter, at the end of the history, {times} times or as often as fits into 20 s; "
-        f"a summary also over the month with the most decisions. The bar is {BAR} ms at p95 for a first page and {SUMMARY_BAR / 1_000:g} s "
+        f"a summary, which then covers {reporting.SUMMARY_DAYS} days, also over the last seven and over the month with the most decisions. "
+        f"The bar is {BAR} ms at p95 for a first page and {SUMMARY_BAR / 1_000:g} s "
         "for a summary."
     )
     month = _heaviest_month(connection)
     rows = []
     for report in reports.values():
-        first = _time(connection, partial(_report, connection, reporting.read_page, report), [(None, span.end)] * times)
-        rows.append((report.name, *_shown(first), _met(first, BAR), ""))
+        ask_for = partial(_report, connection, reporting.read_page, report)
+        first = _time(connection, ask_for, [(None, span.end)] * times)
+        rows.append((report.name, *_shown(first), _milliseconds(first.work), _met(first, BAR), "", ""))
         if report.summary:
-            whole = _time(connection, partial(_report, connection, reporting.read_page, report), [month] * 5)
-            rows[-1] = (*rows[-1][:-1], f"{_milliseconds(whole.p95)}, {_met(whole, SUMMARY_BAR)}")
+            whole = _time(connection, ask_for, [month] * 5)
+            week = _time(connection, ask_for, [(span.end - timedelta(days=7), span.end)] * times)
+            rows[-1] = (
+                *rows[-1][:-2],
+                _milliseconds(week.p95),
+                f"{_milliseconds(whole.p95)}, {_met(whole, SUMMARY_BAR)}",
+            )
         print(*rows[-1], flush=True)
     head = (
         "report",
         "p50 ms",
         "p95 ms",
         "rows",
+        "of it, the server at work: p50 ms",
         f"p95 at most {BAR} ms",
+        "seven days: p95 ms",
         f"heaviest month: p95 ms, at most {SUMMARY_BAR:,}",
     )
     yield _table(head, rows)
@@ -346,96 +344,6 @@ def _heaviest_month(connection: Connection) -> tuple[datetime, datetime]:
     )
     start = connection.execute(text(statement)).scalar_one()
     return start, (start + timedelta(days=32)).replace(day=1)
-
-
-# Why each index is there
-
-
-def _indexes(engine: Engine, span: Span, pick: Random) -> Iterator[str]:
-    yield "## Indexes"
-    yield (
-        "What each index of revision 0008 is for: the plan with it, and the time of the same statement where it is dropped in a "
-        "transaction that is rolled back. An index costs each submission a write per row of its table, and the disk its size."
-    )
-    small = Query(dealers=(f"DLR-{DEALERS:04}",))
-    never = Query(rules=("LTV-TOTAL",), results=("not_evaluable",))
-    last_asked = select(STEP).where(STEP.c.step == "request").order_by(STEP.c.recorded_at.desc()).limit(PAGE)
-    keys = select(ENTRY.c.id).where(ENTRY.c.kind == literal_column("'key_rotation'"))
-    last_sent = select(NOTICE).where(NOTICE.c.kind == "counteroffer").order_by(NOTICE.c.sent_at.desc()).limit(PAGE)
-    state = Query(states=("WY",), tiers=("D",))
-    asked: Mapping[str, tuple[str, Select[Any]]] = {
-        "ix_dealgate_submission_dealer_id_received_at": ("a small dealer, first page", statement_of(small, PAGE)),
-        "ix_dealgate_submission_state_received_at": ("a state's worst tier, first page", statement_of(state, PAGE)),
-        "ix_dealgate_finding_rule_result_decision": ("a result that a rule never has", statement_of(never, PAGE)),
-        "ix_dealgate_override_step_step_recorded_at": ("the overrides asked for last", last_asked),
-        "ix_dealgate_notice_kind_sent_at": ("the counter-offers sent last", last_sent),
-        "ix_dealgate_ledger_entry_key_rotation": (
-            "the entries that introduce keys, which `ledger verify` looks for three times",
-            keys,
-        ),
-    }
-    for index, (question, statement) in asked.items():
-        one = _justified(engine, index, question, statement)
-        yield f"### `{one.name}`"
-        yield f"{one.size / 1e6:,.0f} MB. {one.question.capitalize()}:"
-        yield f"```text\n{one.plan}\n```"
-        yield f"Without it: {one.without}."
-    yield _cost(engine, list(asked))
-    with engine.connect() as connection:
-        timed = _time(connection, recorded_keys, [(connection,)] * 5)
-    yield f"Reading the ledger's keys takes {timed.p50:.2f} ms (p50)."
-
-
-def _cost(engine: Engine, indexes: Sequence[str]) -> str:
-    """What submissions take with the indexes and without, in turn, in transactions that are rolled back."""
-    compiled = CompiledPolicy(load_policy().policy)
-    deals = [Deal.read(document) for document in deal_documents(SUBMISSIONS)]
-    evaluated = [(deal, compiled.evaluate(deal)) for deal in deals]
-    times: dict[str, list[float]] = {"with": [], "without": []}
-    for number in range(2 * ROUNDS):
-        with engine.connect() as connection:
-            record_policy(connection, compiled.policy, compiled.policy.self_contained, utc_now())
-            for index in indexes if number % 2 else ():
-                connection.exec_driver_sql(f"DROP INDEX {index}")
-            started = perf_counter()
-            for deal, evaluation in evaluated:
-                record_submission(connection, deal, evaluation, decision_id=str(uuid4()), now=utc_now())
-            times["without" if number % 2 else "with"].append((perf_counter() - started) * 1_000 / SUBMISSIONS)
-            connection.rollback()
-    found = ratio(times, "with", "without")
-    return (
-        f"Recording a submission (its rows and its entry, not committed) takes {median(times['with']):.2f} ms with all of them, "
-        f"{median(times['without']):.2f} ms without: {found.middle:.2f} times ({found.least:.2f} to {found.most:.2f} over {ROUNDS} rounds)."
-    )
-
-
-def _justified(engine: Engine, index: str, question: str, statement: Select[Any]) -> Justified:
-    with engine.connect() as connection:
-        size = connection.execute(text("SELECT pg_relation_size(to_regclass(:name))"), {"name": index}).scalar_one()
-        _plan(connection, statement)  # warms up
-        plan = _plan(connection, statement)
-        connection.exec_driver_sql(f"DROP INDEX {index}")
-        without = _plan(connection, statement)
-        connection.rollback()
-    return Justified(index, question, size, "\n".join(_excerpt(plan, index)), without[-1])
-
-
-def _plan(connection: Connection, statement: Select[Any]) -> list[str]:
-    compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
-    lines = connection.exec_driver_sql(
-        f"EXPLAIN (ANALYZE, BUFFERS) {compiled}", execution_options={"no_parameters": True}
-    )
-    return list(lines.scalars())
-
-
-def _excerpt(plan: Sequence[str], index: str) -> Iterator[str]:
-    """The whole, each use of the index with what it reads, and the time."""
-    yield plan[0][:WIDTH]
-    for line, condition in pairwise(plan[1:]):
-        if index in line:
-            yield line.strip()[:WIDTH]
-            yield f"      {condition.strip()[:WIDTH]}"
-    yield plan[-1]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

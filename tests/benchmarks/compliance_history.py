@@ -7,6 +7,7 @@ Entries have no bodies and no private values, and are not sealed: no search and 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Engine, select, text
 from dealgate.migrations import guards
 from dealgate.models import Base
 from dealgate.models.ledger import ENTRY
+from dealgate.models.projections import NO_INPUTS
 from dealgate.models.versions import add_version, approve_version
 from tests.benchmarks.compliance_templates import DAYS, Version
 
@@ -54,6 +56,9 @@ DAY = pl.from_epoch("decided_at", "us").dt.date()
 LATER = DAY - pl.col("submitted_on")
 """How much later a day of a deal lies than in its template."""
 
+NO_DOCUMENT = {"id", "submission", "received_at", "actor", "idempotency_key"}
+"""Columns of a submission that are no part of what was judged."""
+
 Frames = dict[str, pl.DataFrame]
 
 
@@ -68,11 +73,12 @@ def build(engine: Engine, templates: Frames, versions: Sequence[Version], decisi
     prepared = _Templates(templates)
     deals = round(decisions / prepared.submissions_each)
     draw, numbers = np.random.default_rng(seed), _numbers(engine)
-    with engine.begin() as connection, _unguarded(connection):
-        for first in range(0, deals, CHUNK):
-            size = min(CHUNK, deals - first)
-            chains = _chains(draw, prepared, versions, end, (first / deals, (first + size) / deals), first, size)
-            for name, frame in _rows(draw, prepared, chains, numbers, end).items():
+    made = _made(draw, prepared, versions, end, deals, numbers)
+    with engine.begin() as connection, _unguarded(connection), ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, made, None)
+        while frames := coming.result():
+            coming = ahead.submit(next, made, None)
+            for name, frame in frames.items():
                 _copy(connection, name, frame)
     with engine.begin() as connection:
         for name, column in SEQUENCES.items():
@@ -82,6 +88,20 @@ def build(engine: Engine, templates: Frames, versions: Sequence[Version], decisi
         connection.execute(text("VACUUM (ANALYZE, FREEZE)"))
 
 
+def _made(
+    draw: np.random.Generator,
+    templates: "_Templates",
+    versions: Sequence[Version],
+    end: datetime,
+    deals: int,
+    numbers: dict[str, int],
+) -> Iterator[Frames]:
+    for first in range(0, deals, CHUNK):
+        size = min(CHUNK, deals - first)
+        chains = _chains(draw, templates, versions, end, (first / deals, (first + size) / deals), first, size)
+        yield _rows(draw, templates, chains, numbers, end)
+
+
 def _numbers(engine: Engine) -> dict[str, int]:
     """The last row numbers that are taken."""
     with engine.connect() as connection:
@@ -89,19 +109,36 @@ def _numbers(engine: Engine) -> dict[str, int]:
     return {"submission": 0, "decision": 0, "ledger_entry": last}
 
 
+UNIQUE = """
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'u' AND conrelid = ANY(CAST(:tables AS regclass[]))
+"""
+REFERRING = """
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'f' AND conindid IN (SELECT conindid FROM pg_constraint WHERE contype = 'u' AND conrelid = ANY(CAST(:tables AS regclass[])))
+"""
+"""What must go before a unique constraint may."""
+
+
 @contextmanager
 def _unguarded(connection: Connection) -> Iterator[None]:
-    """Without triggers and without the indexes that are no constraints, and with all of them again afterwards."""
+    """Without triggers, and without indexes but those of primary keys, which grow at their end; with all of them again afterwards."""
     named = [f"dealgate_{name}" for name in LOADED]
     found = text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(:tables) AND indexname LIKE 'ix_%'")
     indexes = connection.execute(found, {"tables": named}).all()
+    constraints = [row for kind in (REFERRING, UNIQUE) for row in connection.execute(text(kind), {"tables": named})]
     for index in indexes:
         connection.exec_driver_sql(f"DROP INDEX {index.indexname}")
+    for table, name, _ in constraints:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     for table in named:
         connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
     yield
+    connection.exec_driver_sql(f"ANALYZE {', '.join(named)}")  # or a reference is looked up row by row
     for index in indexes:
         connection.exec_driver_sql(index.indexdef)
+    for table, name, definition in reversed(constraints):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
     for table in named:
         connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
     for trigger in guards.postgresql_triggers():
@@ -134,6 +171,12 @@ class _Templates:
         self.findings = recorded["finding"].join(number, on="decision").drop("decision")
         submitted = recorded["submission"].select(pl.col("id").alias("template"), "submitted_on")
         self.trade_ins = recorded["trade_in"].rename({"submission_id": "template"}).join(submitted, on="template")
+        self.trades = {
+            template: repr(sorted(trades.drop("template").rows()))
+            for (template,), trades in self.trade_ins.with_columns(
+                pl.col("payoff_good_through") - pl.col("submitted_on"), submitted_on=None
+            ).group_by("template")
+        }
         steps = since(recorded["override_step"], "recorded_at", "ends_at")
         decided = decisions.select("decision_id", pl.col("submission_id").alias("template"))
         self.steps = steps.join(decided, on="decision_id").drop("decision_id", "entry")
@@ -141,6 +184,15 @@ class _Templates:
         self.named = recorded["override_finding"].join(asked, on="entry").drop("entry")
         told = recorded["ledger_entry"].select(pl.col("id").alias("entry"), "recorded_at")
         self.notices = since(recorded["notice"].join(told, on="entry"), "sent_at", "recorded_at").drop("entry")
+
+    def inputs(self) -> pl.Expr:
+        """A number of 64 bits for all that was judged: alike for like deals, as the gate's own is."""
+        columns = [column.name for column in Base.metadata.tables["dealgate_submission"].columns]
+        judged = [pl.col(name) for name in columns if name not in {*NO_INPUTS, *NO_DOCUMENT}]
+        trades = pl.col("template").replace_strict(self.trades, default=None, return_dtype=pl.String)
+        good_through = pl.when(trades.is_not_null()).then(pl.col("submitted_on"))
+        alike = pl.struct(*judged, trades.alias("trades"), good_through.alias("good_through"))
+        return alike.hash().reinterpret(signed=True).alias("inputs_number")
 
     def drawn(self, draw: np.random.Generator, sha256: str, size: int) -> Any:
         """So many deals of a policy version."""
@@ -212,12 +264,14 @@ def _rows(
     submitted = decided.select(
         "id", "template", "deal_id", "submission", "decided_at", "dealer_id", "state", "channel", "actor", "more"
     ).join(templates.submissions.drop("dealer_id", "state", "channel", "actor", "submission"), on="template")
+    submissions = _submissions(submitted).sort("id")
+    decided = decided.join(submissions.select("id", templates.inputs()), on="id", maintain_order="left")
     entries, steps, named, notices = _entries(draw, templates, chains, decided, numbers, last)
     by_template = decided.select("id", "decision", "template")
     return {
-        "deal": _deals(decided, entries),
+        "deal": _deals(decided, entries, steps, notices),
         "ledger_entry": entries,
-        "submission": _submissions(submitted).sort("id"),
+        "submission": submissions,
         "trade_in": _trade_ins(decided.select("id", "template", "decided_at").join(templates.trade_ins, on="template")),
         "decision": decided,
         "finding": by_template.join(templates.findings, on="template"),
@@ -296,12 +350,29 @@ def _entries(
     return entries, steps, named, notices
 
 
-def _deals(decided: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+def _deals(decided: pl.DataFrame, entries: pl.DataFrame, steps: pl.DataFrame, notices: pl.DataFrame) -> pl.DataFrame:
     heads = entries.group_by("deal").agg(pl.len().alias("entries"), pl.col("leaf_hash").last().alias("head"))
-    latest = decided.group_by("deal_id", "deal").agg(
-        pl.len().alias("submissions"), pl.col("outcome").last(), pl.col("decision_id").last()
+    noticed = notices.group_by("deal").agg(pl.col("sent_at").max().alias("noticed_at"))
+    last = decided.group_by("deal_id", "deal", maintain_order=True).agg(
+        pl.len().alias("submissions"),
+        pl.col("outcome", "decision_id", "decided_at").last(),
     )
-    return latest.join(heads, on="deal").sort("deal")
+    last = last.join(heads, on="deal").join(noticed, on="deal", how="left")
+    turned_down = steps.filter(pl.col("side") == "high")["decision_id"].unique()
+    is_owed = ~pl.col("outcome").is_in(["pass", "flag"]) | pl.col("decision_id").is_in(turned_down.implode())
+    is_owed &= pl.col("noticed_at").is_null() | (pl.col("noticed_at") < pl.col("decided_at"))
+    begun = (
+        decided.select("deal", "decided_at")
+        .join(noticed, on="deal", how="left")
+        .filter(pl.col("noticed_at").is_null() | (pl.col("decided_at") > pl.col("noticed_at")))
+        .group_by("deal")
+        .agg(pl.col("decided_at").min().alias("begun_at"))
+    )
+    start = pl.max_horizontal(pl.from_epoch("noticed_at", "us"), pl.from_epoch("begun_at", "us")).dt.strftime(
+        "%Y-%m-%d"
+    )
+    last = last.join(begun, on="deal", how="left").with_columns(pl.when(is_owed).then(start).alias("clock_from"))
+    return last.sort("deal")
 
 
 def _numbered(frame: pl.DataFrame, column: str, numbers: dict[str, int], table: str) -> pl.DataFrame:

@@ -67,6 +67,25 @@ def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("table", "statement", "where"),
+    [
+        ("dealgate_deal", "UPDATE dealgate_deal SET clock_from = NULL", "clock of deal D-0"),
+        (
+            "dealgate_decision",
+            "UPDATE dealgate_decision SET inputs_number = inputs_number + 1",
+            "inputs_number of the decision of entry {}",
+        ),
+    ],
+)
+def test_what_would_hide_a_deal_from_a_report_is_seen(database: Engine, table: str, statement: str, where: str) -> None:
+    (decision,) = submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    change(database, table, statement)
+    (flaw,) = [flaw for flaw in verified(database, SIGNER.key).flaws if flaw.what != "guard"]
+    assert (flaw.what, flaw.where) == ("projection", where.format(decision))
+
+
 def test_a_leaf_that_no_checkpoint_signs_is_a_flaw(database: Engine) -> None:
     seal_all(database, SIGNER)
     submit_deals(database, 1)

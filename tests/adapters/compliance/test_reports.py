@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from dealgate.adapters.compliance import same_inputs
 from dealgate.adapters.compliance.reporting import Page, Share, read_page
 from dealgate.adapters.compliance.reports import REPORTS
 from dealgate.models.erasure import due, months_before
+from dealgate.models.ledger import DEAL
+from dealgate.models.open_clocks import CLOCK_FROM
 from tests.adapters.compliance.histories import DAY, HISTORIES, RICH, History
 from tests.adapters.compliance.naive import AGAINST, Naive
 
@@ -41,6 +43,9 @@ EXAMPLES = int(os.environ.get("REPORT_EXAMPLES", "10"))
 
 MOMENTS = ((-1, None, None), (6, None, None), (23, None, None), (25, None, None), (-1, 5, 21))
 """Of the history in which everything happens: after which of its steps it is asked as of, and from and until after which."""
+
+OTHER_CLOCKS = select(DEAL.c.deal_id, DEAL.c.clock_from).where(DEAL.c.clock_from.is_distinct_from(CLOCK_FROM))
+"""Deals whose clock was not set by what was recorded last."""
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -113,7 +118,7 @@ def test_older_decisions_that_differ_are_compared_though_the_latest_agree(
         for changes in (DEBTS, {}, {}, {}):
             history.submit("D", vehicle__values=[BOOK], **changes)
             history.now += DAY
-        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now)
+        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now, since=LONG_AGO)
     assert (row["decisions"], row["not_compared"], row["explained_by"]) == (3, 1, "personal values")
     assert sorted(outcome.split()[1] for outcome in row["outcomes"]) == ["1", "2"]
 
@@ -121,15 +126,14 @@ def test_older_decisions_that_differ_are_compared_though_the_latest_agree(
 def test_where_none_that_were_read_are_alike_those_that_were_not_read_are_told(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Documents may differ where the columns do not: here in a value of another basis."""
+    """Documents may differ where the columns do not: here in a rebate of nothing that is stated."""
     monkeypatch.setattr(same_inputs, "MOST_COMPARED", 1)
     with undone(database) as connection:
         history = History(connection)
-        other = {"basis": "jdpower_clean_retail", "amount": "1.00"}
-        for values, changes in (([BOOK], {}), ([BOOK], DEBTS), ([BOOK, other], {})):
-            history.submit("D", vehicle__values=values, **changes)
+        for changes in ({"rebate": "0.00"}, DEBTS | {"rebate": "0.00"}, {"rebate": None}):
+            history.submit("D", vehicle__values=[BOOK], **changes)
             history.now += DAY
-        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now)
+        (row,) = told(connection, "same-inputs-different-outcome", as_of=history.now, since=LONG_AGO)
     assert (row["decisions"], row["not_compared"], row["explained_by"]) == (2, 1, "not compared")
 
 
@@ -148,6 +152,7 @@ def test_every_report_tells_of_a_history_in_which_everything_happens(database: E
 
 def hold_against_each_other(connection: Connection, history: History, question: dict[str, Any]) -> None:
     moments, limit = history.moments, question["limit"]
+    assert connection.execute(OTHER_CLOCKS).all() == []
     as_of = moments[question["as_of"] % len(moments)]
     since = LONG_AGO if question["since"] is None else moments[question["since"] % len(moments)]
     until = None if question["until"] is None else moments[question["until"] % len(moments)]
