@@ -112,7 +112,7 @@ def load(credential: str, running: Sequence[ServiceProcess], clients: int, secon
     command: list[str | Path] = [
         sys.executable,
         LOAD,
-        "anybody",
+        credential,
         str(clients),
         str(seconds),
         *(one.address for one in running),
