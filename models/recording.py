@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -56,6 +56,7 @@ def _next_submission_statement(insert_into: Callable[[Table], Any]) -> Any:
         entries=1,
         outcome=bindparam("outcome"),
         decision_id=bindparam("decision"),
+        clock_from=bindparam("clock"),
     )
     head = {
         "submissions": DEAL.c.submissions + 1,
@@ -283,19 +284,14 @@ class _Told(NamedTuple):
 def _record(
     session: Connection, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
 ) -> list[Recorded]:
-    heads = _count_submissions(session, entries)
+    heads = _count_submissions(session, entries, now)
     told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
     receipts = append_all(session, [(one.draft, one.place) for one in told], now)
     submissions = _insert_submissions(session, entries, told, now, actor)
     _insert_decisions(session, entries, told, submissions, now)
-    if waiting := {one.decision["deal_id"] for one in told if _moves_a_clock(one.decision)}:
-        set_clocks(session, waiting)
+    if again := {one.decision["deal_id"] for one in told if one.decision["submission"] > 1}:
+        set_clocks(session, again)
     return [Recorded(one.draft.entry_id, one.decision, receipt) for one, receipt in zip(told, receipts, strict=True)]
-
-
-def _moves_a_clock(decision: Mapping[str, Any]) -> bool:
-    """A deal that passes at once owes no notice, and owed none."""
-    return decision["submission"] > 1 or decision["outcome"] not in PASSES
 
 
 def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | None) -> _Told:
@@ -315,13 +311,25 @@ def _tell(entry: Entry, head: Any, now: datetime, actor: str | None, key: str | 
     return _Told(decision, draft, Place(head.entries, head.head))
 
 
-def _count_submissions(session: Connection, entries: Sequence[Entry]) -> list[Any]:
+def _first_clock(entry: Entry, now: datetime) -> str | None:
+    """The clock of a deal's first submission: no notice was sent before. That of a later one is worked out from all that there is."""
+    if entry.evaluation.outcome.value in PASSES:
+        return None
+    return min(entry.deal.submitted_on, now.astimezone(UTC).date()).isoformat()
+
+
+def _count_submissions(session: Connection, entries: Sequence[Entry], now: datetime) -> list[Any]:
     """Take the deals' rows in one order whoever asks, so that two writers cannot wait for each other."""
     statement = NEXT_SUBMISSION[session.dialect.name]
     heads: list[Any] = [None] * len(entries)
     for index in sorted(range(len(entries)), key=lambda index: entries[index].deal.deal_id):
         entry = entries[index]
-        head = {"deal": entry.deal.deal_id, "outcome": entry.evaluation.outcome.value, "decision": entry.decision_id}
+        head = {
+            "deal": entry.deal.deal_id,
+            "outcome": entry.evaluation.outcome.value,
+            "decision": entry.decision_id,
+            "clock": _first_clock(entry, now),
+        }
         heads[index] = session.execute(statement, head).one()
     return heads
 
