@@ -257,6 +257,12 @@ def _sizing(spent: Spent, sizing: Sizing) -> Iterator[str]:
             for rate in RATES
         ),
     )
+    yield (
+        "At 100 a second the next limit is the disk: each commit is synced, and a day's decisions take the room above. At 10,000 a second "
+        "it is the one sealer, where it is busy for more than all of the time: entries would wait longer and longer to be sealed, so deals "
+        "have to be divided among databases, each with a ledger of its own. After that come the cores of the one database server and its "
+        "write-ahead log. Services add up: they share nothing but the database, and their processes times `threads` are its connections."
+    )
 
 
 def soak_section(minutes: float) -> Iterator[str]:
