@@ -5,7 +5,6 @@ import logging
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,24 +15,18 @@ from rich.text import Text
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes, refuse
 from dealgate.adapters.command_line.ledger import DEFAULT, ledger_database
+from dealgate.adapters.command_line.service_settings import ConfigOption, settings_of, with_the_extra
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
     from dealgate.adapters.outbox.dispatcher import Outbox
     from dealgate.adapters.outbox.listing import Listed
-    from dealgate.adapters.service.settings import Settings
 
 DEAD_EVENTS = 1
 """The exit code of `deliver` where events are dead."""
 
 COLOURS = {"waiting": "yellow", "delivered": "green", "dead": "bold red", "withdrawn": "dim"}
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", envvar="DEALGATE_CONFIG", help="The settings' file; see `dealgate serve`."
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
 app = typer.Typer(help="What subscribers are told of decisions, overrides and policies.", no_args_is_help=True)
@@ -105,13 +98,13 @@ def deliver(
     """
     from dealgate.adapters.outbox.depth import depth  # noqa: PLC0415
 
-    with exit_codes(), _with_the_extra():
+    with exit_codes(), with_the_extra("webhooks need"):
         from dealgate.adapters.outbox.dispatcher import Outbox  # noqa: PLC0415
 
-        settings = _settings(config)
+        settings = settings_of(config, {"db": db})
         if not settings.webhooks:
             refuse(["no subscriber is configured: set webhooks in the settings"])
-        with ledger_database(db or settings.db.get_secret_value()) as engine:
+        with ledger_database(settings.db.get_secret_value()) as engine:
             outbox = Outbox(engine, settings.webhooks, settings.outbox)
             if watch:
                 _watch(outbox)
@@ -140,29 +133,6 @@ def end(
         if withdrawn is None:
             refuse([f"no subscriber is called {subscriber!r}"])
         print(f"{subscriber} is told nothing more; {withdrawn} events are withdrawn")
-
-
-@contextmanager
-def _with_the_extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dealgate"):
-            raise
-        refuse([f"webhooks need {error.name}, which is not installed. Run: pip install 'dealgate[service]'"])
-
-
-def _settings(config: Path | None) -> "Settings":
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from dealgate.adapters.service.settings import read_settings  # noqa: PLC0415
-
-    try:
-        return read_settings(config)
-    except OSError as error:
-        refuse([f"{config}: cannot be read: {error.strerror or error}"])
-    except ValidationError as error:
-        refuse(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
 
 
 def _watch(outbox: "Outbox") -> None:

@@ -1,8 +1,6 @@
 """`dealgate serve` and `dealgate config ...`: the service, and what it is told."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dealgate.adapters.command_line.failures import exit_codes, refuse
+from dealgate.adapters.command_line.service_settings import ConfigOption, settings_of, with_the_extra
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from dealgate.adapters.service.principals import Authenticates
     from dealgate.adapters.service.service import Service
     from dealgate.adapters.service.settings import Settings
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", envvar="DEALGATE_CONFIG", help="Settings in TOML."),
-]
 
 app = typer.Typer(help="What the service is told.", no_args_is_help=True)
 
@@ -39,8 +33,8 @@ def serve(
 ) -> None:
     """Serve submissions and what belongs to them over HTTP, until SIGTERM. Options go before the environment, that before the file."""
     given = {"host": host, "port": port, "policy": policy, "db": db}
-    with exit_codes(), _with_the_extra():
-        run(_settings(config, given))
+    with exit_codes(), with_the_extra("the service needs"):
+        run(settings_of(config, given))
 
 
 @app.command()
@@ -49,8 +43,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
 ) -> None:
     """Every setting, its value without secrets, and where it comes from."""
-    with exit_codes(), _with_the_extra():
-        read = _settings(config, {})
+    with exit_codes(), with_the_extra("the service needs"):
+        read = settings_of(config, {})
         from dealgate.adapters.service.configuration import shown  # noqa: PLC0415
 
         settings = shown(config, read)
@@ -98,22 +92,3 @@ def _table(settings: "list[Shown]") -> Table:
         value = "" if one.value is None else one.value if isinstance(one.value, str) else json.dumps(one.value)
         table.add_row(*map(Text, (one.name, value, one.origin, one.variable)))
     return table
-
-
-@contextmanager
-def _with_the_extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dealgate"):
-            raise
-        refuse([f"the service needs {error.name}, which is not installed. Run: pip install 'dealgate[service]'"])
-
-
-def _settings(config: Path | None, given: Mapping[str, object]) -> "Settings":
-    from dealgate.adapters.service.configuration import SettingsProblems, configured  # noqa: PLC0415
-
-    try:
-        return configured(config, **{name: value for name, value in given.items() if value is not None})
-    except SettingsProblems as error:
-        refuse(error.problems)

@@ -150,7 +150,7 @@ def test_settings_that_make_no_sense_are_refused_without_telling_a_secret(
 ) -> None:
     monkeypatch.setenv("DEALGATE_WEBHOOKS__CRM__SECRET", "whsec_c2hvcnQ=")
     answer = desk.deliver(exit_code=2)
-    assert "webhooks.crm.secret: Value error, the secret has 5 bytes" in answer
+    assert "webhooks.crm.secret (environment, file): *** is not taken: the secret has 5 bytes" in answer
     assert "c2hvcnQ" not in answer
 
 
