@@ -36,7 +36,7 @@ STEPS = (
 LATEST_ID = (
     select(ENTRY.c.entry_id).where(ENTRY.c.id == select(func.max(STEP.c.entry)).scalar_subquery()).scalar_subquery()
 )
-IN_TURN = text("SELECT pg_advisory_xact_lock(hashtext('dealgate_policy_step'))")
+IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('dealgate_policy_step ' || :what, 0))")
 MARK = select(func.count(), func.sum(STEP.c.entry), LATEST_ID).select_from(STEP)
 
 
@@ -81,7 +81,7 @@ class Shadow(NamedTuple):
 
 def add_version(session: Writable, policy: Policy, text: str, now: datetime, *, actor: str) -> Step:
     """Put a checked policy document on record as a draft of its author's. Raises `VersionError` and `PolicyConflictError`."""
-    session = in_turn(session)
+    session = in_turn(session, policy.sha256)
     steps = steps_of(session, policy.sha256)
     if added := _taken(steps, "add"):
         raise VersionError(f"{policy.name} {policy.version} was added by {added.actor} at {moment(added.recorded_at)}")
@@ -94,7 +94,7 @@ def approve_version(session: Writable, policy: Policy, now: datetime, *, actor: 
 
     It is in force from the first moment of its effective days, or at once where they have begun. Raises `VersionError`.
     """
-    session = in_turn(session)
+    session = in_turn(session, policy.sha256, policy.name)  # two of one name may not begin at one moment
     name, steps = f"{policy.name} {policy.version}", steps_of(session, policy.sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -120,7 +120,7 @@ def approve_version(session: Writable, policy: Policy, now: datetime, *, actor: 
 
 def retire_version(session: Writable, sha256: str, now: datetime, *, actor: str, at: datetime | None = None) -> Step:
     """End a version's time, at once or at a later moment; one that never began will not begin. Raises `VersionError`."""
-    session = in_turn(session)
+    session = in_turn(session, sha256)
     steps = steps_of(session, sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -137,7 +137,7 @@ def start_shadow(session: Writable, sha256: str, now: datetime, *, actor: str, s
     """Let a version look at a share of the deals, in ten-thousandths, the same deals always. Raises `VersionError`."""
     if not 0 < share <= ALL_DEALS:
         raise VersionError(f"a share of {share / 100} % is none: give more than 0 and at most 100")
-    session = in_turn(session)
+    session = in_turn(session, sha256)
     steps = steps_of(session, sha256)
     added = _taken(steps, "add")
     if added is None:
@@ -150,7 +150,7 @@ def start_shadow(session: Writable, sha256: str, now: datetime, *, actor: str, s
 
 def stop_shadow(session: Writable, sha256: str, now: datetime, *, actor: str) -> Step:
     """Raises `VersionError`."""
-    session = in_turn(session)
+    session = in_turn(session, sha256)
     steps = steps_of(session, sha256)
     if sha256 not in {one.sha256 for one in shadows(steps, now)}:
         raise VersionError(f"the version with the hash {sha256[:12]}... is no shadow")
@@ -158,11 +158,14 @@ def stop_shadow(session: Writable, sha256: str, now: datetime, *, actor: str) ->
     return _take(session, Step(0, sha256, first.name, first.version, "unshadow", _person(actor), now))
 
 
-def in_turn(session: Writable) -> Connection:
-    """From here on nobody else takes a step until the transaction ends: two that each look first would not see each other's."""
+def in_turn(session: Writable, *whose: str) -> Connection:
+    """From here on nobody else takes a step of these versions until the transaction ends: two that each look first would not see
+    each other's. Where one writes at a time that is so anyway.
+    """
     connection = join(session)
     if connection.dialect.name == "postgresql":
-        connection.execute(IN_TURN)
+        for one in whose:
+            connection.execute(IN_TURN, {"what": one})
     return connection
 
 

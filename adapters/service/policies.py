@@ -157,7 +157,7 @@ def _step(
     """A step, and whether this very person had taken it before: then it is answered as it stands. A version has each once."""
 
     def work(connection: Connection, now: datetime) -> tuple[Step, bool]:
-        in_turn(connection)
+        in_turn(connection, sha256)
         for taken in steps_of(connection, sha256):
             if taken.step == kind and taken.actor == principal.name and is_same(taken):
                 return taken, True
