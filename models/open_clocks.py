@@ -3,7 +3,7 @@
 It leaves out no deal of the worklist; `is_uncleared` of compliance decides which of those that have one are on it.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import String, bindparam, case, cast, exists, func, or_, select, update
@@ -63,6 +63,6 @@ CLOCK_FROM: Any = _clock_from()
 SET_CLOCKS = update(DEAL).where(DEAL.c.deal_id.in_(bindparam("deals", expanding=True))).values(clock_from=CLOCK_FROM)
 
 
-def set_clocks(session: Writable, deals: Collection[str]) -> None:
+def set_clocks(session: Writable, deals: Iterable[str]) -> None:
     """After what starts a clock or stops it was recorded."""
     session.execute(SET_CLOCKS, {"deals": sorted(deals)})

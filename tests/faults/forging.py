@@ -10,6 +10,7 @@ from dealgate.models.canonical import canonical
 from dealgate.models.ledger import BODY, DEAL, ENTRY, PRIVATE, table
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint, sign_checkpoint
+from dealgate.models.open_clocks import set_clocks
 from dealgate.models.recording import DECISION, FINDING, INSERT_PART, SUBMISSION
 from dealgate.models.sealing import CHECKPOINT, PENDING
 from dealgate.models.signing import Ed25519Signer
@@ -42,6 +43,7 @@ def turn_outcome(connection: Connection, entry_id: str) -> None:
     write_envelope(connection, number, document)
     connection.execute(update(DECISION).where(DECISION.c.decision_id == entry_id).values(outcome="pass"))
     connection.execute(update(DEAL).where(DEAL.c.decision_id == entry_id).values(outcome="pass"))
+    set_clocks(connection, connection.execute(select(DEAL.c.deal_id).where(DEAL.c.decision_id == entry_id)).scalars())
 
 
 def chain_anew(connection: Connection) -> None:
@@ -114,3 +116,4 @@ def count_back(connection: Connection, deal_id: str) -> None:
     connection.execute(
         update(DEAL).where(DEAL.c.deal_id == deal_id).values(**values, decision_id=last.entry_id, outcome=outcome)
     )
+    set_clocks(connection, [deal_id])

@@ -75,13 +75,18 @@ def _statements(path: Path, submissions: int) -> tuple[list[Statement], list[int
         statements.append(Statement("COMMIT"))
 
     reading = open_database(f"sqlite:///{path}")
-    for number in range(submissions):
-        submit_deals(database, 1, first=number, deals=4)
-        if number % 5 == 4:
-            seal_all(database, SIGNER)
+
+    def count() -> None:
         commits = sum(statement.text == "COMMIT" for statement in statements)
         with reading.connect() as connection:
-            entries += [connection.execute(COUNT).scalar_one()] * (commits - len(entries) + 1)
+            entries.extend([connection.execute(COUNT).scalar_one()] * (commits - len(entries) + 1))
+
+    for number in range(submissions):
+        submit_deals(database, 1, first=number, deals=4)
+        count()
+        if number % 5 == 4:
+            seal_all(database, SIGNER)  # the first time with an entry of its own, about the key
+            count()
     database.dispose()
     reading.dispose()
     return statements, entries
