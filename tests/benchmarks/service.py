@@ -161,7 +161,10 @@ def processor_seconds(running: Sequence[ServiceProcess], engine: Engine) -> tupl
 
 
 def _seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:  # a backend that ended meanwhile
+        return 0.0
     return float(times.user + times.system)
 
 
