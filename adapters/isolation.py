@@ -79,7 +79,8 @@ class _Workers:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._process = os.getpid()
-        self._lock = threading.Lock()
+        # Re-entered where the engine is collected as garbage by the very thread that is replacing a worker.
+        self._lock = threading.RLock()
         self._is_closed = False
         self.alive: set[_Worker] = set()
         self.idle: Queue[_Worker] = Queue()

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from dealgate.adapters.mappings import SHIPPED
 from dealgate.adapters.policies import load_policy
+from dealgate.adapters.service.problems import MEDIA_TYPE
 from dealgate.models.recording import plain_json
 from dealgate.rules.deal import Deal, parse_json
 from dealgate.rules.decision import Decision
@@ -20,7 +21,6 @@ from dealgate.rules.evaluation import evaluate
 
 Documents = dict[int | str, dict[str, Any]]
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 TITLES = {
     401: "Nobody is known by this credential.",
     403: "Not in this role.",
@@ -63,7 +63,7 @@ def plain_text(description: str) -> Documents:
 
 
 def _problems(statuses: Set[int]) -> Documents:
-    return {status: answer(TITLES[status], "Problem", PROBLEM_MEDIA_TYPE) for status in sorted(statuses)}
+    return {status: answer(TITLES[status], "Problem", MEDIA_TYPE) for status in sorted(statuses)}
 
 
 TEXT = {"schema": {"type": "string"}}

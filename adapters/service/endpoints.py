@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
 from sqlalchemy import Connection
 
-from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.problems import ProblemError, refused_field
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models import Receipt
@@ -91,18 +91,9 @@ MomentOrDay = Annotated[
 ]
 
 
-def refused(
-    field: str,
-    value: object,
-    message: str,
-    remedy: str,
-    *,
-    kind: str = "request",
-    title: str = "The request cannot be answered",
-) -> ProblemError:
-    """422 for one field."""
-    problem = {"field": field, "value": str(value)[:200], "message": message[:600], "remedy": remedy}
-    return ProblemError(422, kind, title, "One problem.", [problem])
+def refused(field: str, value: object, message: str, remedy: str, *, kind: str = "request") -> ProblemError:
+    """422 for one field of a question that can be read, and not be answered."""
+    return refused_field(field, value, message, remedy, kind=kind, title="The request cannot be answered")
 
 
 def named(error: Exception, given: Form) -> list[dict[str, str]]:
@@ -123,7 +114,7 @@ def check_key(key: str | None) -> None:
     """Refuse a key under which a refused attempt of a guard might stand."""
     if key is not None and key.casefold().startswith(REFUSED):
         words = f"keys that begin with {REFUSED!r} are those of refused attempts"
-        raise refused("Idempotency-Key", repr(key), words, "Use another.", title="The request cannot be read")
+        raise refused_field("Idempotency-Key", repr(key), words, "Use another.")
 
 
 def committed(service: Service, work: Callable[[Connection, datetime], T]) -> T:

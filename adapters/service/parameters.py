@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.problems import refused_field
 
 
 def check_parameters(request: Request) -> None:
@@ -10,10 +10,5 @@ def check_parameters(request: Request) -> None:
     unknown = [name for name in request.query_params if name not in known and not name.startswith("set.")]
     if unknown:
         remedy = f"Use {', '.join(sorted(known)) or 'none'}."
-        problem = {
-            "field": f"query.{unknown[0]}",
-            "value": "",
-            "message": "there is no such parameter",
-            "remedy": remedy,
-        }
-        raise ProblemError(422, "request", "The request cannot be answered", "One problem.", [problem])
+        title = "The request cannot be answered"
+        raise refused_field(f"query.{unknown[0]}", "", "there is no such parameter", remedy, title=title)

@@ -12,10 +12,7 @@ from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.rates import Rates
 from dealgate.models.api_keys import Role
 
-__all__ = ["ROLES", "Authenticates", "Principal", "Role", "UnauthenticatedError", "in_role"]
-
-
-ROLES = ", ".join(Role)
+__all__ = ["Authenticates", "Principal", "Role", "UnauthenticatedError", "in_role"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,28 +27,9 @@ from dealgate.rules.document import PolicyError
 log = logging.getLogger("dealgate.service")
 
 MEDIA_TYPE = "application/problem+json"
+CANNOT_BE_READ = "The request cannot be read"
 COME_AGAIN = "5"
 """In seconds: so long a database that is being restarted usually takes."""
-
-FIELD = {
-    "type": "object",
-    "required": ["field", "value", "message", "remedy"],
-    "properties": {
-        name: {"type": "string"} for name in ("field", "value", "message", "remedy", "source", "file", "line", "column")
-    },
-}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "problems": {"type": "array", "items": FIELD},
-        "incident": {"type": "string"},
-    },
-}
 
 
 class ProblemError(Exception):
@@ -77,6 +58,14 @@ class ProblemError(Exception):
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.document, self.status, self.headers, MEDIA_TYPE)
+
+
+def refused_field(
+    field: str, value: object, message: str, remedy: str, *, kind: str = "request", title: str = CANNOT_BE_READ
+) -> ProblemError:
+    """422 for one field."""
+    problem = {"field": field, "value": str(value)[:200], "message": message[:600], "remedy": remedy}
+    return ProblemError(422, kind, title, "One problem.", [problem])
 
 
 def not_found(what: str) -> ProblemError:
@@ -172,9 +161,7 @@ def _of_http(error: HTTPException, methods: Sequence[str]) -> ProblemError:
         case 405:
             return ProblemError(405, "method", title, detail, headers={"Allow": ", ".join(methods)})
         case 400:
-            remedy = "Send JSON in UTF-8, as the OpenAPI document says."
-            problem = {"field": "body", "value": "", "message": detail, "remedy": remedy}
-            return ProblemError(422, "request", "The request cannot be read", "One problem.", [problem])
+            return refused_field("body", "", detail, "Send JSON in UTF-8, as the OpenAPI document says.")
     return ProblemError(error.status_code, "request", title, detail, headers=error.headers)
 
 

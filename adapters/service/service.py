@@ -17,7 +17,7 @@ from dealgate.adapters.service.metrics import Metrics
 from dealgate.adapters.service.observed_gate import ObservedGate
 from dealgate.adapters.service.oidc import Tokens
 from dealgate.adapters.service.principals import Authenticates
-from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.problems import refused_field
 from dealgate.adapters.service.rates import Rates
 from dealgate.adapters.service.settings import Settings
 from dealgate.adapters.service.watches import watches_of
@@ -55,8 +55,8 @@ class Service:
         found = self.mappings.get(name)
         if found is None:
             remedy = f"Use one of {', '.join(sorted(self.mappings))}."
-            problem = {"field": "mapping", "value": repr(name), "message": "no mapping has this name", "remedy": remedy}
-            raise ProblemError(422, "mapping", "The payload cannot be read", "One problem.", [problem])
+            title = "The payload cannot be read"
+            raise refused_field("mapping", repr(name), "no mapping has this name", remedy, kind="mapping", title=title)
         return found
 
     @contextmanager

@@ -12,7 +12,7 @@ from dealgate.adapters.service.documents import EVALUATED, PAYLOAD, SUBMITTED, p
 from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key, json_response, receipt_document
 from dealgate.adapters.service.observation import part
 from dealgate.adapters.service.principals import Principal, Role, in_role
-from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.problems import ProblemError, refused_field
 from dealgate.adapters.service.service import Service
 from dealgate.rules.deal import Deal
 
@@ -95,5 +95,5 @@ def _in_their_words(mapping: HostMapping, verdict: Verdict, status: int, headers
 
 def _no_reply(mapping: str | None) -> ProblemError:
     remedy = "Leave out reply, or send the payload through a mapping that has one."
-    problem = {"field": "reply", "value": "'mapping'", "message": "the mapping has no reply", "remedy": remedy}
-    return ProblemError(422, "mapping", "There is no reply to give", f"Mapping: {mapping}.", [problem])
+    title = f"The mapping {mapping} has no reply" if mapping else "Without a mapping there is no reply to give"
+    return refused_field("reply", "'mapping'", "the mapping has no reply", remedy, kind="mapping", title=title)

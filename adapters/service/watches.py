@@ -1,8 +1,7 @@
-"""What a service does beside its requests, each in a thread of its own. Of several processes only one is at it at a time."""
+"""What a service does beside its requests, each in a thread of its own. Several processes share the work, and none does it twice."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from dealgate.adapters.anchors.addresses import parse_anchor
 from dealgate.adapters.outbox.dispatcher import Outbox
 from dealgate.adapters.sealer import Sealer
 from dealgate.adapters.service.settings import Settings
-from dealgate.models.signing import Ed25519Signer
+from dealgate.models.signing import PRIVATE, Ed25519Signer
 
 
 class Watches(Protocol):
@@ -48,4 +47,6 @@ def watching(watches: Sequence[Watches]) -> Iterator[None]:
 
 
 def _signer(key: str) -> Ed25519Signer:
-    return Ed25519Signer.from_file(key) if Path(key).is_file() else Ed25519Signer.parse(key)
+    """A key is never taken for the name of a file, which an error would tell."""
+    is_key = key.strip().startswith((PRIVATE, "-----BEGIN"))
+    return Ed25519Signer.parse(key) if is_key else Ed25519Signer.from_file(key)
