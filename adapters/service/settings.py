@@ -28,9 +28,12 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 def _url(given: SecretStr) -> SecretStr:
     try:
-        make_url(given.get_secret_value()).get_dialect()
+        url = make_url(given.get_secret_value())
+        url.get_dialect()
     except ArgumentError:  # its message may quote the URL
         raise ValueError("not the URL of a database, such as postgresql+psycopg://user@host/name") from None
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("a database in memory keeps nothing: name a file, such as sqlite:///dealgate.db")
     return given
 
 

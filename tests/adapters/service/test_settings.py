@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from dealgate.adapters.service.configuration import without_secrets
-from dealgate.adapters.service.settings import Settings
+from dealgate.adapters.service.settings import Settings, read_settings
 from tests.adapters.commands import invoke
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
@@ -146,3 +146,9 @@ def test_the_reference_has_every_setting_with_its_default() -> None:
     }
     written = {name: one if isinstance(one, str) else json.dumps(one) for name, one in defaults.items()}
     assert dict(rows) == {name: "" if one == "null" else one for name, one in written.items()}
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_that_keeps_nothing_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="name a file"):
+        read_settings(db=url)
