@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
+from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, false, func, not_, or_, select, true
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, labelled, with_decisions
@@ -14,9 +14,11 @@ from dealgate.adapters.compliance.known import (
     decided,
     denied,
     granted,
+    grants_of,
     in_period,
-    is_approved,
+    is_approved_of_period,
     is_latest,
+    is_latest_of_period,
     requested_of,
 )
 from dealgate.adapters.compliance.paging import Key
@@ -38,23 +40,21 @@ OF_OVERRIDES: Mapping[str, Any] = DIMENSIONS | {
 
 def exceptions_statement(asked: Asked) -> Select[Any]:
     """Of each deal its last decision, judged once whether an exception was made of it, and then counted."""
-    low, high = _overridden("low", asked), _overridden("high", asked)
-    is_low = and_(against_policy(), low.c.decision_id.is_not(None))
-    is_high = and_(not_(against_policy()), high.c.decision_id.is_not(None))
+    given = _overridden(asked)
+    is_low = and_(against_policy(), given.c.low)
+    is_high = and_(not_(against_policy()), given.c.high)
     judged = (
         select(
             *labelled(asked.by, DIMENSIONS),
             against_policy().label("against"),
-            is_low.label("low"),
-            is_high.label("high"),
-            case((and_(against_policy(), not_(is_low)), is_approved(asked.as_of)), else_=False).label("past"),
+            func.coalesce(is_low, false()).label("low"),
+            func.coalesce(is_high, false()).label("high"),
+            case((and_(against_policy(), given.c.low.is_not(true())), is_approved_of_period(asked)), else_=False).label(
+                "past"
+            ),
         )
-        .select_from(
-            decided(asked, asked.by)
-            .join(low, low.c.decision_id == DECISION.c.decision_id, isouter=True)
-            .join(high, high.c.decision_id == DECISION.c.decision_id, isouter=True)
-        )
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
+        .select_from(decided(asked, asked.by).join(given, given.c.decision_id == DECISION.c.decision_id, isouter=True))
+        .where(in_period(DECISION.c.decided_at, asked), is_latest_of_period(asked))
         .offset(0)  # each is worked out once, and not again in every count
         .subquery("judged")
     )
@@ -71,10 +71,20 @@ def exceptions_statement(asked: Asked) -> Select[Any]:
     return select(*by, *counts).group_by(*by)
 
 
-def _overridden(side: str, asked: Asked) -> Subquery:
-    """The decisions of which an override was granted on a side."""
-    found = select(REQUEST.c.decision_id).where(requested_of(asked), REQUEST.c.side == side, granted(asked.as_of))
-    return found.distinct().subquery(side)
+def _overridden(asked: Asked) -> Subquery:
+    """The decisions of which an override was granted, and on which sides. Grants are counted in one go."""
+    grants = grants_of(asked)
+    return (
+        select(
+            REQUEST.c.decision_id,
+            (count_if(REQUEST.c.side == "low") > 0).label("low"),
+            (count_if(REQUEST.c.side == "high") > 0).label("high"),
+        )
+        .join(grants, grants.c.override_id == REQUEST.c.override_id)
+        .where(requested_of(asked), grants.c.number >= REQUEST.c.persons)
+        .group_by(REQUEST.c.decision_id)
+        .subquery("given")
+    )
 
 
 def overrides_statement(asked: Asked) -> Select[Any]:
