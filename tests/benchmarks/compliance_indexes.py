@@ -49,8 +49,8 @@ class Justified(NamedTuple):
 def indexes(engine: Engine, end: datetime) -> Iterator[str]:
     yield "## Indexes"
     yield (
-        "What each index of revisions 0008, 0010 and 0013 is for: the plan with it, and the time of the same statement where it is dropped in a "
-        "transaction that is rolled back. An index costs each submission a write per row of its table, and the disk its size."
+        "What each index of revisions 0008, 0010 and 0013 is for: the plan with it, and the time of the same statement where it is dropped "
+        "in a transaction that is rolled back. An index costs each submission a write per row of its table, and the disk its size."
     )
     small = Query(dealers=(f"DLR-{DEALERS:04}",))
     never = Query(rules=("LTV-TOTAL",), results=("not_evaluable",))
