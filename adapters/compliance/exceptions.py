@@ -12,14 +12,12 @@ from dealgate.adapters.compliance.known import (
     against_policy,
     count_if,
     decided,
-    denied,
-    granted,
-    grants_of,
     in_period,
     is_approved_of_period,
     is_latest,
     is_latest_of_period,
     requested_of,
+    settled_of,
 )
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
@@ -72,16 +70,16 @@ def exceptions_statement(asked: Asked) -> Select[Any]:
 
 
 def _overridden(asked: Asked) -> Subquery:
-    """The decisions of which an override was granted, and on which sides. Grants are counted in one go."""
-    grants = grants_of(asked)
+    """The decisions of which an override was granted, and on which sides."""
+    settled = settled_of(asked)
     return (
         select(
             REQUEST.c.decision_id,
             (count_if(REQUEST.c.side == "low") > 0).label("low"),
             (count_if(REQUEST.c.side == "high") > 0).label("high"),
         )
-        .join(grants, grants.c.override_id == REQUEST.c.override_id)
-        .where(requested_of(asked), grants.c.number >= REQUEST.c.persons)
+        .join(settled, settled.c.override_id == REQUEST.c.override_id)
+        .where(requested_of(asked), settled.c.grants >= REQUEST.c.persons)
         .group_by(REQUEST.c.decision_id)
         .subquery("given")
     )
@@ -89,7 +87,12 @@ def _overridden(asked: Asked) -> Subquery:
 
 def overrides_statement(asked: Asked) -> Select[Any]:
     """Overrides of the decisions of the period. One granted by two persons counts with each of them, and once where they are one."""
-    source: FromClause = decided(asked, asked.by).join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
+    settled = settled_of(asked)
+    source: FromClause = (
+        decided(asked, asked.by)
+        .join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
+        .join(settled, settled.c.override_id == REQUEST.c.override_id, isouter=True)
+    )
     if {"grantor", "role"} & set(asked.by):
         given = and_(
             GRANT.c.override_id == REQUEST.c.override_id, GRANT.c.step == "grant", GRANT.c.recorded_at <= asked.as_of
@@ -102,8 +105,8 @@ def overrides_statement(asked: Asked) -> Select[Any]:
             *labelled(asked.by, OF_OVERRIDES),
             REQUEST.c.entry,
             REQUEST.c.side.label("of_side"),
-            granted(asked.as_of).label("granted"),
-            denied(asked.as_of).label("denied"),
+            func.coalesce(settled.c.grants >= REQUEST.c.persons, false()).label("granted"),
+            func.coalesce(settled.c.denials > 0, false()).label("denied"),
         )
         .select_from(source)
         .where(in_period(DECISION.c.decided_at, asked), requested_of(asked))

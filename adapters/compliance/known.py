@@ -167,14 +167,18 @@ def granted(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]
     return cast("ColumnElement[bool]", grants >= request.c.persons)
 
 
-def grants_of(asked: Asked) -> Subquery:
-    """How many had granted each override that may be of a decision of the period: none was granted before it."""
+def settled_of(asked: Asked) -> Subquery:
+    """How many granted and denied each override that may be of a decision of the period: none did before it. Counted in one go."""
     since = [] if asked.since is None else [STEP.c.recorded_at >= asked.since - CLOCKS_APART]
     return (
-        select(STEP.c.override_id, func.count().label("number"))
-        .where(STEP.c.step == "grant", STEP.c.recorded_at <= asked.as_of, *since)
+        select(
+            STEP.c.override_id,
+            count_if(STEP.c.step == "grant").label("grants"),
+            count_if(STEP.c.step == "deny").label("denials"),
+        )
+        .where(STEP.c.step.in_(("grant", "deny")), STEP.c.recorded_at <= asked.as_of, *since)
         .group_by(STEP.c.override_id)
-        .subquery("grants")
+        .subquery("settled")
     )
 
 
