@@ -1,5 +1,7 @@
 """Fixtures for every test that stores something: each runs on SQLite and on PostgreSQL."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +11,10 @@ from sqlalchemy import Engine
 
 from dealgate.adapters.database import open_database
 from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles, quick_folder
+
+# Hundreds of processes import what stands in the checkout: it is compiled once, also for a shell that wants no bytecode.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from dealgate.adapters.command_line.main import app
+from tests.ready_command import ready_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,9 +78,10 @@ def name_of(page: Path) -> str:
 class Reader:
     """Somebody who works through a page, from top to bottom, in a folder of their own."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path, folder: Path, programs: Path | None = None) -> None:
         self.page = page
         self.folder = folder
+        self.programs = programs
         self.namespace: dict[str, object] = {"__name__": "__main__"}
         self.printed = self.output = ""
         self.code = 0
@@ -116,7 +118,7 @@ class Reader:
             command,
             shell=True,
             cwd=self.folder,
-            env=an_environment(),
+            env=an_environment(*filter(None, [self.programs])),
             text=True,
             check=False,
             stdout=subprocess.PIPE,
@@ -166,10 +168,10 @@ class Reader:
                 value.dispose()
 
 
-def an_environment() -> dict[str, str]:
-    """What a reader's shell has."""
+def an_environment(*programs: Path) -> dict[str, str]:
+    """What a reader's shell has; programs of these folders are found first."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALGATE_", "DATABASE_"))}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    environment["PATH"] = os.pathsep.join([*map(str, programs), str(Path(sys.executable).parent), environment["PATH"]])
     environment["COLUMNS"] = "100"
     environment["PYTHONUNBUFFERED"] = "1"  # as on a terminal: what is printed first stands first
     return environment
@@ -200,14 +202,20 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Path]:
+    with ready_command(an_environment()) as folder:
+        yield folder
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if name_of(page) not in NOT_RUN and any(blocks(page))], ids=name_of
 )
 def test_a_page_can_be_followed_from_top_to_bottom(
-    page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: Path, programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    reader = Reader(page, tmp_path)
+    reader = Reader(page, tmp_path, programs)
     try:
         for block in blocks(page):
             reader.follow(block, capsys)
