@@ -29,13 +29,17 @@ def postgresql() -> Iterator[PostgreSQL]:
     server.stop()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
-    if request.param == "postgresql":
-        yield request.getfixturevalue("postgresql")
-        return
+@pytest.fixture(scope="session")
+def sqlite() -> Iterator[SqliteFiles]:
     with TemporaryDirectory(prefix="dealgate-", dir=quick_folder()) as folder:
         yield SqliteFiles(Path(folder))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Both outlive this fixture, which ends whenever a file goes on to the other: migrations are run once for each."""
+    chosen: Databases = request.getfixturevalue(request.param)
+    return chosen
 
 
 @pytest.fixture

@@ -90,7 +90,8 @@ def answer(asked: socket.socket) -> None:
     sys.argv = rest[: int(count)]
     os.environ.clear()
     for variable in rest[int(count) :]:
-        name, _, os.environ[name] = variable.partition("=")
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
 
 
 if __name__ == "__main__":
