@@ -39,7 +39,7 @@ run: $(READY)
 	@echo "Stored in dealgate.db. Next: $(BIN)/dealgate decision list, $(BIN)/dealgate evaluate DEAL.json"
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The suite under every CPython from 3.11 on that this machine has.
 test-every-python:

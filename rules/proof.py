@@ -32,6 +32,11 @@ SPENT = "the effort for one policy is spent"
 ROUNDS = 6
 """How often a free value is put right before the question is left undecided."""
 
+GIVE_UPS = 2
+"""How often the solver may give up near deals that it came upon before the question is left undecided."""
+
+GAVE_UP = "the solver gave up at its limit of effort"
+
 
 class Verdict(StrEnum):
     IMPOSSIBLE = "impossible"
@@ -97,7 +102,7 @@ class Prover:
         self._solver = self.terms.z3.Solver(ctx=self.terms.context)
         self._solver.set("rlimit", EFFORT)
         self._solver.set("timeout", LONGEST_QUERY)
-        self._facts = 0
+        self._facts = self._give_ups = 0
 
     def evaluate(self, document: Mapping[str, Any]) -> Witness | None:
         """A deal held against the policies; None for a document that is no deal."""
@@ -145,6 +150,7 @@ class Prover:
         if False in [formula for formula in wanted if isinstance(formula, bool)]:
             return IMPOSSIBLE
         self._state_facts()
+        self._give_ups = 0
         self._solver.push()
         self._solver.add(wanted)
         try:
@@ -159,7 +165,7 @@ class Prover:
             if found == self.terms.z3.unsat:
                 return IMPOSSIBLE
             if found != self.terms.z3.sat:
-                return Answer(Verdict.UNDECIDED, why="the solver gave up at its limit of effort")
+                return Answer(Verdict.UNDECIDED, why=GAVE_UP)
             model = self._solver.model()
             if witness := self._confirmed(model, confirms):
                 return Answer(Verdict.SHOWN, witness)
@@ -173,6 +179,8 @@ class Prover:
                 pins = [mend.pins[min(turn, len(mend.pins) - 1)] for mend in mends]
                 if (pinned := self._find_pinned(pins, formula, confirms)) is not None:
                     return pinned
+                if self._give_ups == GIVE_UPS:
+                    return Answer(Verdict.UNDECIDED, why=GAVE_UP)
         return Answer(Verdict.UNDECIDED, why="it rests on arithmetic that is not linear")
 
     def _confirmed(self, model: Any, confirms: Confirms) -> Witness | None:
@@ -189,7 +197,9 @@ class Prover:
         self._solver.add(pins)
         try:
             for _ in range(ROUNDS):
-                if self._solver.check() != self.terms.z3.sat:
+                found = self._solver.check()
+                if found != self.terms.z3.sat:
+                    self._give_ups += found == self.terms.z3.unknown
                     return None
                 model = self._solver.model()
                 if witness := self._confirmed(model, confirms):

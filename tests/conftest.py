@@ -16,6 +16,25 @@ from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles, qu
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+LONG = (
+    "tests/test_documentation.py",
+    "tests/faults/test_killed_services.py",
+    "tests/adapters/portfolio/test_row_for_row.py",
+    "tests/adapters/service/test_schemathesis.py",
+    "tests/rules/test_proof.py",
+    "tests/test_embedding.py",
+    "tests/adapters/test_policies_in_force.py",
+    "tests/rules/test_comparison.py",
+    "tests/rules/test_cures_exhaustively.py",
+    "tests/migrations/test_host_alembic.py",
+    "tests/fuzzing/test_campaign.py",
+)
+"""Files that take long. Workers take them first, so that none is left with one of them in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:

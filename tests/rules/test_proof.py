@@ -474,6 +474,20 @@ def test_a_query_that_costs_too_much_is_given_up_and_said_so(
     assert "this guarantee is not proved: the solver gave up at its limit of effort" in told(found)
 
 
+def test_a_search_ends_when_the_solver_has_given_up_near_a_few_deals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "EFFORT", 50_000)
+    search, given_up = Prover._search, list[int]()
+
+    def searching(self: Prover, *arguments: Any) -> proof.Answer:
+        answer = search(self, *arguments)
+        given_up.append(self._give_ups)
+        return answer
+
+    monkeypatch.setattr(Prover, "_search", searching)
+    review_policy(Author(4).policy(8))
+    assert max(given_up) == proof.GIVE_UPS
+
+
 def test_what_there_was_no_effort_left_for_is_counted(
     look: Callable[..., Review], monkeypatch: pytest.MonkeyPatch
 ) -> None:
