@@ -14,8 +14,10 @@ from dealgate.rules.tracing import Trace
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-Tells = Callable[[Trace], Iterator[str]]
+NAMED_QUOTE = "The payoff quote of "
+"""What follows names a lienholder: whoever may not learn it must not read the sentence."""
 
+Tells = Callable[[Trace], Iterator[str]]
 
 GOOD_THROUGH = ItemName("payoff_good_through", Unit.DATE)
 
@@ -50,13 +52,13 @@ def _of_quotes(trace: Trace) -> Iterator[str]:
 
 
 def _of_quote(number: int, trade: Facts, good_through: date, funding: date) -> str:
-    whose = f"of {trade['lienholder']}" if trade.get("lienholder") else f"for trade-in {number}"
+    whose = NAMED_QUOTE + trade["lienholder"] if trade.get("lienholder") else f"The payoff quote for trade-in {number}"
     days = (funding - good_through).days
     missing = ""
     if (per_diem := trade["per_diem"]) is not None:
         missing = f"; at {dollars(per_diem)} a day, {dollars(per_diem * days)} is missing"
     return (
-        f" The payoff quote {whose} was good through {in_words(good_through)}; funding is expected {_days(days)} later{missing}. "
+        f" {whose} was good through {in_words(good_through)}; funding is expected {_days(days)} later{missing}. "
         f"Ask for a quote that is good through {in_words(funding)}."
     )
 

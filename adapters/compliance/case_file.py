@@ -16,7 +16,7 @@ from dealgate.adapters.compliance.check import MANIFEST, SEAL, CaseFile
 from dealgate.adapters.compliance.cover import Case, cover_page, read_me
 from dealgate.adapters.compliance.deal_record import DealRecord, Kept
 from dealgate.adapters.compliance.side_by_side import Disclosed, as_csv, side_by_side
-from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE, may_read
+from dealgate.adapters.compliance.withholding import NOT_SHOWN, OUTSIDE, Shows, may_read
 
 Files = dict[str, bytes]
 
@@ -77,10 +77,10 @@ def manifest_hash(found: Mapping[str, bytes]) -> str:
 class _Part:
     """An entry's files: its bytes, its personal values, what it says to this reader, and its proof."""
 
-    def __init__(self, kept: Kept, of: str, number: int, shows: Any) -> None:
+    def __init__(self, kept: Kept, of: str, number: int, shows: Shows) -> None:
         self.kept = kept
         self.name = f"{of}/{number:04}-{kept.kind}"
-        self.shown = [value for value in kept.values if shows(value.path)]
+        self.shown = [value for value in kept.values if shows(value.path, value.value.decode())]
         self.disclosed = kept.shown(self.shown)
 
     @property

@@ -35,7 +35,10 @@ class Reader:
     def withheld(self) -> tuple[str, ...]:
         """Columns whose values are kept from this reader."""
         may = may_read(self.role)
-        return (*(name for name, path in PERSONAL.items() if not may(path)), *(STAFF if self.role == OUTSIDE else ()))
+        return (
+            *(name for name, path in PERSONAL.items() if not may(path, "")),
+            *(STAFF if self.role == OUTSIDE else ()),
+        )
 
     def check(self, query: Query) -> None:
         """Refuse to tell by a filter what is withheld. Raises `QueryError`."""

@@ -17,7 +17,9 @@ TELLING = re.compile(r"actor of .*|(.* of )?findings of .*")
 
 def shown_difference(difference: Difference, shows: Shows) -> Difference:
     path = _pointer(difference.where)
-    return difference if path is None or shows(path) else difference._replace(stored=NOT_SHOWN, today=NOT_SHOWN)
+    if path is None or shows(path, f"{difference.stored} {difference.today}"):
+        return difference
+    return difference._replace(stored=NOT_SHOWN, today=NOT_SHOWN)
 
 
 def _pointer(where: str) -> str | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from dealgate.adapters.compliance.query import QueryError
+from dealgate.rules.staleness import NAMED_QUOTE
 
 IDENTITY = re.compile(r"/deal/(vehicle/vin|metadata|trade_ins/\d+/lienholder)|/override/note")
 """What could tell who the applicant is, as JSON pointers into an entry; the rest are amounts and scores, and what follows from them."""
@@ -12,14 +13,15 @@ NOT_SHOWN = "not shown"
 """What stands where a value was withheld or erased."""
 
 OUTSIDE = "outside"
-Shows = Callable[[str], bool]
+Shows = Callable[[str, str], bool]
+"""Whether a reader is shown the personal value at a pointer into an entry, given what it says."""
 
 READERS: Mapping[str, Shows] = {
-    "compliance": lambda path: True,
-    "analyst": lambda path: not IDENTITY.fullmatch(path),
-    OUTSIDE: lambda path: False,
+    "compliance": lambda path, text: True,
+    "analyst": lambda path, text: not IDENTITY.fullmatch(path) and NAMED_QUOTE not in text,
+    OUTSIDE: lambda path, text: False,
 }
-"""Whether a reader is shown the personal value at a pointer: compliance all, an analyst no identity, an outsider none."""
+"""Compliance is shown all, an analyst no identity and no sentence that tells it, an outsider nothing personal."""
 
 
 class UnknownReaderError(QueryError):

@@ -100,16 +100,14 @@ def test_a_file_that_a_reader_holds_is_not_committed_to_and_takes_it_later(host:
     with closing(sqlite3.connect(str(url.database))) as file:
         assert file.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
     plain = create_engine(url, connect_args={"timeout": 0.05})
-    reader = create_engine(url).raw_connection()
-    reader.cursor().execute("BEGIN")
-    reader.cursor().execute("SELECT count(*) FROM dealgate_deal").fetchone()
-    with Session(plain) as session:
+    with closing(sqlite3.connect(str(url.database))) as reader, Session(plain) as session:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dealgate_deal").fetchone()
         book(session, gate, "D-1", "K-1")
         with pytest.raises(OperationalError, match="database is locked"):
             session.commit()
         session.rollback()
         reader.rollback()
-        reader.close()
         assert kept_together(plain) == set()
         book(session, gate, "D-1", "K-1")
         session.commit()

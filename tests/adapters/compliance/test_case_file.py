@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from dealgate.adapters.compliance import check
 from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
 from dealgate.adapters.compliance.side_by_side import Line, as_csv
+from dealgate.adapters.policies import check_policy, load_policy
 from dealgate.models import UnknownDealError
 from dealgate.models.erasure import purge, record_notice
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
@@ -274,6 +275,25 @@ def test_what_a_reader_may_not_see_is_nowhere_and_the_proofs_hold(
     assert all(words in everything for words in shown)
     assert [words for words in hidden if re.search(words, everything)] == []
     assert checked(on_disk(found, tmp_path / "case")).returncode == 0
+
+
+def test_a_sentence_that_names_a_lienholder_is_withheld_from_whoever_may_not_learn_it(
+    database: Engine, tmp_path: Path
+) -> None:
+    policy = check_policy(load_policy(str(Path(__file__).parents[3] / "examples" / "stale_inputs.yaml")))
+    deal = a_deal(deal_id="D")
+    deal["trade_ins"][0]["lienholder"] = "Zzyzx Bank"
+    with database.begin() as connection:
+        submit(connection, deal, policy=policy)
+    seal_all(database, a_signer())
+    sentence = b"The payoff quote of Zzyzx Bank was good through"
+    seen = {reader: case_of(database, reader) for reader in ("compliance", "analyst")}
+    assert {reader: sentence in b"".join(case.values()) for reader, case in seen.items()} == {
+        "compliance": True,
+        "analyst": False,
+    }
+    assert b"Zzyzx" not in b"".join(seen["analyst"].values())
+    assert checked(on_disk(seen["analyst"], tmp_path / "case")).returncode == 0
 
 
 def test_all_that_is_hidden_from_an_outsider_stands_in_the_file_of_compliance(case: Files) -> None:
