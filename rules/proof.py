@@ -19,10 +19,13 @@ from dealgate.rules.tracing import Trace
 from dealgate.rules.vocabulary import words_of
 
 EFFORT = 3_000_000
-"""What one query may cost in z3's own count of steps: the same on every machine, about two seconds at the most."""
+"""What one query may cost in z3's own count of steps: the same on every machine."""
 
 LONGEST_QUERY = 2_000
-"""Milliseconds after which a query is given up whatever the count says."""
+"""Milliseconds after which a query is given up whatever the count says, for some of z3's steps take long and count little.
+
+Whether one of those is decided depends on the machine; what is decided never does.
+"""
 
 WORK = 5_000_000
 """What all queries on one policy may cost, a query counted as the facts it is held against: about a minute."""
