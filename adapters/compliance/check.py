@@ -184,6 +184,20 @@ def read_proof(data: bytes) -> Any:
 # The case file
 
 
+def told_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that says each thing once: of two values, one reader shows the first and another the last."""
+    need(
+        len(dict(pairs)) == len(pairs),
+        "a name stands twice in one object: " + ", ".join(name for name, _ in pairs)[:200],
+    )
+    return dict(pairs)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """As they are written: to Python, 1 and true are equal."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 class CaseFile:
     """What each check found out, as lines; a check that fails raises `CheckError`."""
 
@@ -197,7 +211,7 @@ class CaseFile:
         return self.files[name]
 
     def document(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        return json.loads(self.read(name), object_pairs_hook=told_once)
 
     def check(self) -> None:
         self.manifest()
@@ -326,7 +340,9 @@ class CaseFile:
                     f"{value['path']} in {one['private']} is not what was recorded",
                 )
                 above[name] = json.loads(value["value"])
-            need(self.document(one["disclosed"]) == read, f"{one['disclosed']} does not say what {one['file']} says")
+            need(
+                alike(self.document(one["disclosed"]), read), f"{one['disclosed']} does not say what {one['file']} says"
+            )
             for what in counts:
                 counts[what] += len(private[what])
         told = ", ".join(f"{number} {what}" for what, number in counts.items())
@@ -394,7 +410,12 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return {each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()}
     with zipfile.ZipFile(path) as archive:
-        return {each.filename: archive.read(each) for each in archive.infolist() if not each.is_dir()}
+        told = [each for each in archive.infolist() if not each.is_dir()]
+        need(
+            len({each.filename for each in told}) == len(told),
+            "the archive has a file twice: which one is read differs",
+        )
+        return {each.filename: archive.read(each) for each in told}
 
 
 def main(arguments: list[str]) -> int:
@@ -403,9 +424,9 @@ def main(arguments: list[str]) -> int:
         at = arguments.index("--key")
         key = "".join(arguments[at + 1 : at + 2])
         arguments = arguments[:at] + arguments[at + 2 :]
-    case = CaseFile(read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent), key)
-    failure = ""
+    case, failure = CaseFile({}, key), ""
     try:
+        case.files = read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent)
         case.check()
     except Exception as error:  # whatever a changed byte leads to is a failure
         failure = f"FAILS: {error if isinstance(error, CheckError) else f'{type(error).__name__}: {error}'}"

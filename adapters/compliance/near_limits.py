@@ -31,7 +31,7 @@ def _width(asked: Asked) -> int:
     given = asked.given["width"]
     whole, _, tenth = given.partition(".")
     digits = whole + (tenth or "0")
-    if not (digits.isascii() and digits.isdigit() and len(tenth) <= 1 and 0 < int(digits) <= 250):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 4 and len(tenth) <= 1 and 0 < int(digits) <= 250):
         raise ReportError(f"width {given!r}: give percent of the limit, more than 0 and at most 25, to one place")
     return int(digits)
 
