@@ -274,12 +274,13 @@ def _compare_register(
     there: Mapping[int, Any],
 ) -> None:
     """Rows against the entries that they are of. Of one that a purge took out, no more is left than what kind it is."""
-    purged = {number: kind for number, kind in _purged(connection).items() if number not in expected}
-    for number in sorted((expected.keys() | there.keys()) - purged.keys()):
-        compare(report, what, f"{what} of entry number {number}", expected.get(number), there.get(number))
-    for number in sorted(there.keys() & purged.keys()):
-        if purged[number] not in kinds:
-            report.flaw(what, f"{what} of entry number {number}", " or ".join(sorted(kinds)), purged[number])
+    purged = _purged(connection) if there.keys() - expected.keys() else {}
+    for number in sorted(expected.keys() | there.keys()):
+        where = f"{what} of entry number {number}"
+        if number in expected or number not in purged:
+            compare(report, what, where, expected.get(number), there.get(number))
+        elif purged[number] not in kinds:
+            report.flaw(what, where, " or ".join(sorted(kinds)), purged[number])
 
 
 def _check_policies(connection: Connection, report: Report) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, false, func, not_, or_, select, true
+from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, false, func, not_, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, labelled, with_decisions
@@ -39,17 +39,14 @@ OF_OVERRIDES: Mapping[str, Any] = DIMENSIONS | {
 def exceptions_statement(asked: Asked) -> Select[Any]:
     """Of each deal its last decision, judged once whether an exception was made of it, and then counted."""
     given = _overridden(asked)
-    is_low = and_(against_policy(), given.c.low)
-    is_high = and_(not_(against_policy()), given.c.high)
+    low, high = (func.coalesce(side, false()) for side in (given.c.low, given.c.high))
     judged = (
         select(
             *labelled(asked.by, DIMENSIONS),
             against_policy().label("against"),
-            func.coalesce(is_low, false()).label("low"),
-            func.coalesce(is_high, false()).label("high"),
-            case((and_(against_policy(), given.c.low.is_not(true())), is_approved_of_period(asked)), else_=False).label(
-                "past"
-            ),
+            and_(against_policy(), low).label("low"),
+            and_(not_(against_policy()), high).label("high"),
+            case((and_(against_policy(), not_(low)), is_approved_of_period(asked)), else_=False).label("past"),
         )
         .select_from(decided(asked, asked.by).join(given, given.c.decision_id == DECISION.c.decision_id, isouter=True))
         .where(in_period(DECISION.c.decided_at, asked), is_latest_of_period(asked))
