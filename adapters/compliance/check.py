@@ -17,7 +17,6 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +226,7 @@ class CaseFile:
     def manifest(self) -> None:
         data = self.read(MANIFEST)
         need(self.read(SEAL) == f"{sha256(data)}  {MANIFEST}\n".encode(), f"{SEAL} is not that of {MANIFEST}")
-        self.about = json.loads(data)
+        self.about = self.document(MANIFEST)
         listed = self.about["files"]
         for name in sorted(listed.keys() | (self.files.keys() - {MANIFEST, SEAL})):
             need(name in listed, f"{name} is not in the manifest: it was added")
@@ -254,40 +253,46 @@ class CaseFile:
     def entries(self) -> None:
         self.told = self.document("entries.json")
         self.envelopes: dict[str, Any] = {}
-        waiting = 0
+        waiting, seen = [], set()
         for one in self.told:
+            need(one["entry_id"] not in seen, f"entries.json has the entry {one['entry_id']} twice")
+            seen.add(one["entry_id"])
             leaf, what = bytes.fromhex(one["leaf_hash"]), one["file"] or f"entry {one['entry_id']}"
             if one["file"]:
                 data = self.read(one["file"])
                 need(hashlib.sha256(b"\0" + data).digest() == leaf, f"{what} is not the entry that was hashed")
                 envelope = self.envelopes[one["entry_id"]] = json.loads(data)
                 for name in ("entry_id", "kind", "deal_id", "deal_seq"):
-                    need(envelope[name] == one[name], f"{name} of {what} is not as entries.json says")
+                    need(alike(envelope[name], one[name]), f"{name} of {what} is not as entries.json says")
             if one["proof"]:
                 head, note = read_proof(self.read(one["proof"]))
                 hashes = [decoded(line, "a hash") for line in head[2:]]
                 index = int(head[1].split(" ")[1])
                 need(note == self.read("ledger/checkpoint.note"), f"{one['proof']} is for another checkpoint")
                 need(lies_in(leaf, index, self.size, hashes, self.root), f"{what} does not lie in the ledger")
-            waiting += not one["proof"]
-        self.lines.append(f"{len(self.told) - waiting} entries lie in that ledger")
+            else:
+                waiting.append(what)
+        self.lines.append(f"{len(self.told) - len(waiting)} entries lie in that ledger")
         if waiting:
-            self.lines.append(f"NOT PROVED: {waiting} entries were not sealed when this file was made")
+            told = ", ".join(waiting)
+            self.lines.append(f"NOT PROVED: {len(waiting)} entries were not sealed when this file was made: {told}")
+
+    def proved(self, kind: str) -> list[Any]:
+        """The envelopes of a kind that lie in the ledger: others give no leave for anything, for anybody may have written them."""
+        return [
+            self.envelopes[one["entry_id"]] for one in self.told if one["kind"] == kind and one["file"] and one["proof"]
+        ]
 
     def taken_out(self) -> None:
         """What is no longer there was taken out by a purge that lies in the ledger, and that tells of this very leaf."""
         lists, taken = self.document("purges.json"), set()
-        for one in self.told:
-            if one["kind"] == "retention_purge" and one["file"] and one["proof"]:
-                told, hashes = (
-                    self.envelopes[one["entry_id"]]["retention_purge"],
-                    sorted(lists.get(one["entry_id"], [])),
-                )
-                need(
-                    sha256("\n".join(hashes).encode()) == told["entries_sha256"],
-                    f"purges.json does not name what the purge {one['entry_id']} took out",
-                )
-                taken.update(hashes)
+        for purge in self.proved("retention_purge"):
+            hashes = sorted(lists.get(purge["entry_id"], []))
+            need(
+                sha256("\n".join(hashes).encode()) == purge["retention_purge"]["entries_sha256"],
+                f"purges.json does not name what the purge {purge['entry_id']} took out",
+            )
+            taken.update(hashes)
         gone = [one for one in self.told if not one["file"]]
         for one in gone:
             need(
@@ -316,7 +321,8 @@ class CaseFile:
 
     def personal_values(self) -> None:
         """Each that is shown is the one that its entry commits to; what is read beside the entry is the entry with these values."""
-        redacted = {(erased["entry_id"], path) for erased in self.redactions() for path in erased["paths"]}
+        redactions = [one["redaction"] for one in self.proved("redaction")]
+        redacted = {(erased["entry_id"], path) for erased in redactions for path in erased["paths"]}
         counts = dict.fromkeys(("shown", "withheld", "erased"), 0)
         for one in self.told:
             if not one["file"]:
@@ -329,7 +335,8 @@ class CaseFile:
             )
             for path in private["erased"]:
                 need(
-                    (one["entry_id"], path) in redacted, f"{path} of {one['file']} was erased, and no entry gave leave"
+                    (one["entry_id"], path) in redacted,
+                    f"{path} of {one['file']} was erased, and no entry in the ledger gave leave",
                 )
             read = json.loads(json.dumps(envelope))
             for value in private["shown"]:
@@ -348,9 +355,6 @@ class CaseFile:
         told = ", ".join(f"{number} {what}" for what, number in counts.items())
         self.lines.append(f"personal values: {told}; each one shown is as it was recorded")
 
-    def redactions(self) -> Iterator[Any]:
-        return (one["redaction"] for one in self.envelopes.values() if one["kind"] == "redaction")
-
     @staticmethod
     def place(document: Any, path: str) -> Any:
         *above, last = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
@@ -361,11 +365,7 @@ class CaseFile:
     def policies(self) -> None:
         """The version of every decision is in the file, with the name, the text and the content that its publication recorded."""
         stored = {one["sha256"]: one for one in self.document("policies.json")}
-        published = {
-            one["policy"]["sha256"]: one["policy"]
-            for one in self.envelopes.values()
-            if one["kind"] == "policy_publication"
-        }
+        published = {one["policy"]["sha256"]: one["policy"] for one in self.proved("policy_publication")}
         for envelope in self.envelopes.values():
             if envelope["kind"] == "decision":
                 need(
@@ -385,7 +385,7 @@ class CaseFile:
 
     def named_keys(self) -> None:
         """Each key of the file is one that an entry of the ledger introduced."""
-        named = {one["key"]["new"] for one in self.envelopes.values() if one["kind"] == "key_rotation"}
+        named = {one["key"]["new"] for one in self.proved("key_rotation")}
         need(set(self.keys) <= named, "ledger/keys.txt has a key that no entry of the ledger introduced")
 
     def anchors(self) -> None:
@@ -410,12 +410,11 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return {each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()}
     with zipfile.ZipFile(path) as archive:
-        told = [each for each in archive.infolist() if not each.is_dir()]
-        need(
-            len({each.filename for each in told}) == len(told),
-            "the archive has a file twice: which one is read differs",
-        )
-        return {each.filename: archive.read(each) for each in told}
+        found: dict[str, bytes] = {}
+        for each in (one for one in archive.infolist() if not one.is_dir()):
+            need(each.filename not in found, f"the archive has {each.filename} twice: which one is read differs")
+            found[each.filename] = archive.read(each)
+        return found
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -20,15 +21,17 @@ from sqlalchemy import Engine
 from dealgate.adapters.compliance import check
 from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
 from dealgate.adapters.compliance.side_by_side import Line, as_csv
+from dealgate.adapters.sealed_entries import NotSealedError
 from dealgate.models import UnknownDealError
-from dealgate.models.erasure import purge, record_notice
+from dealgate.models.erasure import purge, record_notice, redact
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
 from dealgate.models.signing import Ed25519Signer
 from tests.adapters.commands import invoke
 from tests.adapters.compliance.cases import REASON, case_of, checked, eventful_deal, on_disk
 from tests.adapters.compliance.drifting import envelope_altered
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals
-from tests.models.samples import a_deal, submit
+from tests.models.overriding import decided
+from tests.models.samples import NOW, a_deal, submit
 from tests.models.trees import Leaves, numbered
 
 LONG = 400
@@ -135,6 +138,60 @@ def taken_out_as_purged(found: Files) -> Files:
     return found | {"entries.json": json.dumps(told).encode()}
 
 
+def with_made_up(found: Files, envelope: dict[str, Any]) -> Files:
+    """With an entry that stands in no ledger and that nothing proves, in the place of the one of that id if there is one."""
+    told = json.loads(found["entries.json"])
+    others = [one for one in told if one["entry_id"] != envelope["entry_id"]]
+    data = json.dumps(envelope | {"private": []}).encode()
+    entry = {
+        **{name: envelope.get(name) for name in ("entry_id", "kind", "deal_id", "deal_seq")},
+        "leaf_hash": hashlib.sha256(b"\0" + data).hexdigest(),
+        **{name: f"{name}/made-up.json" for name in ("private", "disclosed")},
+        "file": "entries/made-up.json",
+        "proof": None,
+    }
+    files = {
+        "entries/made-up.json": data,
+        "disclosed/made-up.json": data,
+        "private/made-up.json": json.dumps({"shown": [], "withheld": [], "erased": []}).encode(),
+        "entries.json": json.dumps([*others, entry]).encode(),
+    }
+    return found | files
+
+
+def of_no_deal(kind: str, name: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {"entry_id": "made-up", "kind": kind, "deal_id": None, "deal_seq": None, name: content}
+
+
+def erased_by_made_up(found: Files) -> Files:
+    """In an unproved entry that says of another that a value was erased."""
+    name, told = "private/deal/0004-decision.json", json.loads(found["entries.json"])
+    (decision,) = [one["entry_id"] for one in told if one["private"] == name]
+    path = json.loads(found[name])["shown"][-1]["path"]
+    leave = of_no_deal("redaction", "redaction", {"entry_id": decision, "paths": [path]})
+    return with_made_up(withheld_named_erased(found), leave)
+
+
+def published_by_made_up(found: Files) -> Files:
+    """A text that was never published, and an unproved entry that publishes it in the place of the true one."""
+    forged = replaced("policies/{text}", b"125%", b"150%")(found)
+    (name,) = [name for name in found if name.startswith("entries/") and name.endswith("policy_publication.json")]
+    envelope = json.loads(found[name])
+    envelope["policy"]["document_sha256"] = hashlib.sha256(forged["policies/{text}"]).hexdigest()
+    return with_made_up(forged, envelope)
+
+
+def keys_by_made_up(found: Files) -> Files:
+    key = a_signer("another.example/ledger").key.text
+    forged = found | {"ledger/keys.txt": found["ledger/keys.txt"] + f"{key}\n".encode()}
+    return with_made_up(forged, of_no_deal("key_rotation", "key", {"old": None, "new": key}))
+
+
+def an_entry_twice(found: Files) -> Files:
+    told = json.loads(found["entries.json"])
+    return found | {"entries.json": json.dumps([*told, told[-1] | {"proof": None}]).encode()}
+
+
 FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "an entry": (replaced("entries/deal/0007-notice.json", b'"mail"', b'"note"'), "is not the entry that was hashed"),
     "a proof": (replaced("proofs/deal/0001-decision.proof", b"index 1\n", b"index 2\n"), "does not lie in the ledger"),
@@ -161,7 +218,23 @@ FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "an entry left out": (without_last_entry_but_one, "entry 9 of the deal is missing"),
     "an anchored note": (replaced("ledger/anchors/0001.note", b"\n5\n", b"\n4\n"), "is not one of this checkpoint"),
     "a decision taken out": (taken_out_as_purged, "was taken out, and no purge in the ledger gave leave"),
-    "an erasure": (withheld_named_erased, "was erased, and no entry gave leave"),
+    "an erasure": (withheld_named_erased, "was erased, and no entry in the ledger gave leave"),
+    "an erasure, with leave": (erased_by_made_up, "was erased, and no entry in the ledger gave leave"),
+    "a policy's text, published": (published_by_made_up, r"nothing in the ledger tells of policies/\S+\.yaml"),
+    "a key, introduced": (keys_by_made_up, r"ledger/keys\.txt has a key that no entry of the ledger introduced"),
+    "an entry twice": (an_entry_twice, r"entries\.json has the entry \S+ twice"),
+    "what is read, told twice": (
+        replaced("disclosed/deal/0001-decision.json", b'"outcome": "refer"', b'"outcome": "pass", "outcome": "refer"'),
+        "a name stands twice in one object: .*outcome",
+    ),
+    "a number as a truth": (
+        replaced("disclosed/deal/0001-decision.json", b'"deal_seq": 1', b'"deal_seq": true'),
+        "does not say what",
+    ),
+    "a number as a truth in the list": (
+        replaced("entries.json", b'"deal_seq": 1,', b'"deal_seq": true,'),
+        r"deal_seq of entries/deal/0001-decision\.json is not as entries\.json says",
+    ),
 }
 
 
@@ -351,8 +424,39 @@ def test_what_was_taken_out_must_be_named_by_a_purge_that_is_proved(
 
 def test_none_is_made_of_a_purged_deal_before_the_purge_is_sealed(database: Engine) -> None:
     purged_deals(database)
-    with pytest.raises(ProofError, match=r"the purge .* is not sealed yet: dealgate ledger seal"):
+    with pytest.raises(NotSealedError, match=r"the retention purge \S+ is not sealed yet: dealgate ledger seal"):
         case_of(database, deal_id="D-0")
+
+
+def test_none_is_made_before_what_others_rest_on_is_sealed(database: Engine) -> None:
+    """A publication that is not sealed proves no policy, an erasure no leave."""
+    signer = a_signer()
+    submit_deals(database, 1)
+    seal_all(database, signer)
+    decision = decided(database)
+    with pytest.raises(NotSealedError, match=r"the policy publication \S+ is not sealed yet: dealgate ledger seal"):
+        case_of(database)
+    seal_all(database, signer)
+    with database.begin() as connection:
+        redact(connection, decision, ["/deal/vehicle/vin"], "asked by the applicant", NOW, actor="privacy")
+    with pytest.raises(NotSealedError, match=r"the redaction \S+ is not sealed yet: dealgate ledger seal"):
+        case_of(database)
+    seal_all(database, signer)
+    assert json.loads(case_of(database)["private/deal/0001-decision.json"])["erased"] == ["/deal/vehicle/vin"]
+
+
+def test_an_archive_that_has_a_file_twice_fails(case: Files, tmp_path: Path) -> None:
+    """Which of the two is read differs from program to program."""
+    path = tmp_path / "case.zip"
+    write_zip(case, path)
+    assert checked(on_disk(case, tmp_path / "case"), path).returncode == 0
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("cover.html", case["cover.html"])
+    result = checked(tmp_path / "case", path)
+    assert (result.returncode, result.stdout) == (
+        1,
+        "FAILS: the archive has cover.html twice: which one is read differs\n",
+    )
 
 
 def test_what_waits_to_be_sealed_is_told(database: Engine, tmp_path: Path) -> None:
@@ -361,7 +465,8 @@ def test_what_waits_to_be_sealed_is_told(database: Engine, tmp_path: Path) -> No
     submit_deals(database, 1)
     result = checked(on_disk(case_of(database, deal_id="D-0"), tmp_path / "case"))
     assert result.returncode == 0
-    assert "NOT PROVED: 1 entries were not sealed when this file was made" in result.stdout
+    told = "NOT PROVED: 1 entries were not sealed when this file was made: entries/deal/0002-decision.json\n"
+    assert told in result.stdout
 
 
 def test_none_is_made_of_a_record_that_was_altered_or_is_not_sealed(database: Engine) -> None:
@@ -437,5 +542,5 @@ def test_the_script_is_of_python_3_9_and_the_standard_library() -> None:
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert set(names) == {
-        "__future__", "base64", "collections.abc", "hashlib", "json", "pathlib", "sys", "typing", "zipfile",
+        "__future__", "base64", "hashlib", "json", "pathlib", "sys", "typing", "zipfile",
     }  # fmt: skip
