@@ -23,7 +23,7 @@ from typing import Any
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
 
 
-class CheckError(Exception):
+class CheckError(ValueError):
     """Something that is not as it must be."""
 
 
