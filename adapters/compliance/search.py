@@ -13,8 +13,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from dealgate.adapters.compliance.known import REQUEST, denied, granted, requested, steps, there_is
-from dealgate.adapters.compliance.paging import read_parts, write_parts
-from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError, read_moment
+from dealgate.adapters.compliance.paging import read_moment, read_number, read_parts, write_parts
+from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.recording import DECISION, FINDING, SUBMISSION, VERSION
@@ -158,9 +158,10 @@ def read_cursor(query: Query, cursor: str) -> Place:
     """Raises `QueryError`."""
     try:
         named, decided_at, number = read_parts(cursor)
-        place = Place(read_moment("cursor", decided_at), int(number))
+        place = Place(read_moment(decided_at), read_number(number))
     except (ValueError, TypeError):
-        raise QueryError("cursor", cursor, "pass on the cursor that the page before gave, as it is") from None
+        remedy = "pass on the cursor that the page before gave, as it is, or leave it out to begin with the first page"
+        raise QueryError("cursor", cursor, remedy) from None
     if named != query.sha256[:16]:
         raise QueryError("cursor", cursor, "it belongs to another query: ask the one it came with, or leave it out")
     return place
