@@ -16,9 +16,10 @@ from sqlalchemy import BigInteger, Engine, literal, select
 from dealgate.adapters.compliance import search as searching
 from dealgate.adapters.compliance.paging import write_parts
 from dealgate.adapters.compliance.query import Condition, Query, QueryError
+from dealgate.adapters.compliance.ratios_in_sql import RatioSign, prepare
 from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import rows_of
-from dealgate.adapters.compliance.search import RatioSign, count_by_outcome, prepare, search, search_all
+from dealgate.adapters.compliance.search import count_by_outcome, search, search_all
 from dealgate.adapters.database import open_database
 from dealgate.models.erasure import record_notice
 from tests.adapters.compliance.naive_search import found
