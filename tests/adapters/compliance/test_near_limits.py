@@ -55,6 +55,9 @@ def measures(seed: int) -> Iterator[dict[str, int | None]]:
         if pick.random() < 0.5:  # just about a limit
             under = pick.choice(UNDER[1:5])
             row |= {"total_ltv_numerator": under * 13 // 10 + pick.randrange(-2, 3), "total_ltv_denominator": under}
+        if pick.random() < 0.5:  # so close to a condition's bound that a float could not tell
+            row |= {"front_end_ltv_numerator": 99_99 * 9 * 10**14 + pick.randrange(-1, 2)}
+            row |= {"front_end_ltv_denominator": 100_00 * 9 * 10**14}
         yield row
 
 
