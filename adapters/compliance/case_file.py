@@ -27,8 +27,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def case_file(connection: Connection, deal_id: str, reader: str = OUTSIDE) -> Files:
     """The files by name, the same for the same record and reader. They have passed the check that they carry.
 
-    Raises `UnknownDealError`, `UnknownReaderError`, and `ProofError` where nothing, or a purge of the deal, is not sealed yet, or the
-    record was altered.
+    Raises `UnknownDealError`, `UnknownReaderError`, `NotSealedError` where nothing, or an entry that others rest on, is sealed yet: a
+    policy's, a key's, an erasure's or a purge's; and `ProofError` where the record was altered.
     """
     shows, record = may_read(reader), DealRecord(connection, deal_id)
     parts = [_Part(one, "deal", one.deal_seq or 0, shows) for one in record.entries]

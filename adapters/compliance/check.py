@@ -17,14 +17,13 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
 
 
-class CheckError(Exception):
+class CheckError(ValueError):
     """Something that is not as it must be."""
 
 
@@ -184,6 +183,20 @@ def read_proof(data: bytes) -> Any:
 # The case file
 
 
+def told_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that says each thing once: of two values, one reader shows the first and another the last."""
+    need(
+        len(dict(pairs)) == len(pairs),
+        "a name stands twice in one object: " + ", ".join(name for name, _ in pairs)[:200],
+    )
+    return dict(pairs)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """As they are written: to Python, 1 and true are equal."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 class CaseFile:
     """What each check found out, as lines; a check that fails raises `CheckError`."""
 
@@ -197,7 +210,7 @@ class CaseFile:
         return self.files[name]
 
     def document(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        return json.loads(self.read(name), object_pairs_hook=told_once)
 
     def check(self) -> None:
         self.manifest()
@@ -213,7 +226,7 @@ class CaseFile:
     def manifest(self) -> None:
         data = self.read(MANIFEST)
         need(self.read(SEAL) == f"{sha256(data)}  {MANIFEST}\n".encode(), f"{SEAL} is not that of {MANIFEST}")
-        self.about = json.loads(data)
+        self.about = self.document(MANIFEST)
         listed = self.about["files"]
         for name in sorted(listed.keys() | (self.files.keys() - {MANIFEST, SEAL})):
             need(name in listed, f"{name} is not in the manifest: it was added")
@@ -240,40 +253,46 @@ class CaseFile:
     def entries(self) -> None:
         self.told = self.document("entries.json")
         self.envelopes: dict[str, Any] = {}
-        waiting = 0
+        waiting, seen = [], set()
         for one in self.told:
+            need(one["entry_id"] not in seen, f"entries.json has the entry {one['entry_id']} twice")
+            seen.add(one["entry_id"])
             leaf, what = bytes.fromhex(one["leaf_hash"]), one["file"] or f"entry {one['entry_id']}"
             if one["file"]:
                 data = self.read(one["file"])
                 need(hashlib.sha256(b"\0" + data).digest() == leaf, f"{what} is not the entry that was hashed")
                 envelope = self.envelopes[one["entry_id"]] = json.loads(data)
                 for name in ("entry_id", "kind", "deal_id", "deal_seq"):
-                    need(envelope[name] == one[name], f"{name} of {what} is not as entries.json says")
+                    need(alike(envelope[name], one[name]), f"{name} of {what} is not as entries.json says")
             if one["proof"]:
                 head, note = read_proof(self.read(one["proof"]))
                 hashes = [decoded(line, "a hash") for line in head[2:]]
                 index = int(head[1].split(" ")[1])
                 need(note == self.read("ledger/checkpoint.note"), f"{one['proof']} is for another checkpoint")
                 need(lies_in(leaf, index, self.size, hashes, self.root), f"{what} does not lie in the ledger")
-            waiting += not one["proof"]
-        self.lines.append(f"{len(self.told) - waiting} entries lie in that ledger")
+            else:
+                waiting.append(what)
+        self.lines.append(f"{len(self.told) - len(waiting)} entries lie in that ledger")
         if waiting:
-            self.lines.append(f"NOT PROVED: {waiting} entries were not sealed when this file was made")
+            told = ", ".join(waiting)
+            self.lines.append(f"NOT PROVED: {len(waiting)} entries were not sealed when this file was made: {told}")
+
+    def proved(self, kind: str) -> list[Any]:
+        """The envelopes of a kind that lie in the ledger: others give no leave for anything, for anybody may have written them."""
+        return [
+            self.envelopes[one["entry_id"]] for one in self.told if one["kind"] == kind and one["file"] and one["proof"]
+        ]
 
     def taken_out(self) -> None:
         """What is no longer there was taken out by a purge that lies in the ledger, and that tells of this very leaf."""
         lists, taken = self.document("purges.json"), set()
-        for one in self.told:
-            if one["kind"] == "retention_purge" and one["file"] and one["proof"]:
-                told, hashes = (
-                    self.envelopes[one["entry_id"]]["retention_purge"],
-                    sorted(lists.get(one["entry_id"], [])),
-                )
-                need(
-                    sha256("\n".join(hashes).encode()) == told["entries_sha256"],
-                    f"purges.json does not name what the purge {one['entry_id']} took out",
-                )
-                taken.update(hashes)
+        for purge in self.proved("retention_purge"):
+            hashes = sorted(lists.get(purge["entry_id"], []))
+            need(
+                sha256("\n".join(hashes).encode()) == purge["retention_purge"]["entries_sha256"],
+                f"purges.json does not name what the purge {purge['entry_id']} took out",
+            )
+            taken.update(hashes)
         gone = [one for one in self.told if not one["file"]]
         for one in gone:
             need(
@@ -302,7 +321,8 @@ class CaseFile:
 
     def personal_values(self) -> None:
         """Each that is shown is the one that its entry commits to; what is read beside the entry is the entry with these values."""
-        redacted = {(erased["entry_id"], path) for erased in self.redactions() for path in erased["paths"]}
+        redactions = [one["redaction"] for one in self.proved("redaction")]
+        redacted = {(erased["entry_id"], path) for erased in redactions for path in erased["paths"]}
         counts = dict.fromkeys(("shown", "withheld", "erased"), 0)
         for one in self.told:
             if not one["file"]:
@@ -315,7 +335,8 @@ class CaseFile:
             )
             for path in private["erased"]:
                 need(
-                    (one["entry_id"], path) in redacted, f"{path} of {one['file']} was erased, and no entry gave leave"
+                    (one["entry_id"], path) in redacted,
+                    f"{path} of {one['file']} was erased, and no entry in the ledger gave leave",
                 )
             read = json.loads(json.dumps(envelope))
             for value in private["shown"]:
@@ -326,14 +347,13 @@ class CaseFile:
                     f"{value['path']} in {one['private']} is not what was recorded",
                 )
                 above[name] = json.loads(value["value"])
-            need(self.document(one["disclosed"]) == read, f"{one['disclosed']} does not say what {one['file']} says")
+            need(
+                alike(self.document(one["disclosed"]), read), f"{one['disclosed']} does not say what {one['file']} says"
+            )
             for what in counts:
                 counts[what] += len(private[what])
         told = ", ".join(f"{number} {what}" for what, number in counts.items())
         self.lines.append(f"personal values: {told}; each one shown is as it was recorded")
-
-    def redactions(self) -> Iterator[Any]:
-        return (one["redaction"] for one in self.envelopes.values() if one["kind"] == "redaction")
 
     @staticmethod
     def place(document: Any, path: str) -> Any:
@@ -345,11 +365,7 @@ class CaseFile:
     def policies(self) -> None:
         """The version of every decision is in the file, with the name, the text and the content that its publication recorded."""
         stored = {one["sha256"]: one for one in self.document("policies.json")}
-        published = {
-            one["policy"]["sha256"]: one["policy"]
-            for one in self.envelopes.values()
-            if one["kind"] == "policy_publication"
-        }
+        published = {one["policy"]["sha256"]: one["policy"] for one in self.proved("policy_publication")}
         for envelope in self.envelopes.values():
             if envelope["kind"] == "decision":
                 need(
@@ -369,7 +385,7 @@ class CaseFile:
 
     def named_keys(self) -> None:
         """Each key of the file is one that an entry of the ledger introduced."""
-        named = {one["key"]["new"] for one in self.envelopes.values() if one["kind"] == "key_rotation"}
+        named = {one["key"]["new"] for one in self.proved("key_rotation")}
         need(set(self.keys) <= named, "ledger/keys.txt has a key that no entry of the ledger introduced")
 
     def anchors(self) -> None:
@@ -394,7 +410,11 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return {each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()}
     with zipfile.ZipFile(path) as archive:
-        return {each.filename: archive.read(each) for each in archive.infolist() if not each.is_dir()}
+        found: dict[str, bytes] = {}
+        for each in (one for one in archive.infolist() if not one.is_dir()):
+            need(each.filename not in found, f"the archive has {each.filename} twice: which one is read differs")
+            found[each.filename] = archive.read(each)
+        return found
 
 
 def main(arguments: list[str]) -> int:
@@ -403,9 +423,9 @@ def main(arguments: list[str]) -> int:
         at = arguments.index("--key")
         key = "".join(arguments[at + 1 : at + 2])
         arguments = arguments[:at] + arguments[at + 2 :]
-    case = CaseFile(read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent), key)
-    failure = ""
+    case, failure = CaseFile({}, key), ""
     try:
+        case.files = read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent)
         case.check()
     except Exception as error:  # whatever a changed byte leads to is a failure
         failure = f"FAILS: {error if isinstance(error, CheckError) else f'{type(error).__name__}: {error}'}"

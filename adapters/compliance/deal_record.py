@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from dealgate.adapters.ledger_proofs import prove_consistency, prove_inclusion
-from dealgate.adapters.sealed_entries import newest_note
+from dealgate.adapters.sealed_entries import NotSealedError, newest_note
 from dealgate.adapters.sealer import ANCHOR
 from dealgate.models.commitments import PrivateValue, disclose
 from dealgate.models.erasure import ERASURE
@@ -61,7 +61,8 @@ class Anchored(NamedTuple):
 class DealRecord:
     """What one connection, which sees one moment, finds about a deal.
 
-    Raises `UnknownDealError`, and `ProofError` where nothing is sealed yet or an entry is not what was hashed.
+    Raises `UnknownDealError`, `NotSealedError` where nothing, or an entry that others rest on, is sealed yet, and `ProofError` where
+    an entry is not what was hashed.
     """
 
     def __init__(self, connection: Connection, deal_id: str) -> None:
@@ -74,6 +75,7 @@ class DealRecord:
         if not self.entries:
             raise UnknownDealError(f"no deal {deal_id!r} was submitted; check the id")
         self.related = self._kept(self._of_related())
+        self._need_sealed([*self.related, *(one for one in self.entries if one.kind == "redaction")])
 
     @cached_property
     def policies(self) -> list[Any]:
@@ -93,10 +95,6 @@ class DealRecord:
         """By the purge, the leaf hashes of all that it took out, other deals' too: what its entry says is over all of them."""
         found = {}
         for purge in (one for one in self.related if one.kind == "retention_purge"):
-            if self.proof(purge) is None:
-                raise ProofError(
-                    f"the purge {purge.entry_id} is not sealed yet: dealgate ledger seal, then make the file"
-                )
             taken = select(ENTRY.c.leaf_hash).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
             hashes = self.connection.execute(taken.where(ERASURE.c.entry == purge.number)).scalars()
             found[purge.entry_id] = sorted(one.hex() for one in hashes)
@@ -104,9 +102,11 @@ class DealRecord:
 
     def proof(self, one: Kept) -> bytes | None:
         """That the entry lies under the newest checkpoint; None while it waits to be sealed."""
-        if one.leaf_index is None or one.leaf_index >= self.checkpoint.size:
-            return None
-        return prove_inclusion(one.leaf_index, self.note, self._tree).encode()
+        index = self._sealed_at(one)
+        return None if index is None else prove_inclusion(index, self.note, self._tree).encode()
+
+    def _sealed_at(self, one: Kept) -> int | None:
+        return one.leaf_index if one.leaf_index is not None and one.leaf_index < self.checkpoint.size else None
 
     @cached_property
     def anchors(self) -> list[Anchored]:
@@ -118,6 +118,15 @@ class DealRecord:
             for row in rows
             if Checkpoint.parse(Note.parse(row.note.encode()).text).origin == self.checkpoint.origin
         ]
+
+    def _need_sealed(self, entries: Iterable[Kept]) -> None:
+        """What gives leave, or says what was published, does so by its place in the ledger alone."""
+        for one in entries:
+            if self._sealed_at(one) is None:
+                kind = one.kind.replace("_", " ")
+                raise NotSealedError(
+                    f"the {kind} {one.entry_id} is not sealed yet: dealgate ledger seal, then make the file"
+                )
 
     def _continues(self, note: bytes) -> bytes:
         return prove_consistency(note, self.note, self._tree).encode()

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from dealgate.adapters.compliance.formats import check_format, line, read_rows, writer_of
+from dealgate.adapters.compliance.check import alike, told_once
+from dealgate.adapters.compliance.formats import UnreadableError, check_format, line, read_rows, writer_of
 from dealgate.adapters.compliance.query import Query, QueryError
 from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import COLUMNS, Column, Row, rows_of
@@ -133,7 +134,7 @@ def file_hash(path: Path) -> str:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Raises `QueryError` where there is none, or no manifest."""
     try:
-        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"), object_pairs_hook=told_once)
         missing = NEEDED - set(manifest)
     except (OSError, ValueError, TypeError) as error:
         raise QueryError(
@@ -169,19 +170,16 @@ def check_file(path: Path, manifest: Mapping[str, Any]) -> list[str]:
     found = [*_check_manifest(manifest)]
     if (got := file_hash(path)) != manifest["file_sha256"]:
         found.append(f"the file is not the one that was written: expected SHA-256 {manifest['file_sha256']}, got {got}")
-    digest, outcomes, columns = hashlib.sha256(), Counter[str](), _columns(manifest)
-    names = [column.name for column in columns]
+    digest, outcomes = hashlib.sha256(), Counter[str]()
     try:
-        for row in read_rows(manifest["format"], path, columns):
+        for row in read_rows(manifest["format"], path, _columns(manifest)):
             digest.update(line(row).encode())
             outcomes[str(row.get("outcome"))] += 1
-            if list(row) != names:
-                return [*found, "the columns of the file are not those of the manifest"]
-    except Exception as error:
+    except UnreadableError as error:
         return [*found, f"the file cannot be read: {error}"]
-    if outcomes.total() != manifest["rows"]:
+    if not alike(outcomes.total(), manifest["rows"]):
         found.append(f"the manifest tells of {manifest['rows']} rows, the file has {outcomes.total()}")
-    if outcomes != manifest["rows_by_outcome"]:
+    if not alike(outcomes, manifest["rows_by_outcome"]):
         told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "none"
         found.append(f"the outcomes in the file are not those of the manifest: the file has {told}")
     if digest.hexdigest() != manifest["rows_sha256"]:
@@ -214,10 +212,13 @@ def check_against_ledger(connection: Connection, path: Path, manifest: Mapping[s
     export = Export(query, Reader(manifest["role"]), manifest["limit"])
     again = (row for rows in batches(connection, export) for row in rows)
     written = read_rows(manifest["format"], path, _columns(manifest))
-    for number, (ours, theirs) in enumerate(zip_longest(again, written), 1):
-        if ours != theirs:
-            found.append(_difference(number, ours, theirs))
-            break
+    try:
+        for number, (ours, theirs) in enumerate(zip_longest(again, written), 1):
+            if ours is None or theirs is None or line(ours) != line(theirs):
+                found.append(_difference(number, ours, theirs))
+                break
+    except UnreadableError as error:
+        found.append(f"the file cannot be held against the ledger: {error}")
     if found and (gone := count_purged(connection, query.as_of) - manifest["purged_decisions"]):
         found.append(f"retention has taken out {gone} decisions since the export was made")
     return found
@@ -229,7 +230,7 @@ def _difference(number: int, ours: Row | None, theirs: Row | None) -> str:
         return f"row {number}, decision {(row or {}).get('decision_id')}, stands in the {where} only"
     if ours["decision_id"] != theirs.get("decision_id"):
         return f"row {number}: the ledger has decision {ours['decision_id']}, the file {theirs.get('decision_id')}"
-    names = [name for name, value in ours.items() if theirs.get(name) != value]
+    names = [name for name, value in ours.items() if not alike(theirs.get(name), value)]
     told = ", ".join(f"{name} is {ours[name]!r} in the ledger, {theirs.get(name)!r} in the file" for name in names)
     return f"row {number}, decision {ours['decision_id']}: {told}"
 

@@ -6,7 +6,7 @@ Money and percents are decimal texts; in Parquet money is an exact decimal. No n
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from importlib.util import find_spec
@@ -28,6 +28,10 @@ ESCAPED = re.compile(r"[\x00-\x1f]|_(?=x[0-9A-Fa-f]{4}_)")
 CHARACTER = re.compile("_x([0-9A-Fa-f]{4})_")
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """A spreadsheet would take a text that begins so for a formula; a text that begins with the sign of escape is escaped, too."""
+
+
+class UnreadableError(ValueError):
+    """A file whose rows cannot be read as they were written; the message says why."""
 
 
 class Writer(Protocol):
@@ -55,8 +59,25 @@ class _JsonLines:
 
 
 def _read_json_lines(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
+    def row_of(pairs: list[tuple[str, Any]]) -> Row:
+        _need_columns([name for name, _ in pairs], columns)
+        return dict(pairs)
+
     with path.open(encoding="utf-8", newline="\n") as file:
-        yield from map(json.loads, file)
+        for text in file:
+            row = json.loads(text, object_pairs_hook=row_of)
+            if not isinstance(row, dict):
+                raise UnreadableError(f"a line is no row, but {text[:80]!r}")
+            yield row
+
+
+def _need_columns(names: Sequence[str], columns: Sequence[Column]) -> None:
+    """All of them, each once and in their order: of two of one name, one program would show the first and another the last."""
+    for number, (got, column) in enumerate(zip_longest(names, columns), 1):
+        expected = column.name if column else None
+        if got != expected:
+            told = f"column {number} is {got or 'missing'}, expected {expected or 'none'}"
+            raise UnreadableError(f"its columns are not those of the manifest: {told}")
 
 
 class _Csv:
@@ -89,18 +110,20 @@ def harmless(text: str) -> str:
 
 
 def _read_csv(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
-    kinds = {column.name: column.kind for column in columns}
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
-        names = next(rows, [])
+        _need_columns(next(rows, []), columns)
         for row in rows:
-            yield {name: _from_cell(text, kinds.get(name)) for name, text in zip(names, row, strict=True)}
+            yield {column.name: _from_cell(text, column) for column, text in zip(columns, row, strict=True)}
 
 
-def _from_cell(text: str, kind: str | None) -> str | int | None:
+def _from_cell(text: str, column: Column) -> str | int | None:
     if text == "":
         return None
-    return int(text) if kind == COUNT else text.removeprefix("'")
+    value = int(text) if column.kind == COUNT else text.removeprefix("'")
+    if csv_cell(value, column.kind) != text:
+        raise UnreadableError(f"a cell of {column.name} is {text!r}: it is written {csv_cell(value, column.kind)!r}")
+    return value
 
 
 class _Parquet:
@@ -128,6 +151,7 @@ def _read_parquet(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     with pq.ParquetFile(path) as file:
+        _need_columns(file.schema_arrow.names, columns)
         for batch in file.iter_batches():
             for row in batch.to_pylist():
                 yield {name: str(value) if isinstance(value, Decimal) else value for name, value in row.items()}
@@ -172,15 +196,16 @@ class _Excel:
 def _read_excel(path: Path, columns: Sequence[Column]) -> Iterator[Row]:
     from openpyxl import load_workbook  # noqa: PLC0415
 
-    kinds = {column.name: column.kind for column in columns}
     with path.open("rb") as file, closing(load_workbook(file, read_only=True)) as book:  # whatever the file is called
         rows = book.worksheets[0].iter_rows(values_only=True)
-        names = [str(name) for name in next(rows, ())]
+        _need_columns([str(name) for name in next(rows, ())], columns)
         for row in rows:
+            if len(row) > len(columns):
+                raise UnreadableError(f"a row has {len(row)} cells, but there are {len(columns)} columns")
             texts = (None if value is None else _unescaped(str(value)) for value in row)
             yield {
-                name: int(text) if text is not None and kinds.get(name) == COUNT else text
-                for name, text in zip_longest(names, texts)  # empty cells at the end of a row are not in the file
+                column.name: int(text) if text is not None and column.kind == COUNT else text
+                for column, text in zip_longest(columns, texts)  # empty cells at the end of a row are not in the file
             }
 
 
@@ -199,11 +224,13 @@ def writer_of(file_format: str, path: Path, columns: Sequence[Column]) -> Writer
     return made
 
 
-def read_rows(file_format: str, path: Path, columns: Sequence[Column]) -> Iterable[Row]:
-    """The rows of a file as they were written."""
-    check_format(file_format)
-    rows: Iterable[Row] = READERS[file_format](path, columns)
-    return rows
+def read_rows(file_format: str, path: Path, columns: Sequence[Column]) -> Iterator[Row]:
+    """The rows of a file as they were written. Raises `UnreadableError`, also for other columns than these."""
+    try:
+        check_format(file_format)
+        yield from READERS[file_format](path, columns)
+    except Exception as error:  # whatever a changed byte leads to
+        raise UnreadableError(str(error)) from error
 
 
 def check_format(file_format: str) -> None:

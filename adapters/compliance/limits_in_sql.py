@@ -1,4 +1,4 @@
-"""A rule that holds a value against a limit, as an expression over the columns of stored decisions, exact in 64-bit integers.
+"""A rule that holds a value against a limit, as an expression over the columns of stored decisions, exact in 64-bit integers and beyond.
 
 Only where the columns have all of it: a field, or a measure of the shipped catalogue, that tells nothing personal; a table whose
 conditions read columns; limits that are plain amounts. For anything else `NotCountableError` says why.
@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, and_, case, false, literal, not_, null, or_, true
 
+from dealgate.adapters.compliance.ratios_in_sql import RatioSign
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules import expressions as tree
+from dealgate.rules.amounts import MAX_CENTS
 from dealgate.rules.comparing import NUMERIC, facing_the_limit
 from dealgate.rules.compiling import RATE_DENOMINATOR
 from dealgate.rules.fields import FIELDS
@@ -18,10 +20,13 @@ from dealgate.rules.policy import Limit, Policy, Rule
 from dealgate.rules.tracing import COMPARE
 
 LARGEST = 10_000_000_000
-"""In cents: with larger sums a product below might leave 64 bits, and such a decision is not counted."""
+"""In cents: a limit above it is not counted."""
 
 FINEST = 10_000
 """The largest common denominator of a table's limits."""
+
+MOST = (2**63 - 1) // 2_000
+"""Of a product: the difference of two, in thousandths, then lies within 64 bits."""
 
 
 class NotCountableError(ValueError):
@@ -29,16 +34,25 @@ class NotCountableError(ValueError):
 
 
 class Ratio(NamedTuple):
-    """An exact number: its denominator is positive, and a plain integer where it is the same in every row."""
+    """An exact number. `most` is the largest denominator that products are made with: the denominator itself where all rows have one."""
 
     numerator: Any
     denominator: Any
+    most: int = MAX_CENTS
 
-    def over(self, denominator: Any) -> Any:
-        """Its numerator, held against a ratio with that denominator."""
-        if isinstance(denominator, int):
-            return self.numerator if denominator == 1 else self.numerator * _whole(denominator)
-        return self.numerator * denominator
+    @classmethod
+    def fixed(cls, numerator: Any, denominator: int = 1) -> "Ratio":
+        return cls(numerator, _whole(denominator), denominator)
+
+    def over(self, other: "Ratio") -> Any:
+        """Its numerator, held against that of another."""
+        return self.numerator if other.most == 1 else self.numerator * other.denominator
+
+    def within(self, other: "Ratio") -> ColumnElement[bool]:
+        """Whether it is known, and the product above within `MOST`."""
+        bound = MOST // other.most
+        numerator: ColumnElement[bool] = self.numerator.between(_whole(-bound), _whole(bound))
+        return numerator if self.most == 1 else and_(numerator, self.denominator.between(_whole(1), _whole(self.most)))
 
 
 class Held(NamedTuple):
@@ -51,12 +65,9 @@ class Held(NamedTuple):
     applies: ColumnElement[bool]
 
 
-def fits(value: Ratio) -> ColumnElement[bool]:
-    """Whether a value is known, and no product with it leaves 64 bits."""
-    numerator: ColumnElement[bool] = value.numerator.between(_whole(-LARGEST), _whole(LARGEST))
-    if isinstance(value.denominator, int):
-        return numerator
-    return and_(numerator, value.denominator.between(_whole(1), _whole(LARGEST)))
+def fits(one: Ratio, other: Ratio) -> ColumnElement[bool]:
+    """Whether both are known, and no product that holds one against the other leaves 64 bits."""
+    return and_(one.within(other), other.within(one))
 
 
 def _whole(number: int) -> Any:
@@ -89,13 +100,13 @@ def _limit(policy: Policy, expression: tree.Expression) -> Ratio:
     common = lcm(*(number.denominator for number in numbers))
     if common > FINEST or any(abs(number.numerator) * common > LARGEST for number in numbers):
         raise NotCountableError("its limits are too fine, or too large")
-    return Ratio(_chosen(limit, [number.numerator * common // number.denominator for number in numbers]), common)
+    return Ratio.fixed(_chosen(limit, [number.numerator * common // number.denominator for number in numbers]), common)
 
 
 def _plain(number: tree.Number) -> Ratio:
     if number.denominator > FINEST or abs(number.numerator) > LARGEST:
         raise NotCountableError("its limit is too fine, or too large")
-    return Ratio(_whole(number.numerator), number.denominator)
+    return Ratio.fixed(_whole(number.numerator), number.denominator)
 
 
 def _number(expression: tree.Expression) -> tree.Number:
@@ -145,10 +156,13 @@ def _compared(operator: str, left: tree.Expression, right: tree.Expression) -> C
         if not isinstance(left, tree.FieldName):
             raise NotCountableError("its conditions read more than fields")
         compared = COMPARE[operator](_column(left), right.value)
-    else:
-        one, other = _ratio(left), _ratio(right)
-        compared = COMPARE[operator](one.over(other.denominator), other.over(one.denominator))
-    return compared
+        return compared
+    one, other = _ratio(left), _ratio(right)
+    compared = COMPARE[operator](one.over(other), other.over(one))
+    if one.most == other.most == 1:
+        return compared
+    widely = RatioSign(one.numerator, one.denominator, other.numerator, other.denominator)
+    return case((fits(one, other), compared), else_=COMPARE[operator](widely, 0))
 
 
 def _ratio(expression: tree.Expression) -> Ratio:
@@ -156,7 +170,7 @@ def _ratio(expression: tree.Expression) -> Ratio:
         case tree.Number():
             return _plain(expression)
         case tree.FieldName() if expression.unit in NUMERIC:
-            return Ratio(_column(expression), RATE_DENOMINATOR if expression.name == "apr_percent" else 1)
+            return Ratio.fixed(_column(expression), RATE_DENOMINATOR if expression.name == "apr_percent" else 1)
         case tree.MeasureName():
             return _measure(expression.name)
         case _:
@@ -171,7 +185,7 @@ def _measure(name: str) -> Ratio:
     column = f"{name}_cents" if f"{name}_cents" in columns else name
     if column not in columns:
         raise NotCountableError(f"{name} has no column: it is the policy's own, or personal")
-    return Ratio(columns[column], 1)
+    return Ratio.fixed(columns[column])
 
 
 def _column(field: tree.FieldName) -> Any:

@@ -1,6 +1,8 @@
 """Bunching: how many decisions end up just within a limit, and how many just beyond it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, and_, case, cast, func, literal_column, select
@@ -9,6 +11,7 @@ from dealgate.adapters.compliance.asking import Asked, ReportError
 from dealgate.adapters.compliance.known import in_period, of_submission
 from dealgate.adapters.compliance.limits_in_sql import Held, NotCountableError, Ratio, fits, held
 from dealgate.adapters.compliance.policy_texts import policy_of
+from dealgate.adapters.compliance.ratios_in_sql import prepare
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
 from dealgate.rules.tracing import COMPARE
@@ -31,7 +34,7 @@ def _width(asked: Asked) -> int:
     given = asked.given["width"]
     whole, _, tenth = given.partition(".")
     digits = whole + (tenth or "0")
-    if not (digits.isascii() and digits.isdigit() and len(tenth) <= 1 and 0 < int(digits) <= 250):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 4 and len(tenth) <= 1 and 0 < int(digits) <= 250):
         raise ReportError(f"width {given!r}: give percent of the limit, more than 0 and at most 25, to one place")
     return int(digits)
 
@@ -83,28 +86,43 @@ def _count(
     ]
     statement = select(func.count().label("decisions"), *words).select_from(judged)
     statement = statement.group_by(*(word.name for word in words))
-    counts = {rule: dict.fromkeys(COUNTS, 0) for rule in rules}
-    for decisions, *found in connection.execute(statement):
-        for rule, place in zip(rules, _places(found), strict=False):
-            if place:
-                counts[rule]["judged"] += decisions
-                if place in PLACES:
-                    counts[rule][PLACES[place]] += decisions
-    return counts
+    prepare(connection)
+    found = {rule: Counter[int]() for rule in rules}
+    for decisions, *numbers in connection.execute(statement):
+        for rule, place in zip(rules, _places(numbers), strict=False):
+            found[rule][place] += decisions
+    for index, (rule, one) in enumerate(rules.items()):
+        if found[rule][TOO_LARGE]:
+            found[rule] += _reckoned(connection, judged, one, index, width)
+    return {rule: _told(places) for rule, places in found.items()}
+
+
+def _told(places: Mapping[int, int]) -> dict[str, int]:
+    named = {name: places[place] for place, name in PLACES.items()}
+    return {"judged": sum(named.values()) + places[FAR], **named}
 
 
 PLACES = {1: "next_within", 2: "just_within", 3: "just_beyond", 4: "next_beyond"}
-NOT_JUDGED, FAR, DIGITS = 0, 5, 6
-RULES_IN_A_WORD = 24
-"""So many digits of base six fit into 63 bits."""
+NOT_JUDGED, FAR, TOO_LARGE, DIGITS = 0, 5, 6, 7
+RULES_IN_A_WORD = 22
+"""So many digits of base seven fit into 63 bits."""
 
 
 def _sides(one: Held, index: int) -> Iterator[Any]:
     """The value and, where the rule applies, the limit."""
     yield one.value.numerator.label(f"value_{index}")
-    if not isinstance(one.value.denominator, int):
-        yield one.value.denominator.label(f"under_{index}")
+    yield one.value.denominator.label(f"under_{index}")
     yield case((one.applies, one.limit.numerator)).label(f"limit_{index}")
+
+
+def _held_against(columns: Any, one: Held, index: int) -> tuple[Ratio, Ratio]:
+    """Value and limit, of these columns."""
+    value = one.value._replace(numerator=columns[f"value_{index}"], denominator=columns[f"under_{index}"])
+    return value, one.limit._replace(numerator=columns[f"limit_{index}"])
+
+
+def _known(value: Ratio, limit: Ratio) -> Any:
+    return and_(value.numerator.is_not(None), value.denominator > 0, limit.numerator.is_not(None))
 
 
 def _places(words: Sequence[int]) -> Iterator[int]:
@@ -117,10 +135,8 @@ def _places(words: Sequence[int]) -> Iterator[int]:
 
 def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
     """Where a decision stands to a rule. Inside CASE, where the products are known to fit 64 bits."""
-    under = one.value.denominator
-    value = Ratio(columns[f"value_{index}"], under if isinstance(under, int) else columns[f"under_{index}"])
-    limit = Ratio(columns[f"limit_{index}"], one.limit.denominator)
-    left, right = value.over(limit.denominator), limit.over(value.denominator)
+    value, limit = _held_against(columns, one, index)
+    left, right = value.over(limit), limit.over(value)
     distance, one_width, at = (
         func.abs(left - right) * 1000,
         func.abs(right) * width,
@@ -130,12 +146,31 @@ def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
     beyond = case((distance < one_width, at["just_beyond"]), else_=at["next_beyond"])
     keeps = COMPARE[one.operator](left, right)
     place = case((distance >= one_width * 2, at["far"]), (keeps, within), else_=beyond)
-    return case((and_(limit.numerator.is_not(None), fits(value)), place), else_=at["not_judged"])
+    return case((fits(value, limit), place), (_known(value, limit), at["too_large"]), else_=at["not_judged"])
+
+
+def _reckoned(connection: Connection, judged: Any, one: Held, index: int, width: int) -> Counter[int]:
+    """Where decisions stand whose numbers are too large for the database to multiply."""
+    value, limit = _held_against(judged.c, one, index)
+    numbers = select(value.numerator, value.denominator, limit.numerator)
+    found = Counter[int]()
+    for above, below, most in connection.execute(numbers.where(_known(value, limit), ~fits(value, limit))):
+        found[_place(one.operator, Fraction(above, below), Fraction(most, limit.most), width)] += 1
+    return found
+
+
+def _place(operator: str, value: Fraction, limit: Fraction, width: int) -> int:
+    distance, one_width = abs(value - limit) * 1000, abs(limit) * width
+    if distance >= one_width * 2:
+        return FAR
+    within, beyond = (2, 3) if distance < one_width else (1, 4)
+    return within if COMPARE[operator](value, limit) else beyond
 
 
 def _units(unit: int) -> dict[str, Any]:
     """The digits at a place, with 64 bits to be added up in, and written out: a parameter would be worked out row by row."""
-    names = {name: place for place, name in PLACES.items()} | {"far": FAR, "not_judged": NOT_JUDGED}
+    names = {name: place for place, name in PLACES.items()}
+    names |= {"far": FAR, "too_large": TOO_LARGE, "not_judged": NOT_JUDGED}
     return {name: cast(literal_column(str(place * unit)), BigInteger) for name, place in names.items()}
 
 

@@ -4,14 +4,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, false, or_, select, true, union_all
 
-from dealgate.adapters.compliance.asking import Asked, ReportError
+from dealgate.adapters.compliance.asking import FIRST_YEAR, LAST_YEAR, Asked, ReportError
 from dealgate.models.types import Moment
 from dealgate.rules.decision import moment
+
+LARGEST = 2**63 - 1
+REMEDY = "give the one that the page before printed, or leave it out to begin with the first page"
 
 
 class Key(NamedTuple):
@@ -40,7 +43,7 @@ def after(statement: Select[Any], keys: Sequence[Key], place: Sequence[Any] | No
     rows = statement.subquery("report")
     found = select(rows)
     if place is not None:
-        values = [_read(value, rows.c[key.column].type) for key, value in zip(keys, place, strict=True)]
+        values = read_place(place, [rows.c[key.column].type for key in keys])
         found = found.where(_beyond(rows.c, keys, values))
     return found.order_by(*_order(rows.c, keys))
 
@@ -83,7 +86,10 @@ def write_parts(parts: Sequence[Any]) -> str:
 def read_parts(cursor: str) -> list[Any]:
     """Raises `ValueError` or `TypeError` for what is no such word."""
     data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    return list(json.loads(data))
+    try:
+        return list(json.loads(data))
+    except RecursionError:
+        raise ValueError("lists within lists") from None
 
 
 def write_cursor(report: str, asked: Asked, place: Sequence[Any]) -> str:
@@ -94,9 +100,38 @@ def read_cursor(cursor: str) -> Cursor:
     """Raises `ReportError` for what is no cursor."""
     try:
         question, as_of, place = read_parts(cursor)
-        return Cursor(str(question), datetime.fromisoformat(as_of), list(place))
+        known = read_moment(as_of)
+        if not FIRST_YEAR <= known.year <= LAST_YEAR:
+            raise ValueError(as_of)
+        return Cursor(str(question), known, list(place))
     except (ValueError, TypeError):
-        raise ReportError(f"--cursor {cursor!r} is none: give the one that the page before printed") from None
+        raise ReportError(f"--cursor {cursor!r} is none: {REMEDY}") from None
+
+
+def read_place(place: Sequence[Any], kinds: Sequence[Any]) -> list[Any]:
+    """What a cursor tells, as columns of these types have it. Anybody may have made it up: raises `ReportError`."""
+    try:
+        return [_read(value, kind) for value, kind in zip(place, kinds, strict=True)]
+    except (ValueError, TypeError):
+        raise ReportError(f"--cursor ends at {place!r}, which is no place in this report: {REMEDY}") from None
+
+
+def read_moment(value: Any) -> datetime:
+    """In UTC. Raises `ValueError`, also for one that leads out of the calendar."""
+    found = datetime.fromisoformat(value)
+    if found.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone")
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_number(value: Any) -> int:
+    """Of 64 bits. Raises `ValueError`; to Python, a truth would be a number."""
+    if type(value) is not int or not -LARGEST - 1 <= value <= LARGEST:
+        raise ValueError(f"{value!r} is no number of 64 bits")
+    return value
 
 
 def _question(report: str, asked: Asked) -> str:
@@ -111,4 +146,13 @@ def _written(value: Any) -> Any:
 
 
 def _read(value: Any, kind: Any) -> Any:
-    return datetime.fromisoformat(value) if isinstance(kind, Moment) else value
+    if isinstance(kind, Moment):
+        return read_moment(value)
+    return read_number(value) if isinstance(kind, Integer) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """That both databases take."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{value!r} is no text")
+    return value.encode().decode()

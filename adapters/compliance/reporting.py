@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import BigInteger, Connection, Select
 
 from dealgate.adapters.compliance.asking import FIRST_YEAR, LAST_YEAR, Asked, ReportError
 from dealgate.adapters.compliance.known import bounds_of
-from dealgate.adapters.compliance.paging import Key, page_of, read_cursor, write_cursor
+from dealgate.adapters.compliance.paging import REMEDY, Key, page_of, read_cursor, read_place, write_cursor
 from dealgate.rules.amounts import percent
 from dealgate.rules.decision import moment
 
@@ -199,7 +199,9 @@ def _page_of_whole(
     connection: Connection, report: Report, asked: Asked, limit: int, place: Sequence[Any] | None
 ) -> Page:
     assert report.finish
-    first = place[0] if place else 0
+    [first] = [0] if place is None else read_place(place, [BigInteger()])
+    if first < 0:
+        raise ReportError(f"--cursor ends at {first}, which is no place in this report: {REMEDY}")
     [statement] = report.statements(asked)
     found = report.finish(connection, asked, [row._asdict() for row in connection.execute(statement)])
     more = len(found) > first + limit

@@ -45,7 +45,7 @@ def retention_statement(asked: Asked) -> Select[Any]:
 
 def _cutoff(asked: Asked) -> datetime:
     months = asked.given["months"]
-    if not (months.isascii() and months.isdigit() and MONTHS <= int(months) <= 1200):
+    if not (months.isascii() and months.isdigit() and len(months) <= 4 and MONTHS <= int(months) <= 1200):
         raise ReportError(f"months {months!r}: give a number from {MONTHS}, which is the law's, to 1200")
     return months_before(asked.as_of, int(months))
 

@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, exists, func, literal, select, tuple_, union_all
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from dealgate.adapters.compliance.known import REQUEST, denied, granted, requested, steps, there_is
-from dealgate.adapters.compliance.paging import read_parts, write_parts
-from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError, read_moment
+from dealgate.adapters.compliance.paging import read_moment, read_number, read_parts, write_parts
+from dealgate.adapters.compliance.query import NONE, PERCENT, Condition, Query, QueryError
+from dealgate.adapters.compliance.ratios_in_sql import RatioSign, prepare
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, NOTICE
 from dealgate.models.ledger import ENTRY
 from dealgate.models.recording import DECISION, FINDING, SUBMISSION, VERSION
@@ -27,7 +26,6 @@ AT_ONCE = 1_000
 RARE = 50_000
 """So many findings are gathered in a second or two; from there on a walk back in time meets one often enough."""
 
-SIGN = "dealgate_ratio_sign"
 OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -158,9 +156,10 @@ def read_cursor(query: Query, cursor: str) -> Place:
     """Raises `QueryError`."""
     try:
         named, decided_at, number = read_parts(cursor)
-        place = Place(read_moment("cursor", decided_at), int(number))
+        place = Place(read_moment(decided_at), read_number(number))
     except (ValueError, TypeError):
-        raise QueryError("cursor", cursor, "pass on the cursor that the page before gave, as it is") from None
+        remedy = "pass on the cursor that the page before gave, as it is, or leave it out to begin with the first page"
+        raise QueryError("cursor", cursor, remedy) from None
     if named != query.sha256[:16]:
         raise QueryError("cursor", cursor, "it belongs to another query: ask the one it came with, or leave it out")
     return place
@@ -257,38 +256,3 @@ def _of_notices(query: Query) -> Iterator[ColumnElement[bool]]:
         yield ~exists().where(*about)
     else:
         yield exists().where(*about, NOTICE.c.kind.in_(query.notices))
-
-
-# A ratio against a bound
-
-
-class RatioSign(FunctionElement[Any]):
-    """Less than, equal to or more than nothing, as a ratio is to its bound: numerator and denominator of both. NULL where unknown."""
-
-    name = SIGN
-    inherit_cache = True
-
-
-@compiles(RatioSign, "postgresql")
-def _in_wide_numbers(element: RatioSign, compiler: Any, **options: Any) -> str:
-    numerator, denominator, above, below = (compiler.process(one, **options) for one in element.clauses)
-    return f"({numerator}::numeric * {below}::numeric - {above}::numeric * {denominator}::numeric)"  # 64 bits would overflow
-
-
-@compiles(RatioSign, "sqlite")
-def _by_python(element: RatioSign, compiler: Any, **options: Any) -> str:
-    return f"{SIGN}({', '.join(compiler.process(one, **options) for one in element.clauses)})"
-
-
-def prepare(connection: Connection) -> None:
-    """SQLite's integers turn into floats where they overflow: Python's do not."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        driver.create_function(SIGN, 4, _ratio_sign, deterministic=True)
-
-
-def _ratio_sign(numerator: int | None, denominator: int | None, above: int, below: int) -> int | None:
-    if numerator is None or denominator is None:
-        return None
-    difference = numerator * below - above * denominator
-    return (difference > 0) - (difference < 0)

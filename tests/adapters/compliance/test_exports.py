@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -163,6 +163,7 @@ def test_any_changed_byte_of_a_file_is_told(tmp_path: Path, database_url: str, d
         ),
         ({"withheld": []}, "what the manifest tells as withheld is not what is withheld from the reader outside"),
         ({"rows": 2}, "the manifest tells of 2 rows, the file has 1"),
+        ({"rows": True}, "the manifest tells of True rows, the file has 1"),
     ],
 )
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])
@@ -186,7 +187,96 @@ def test_a_manifest_with_other_columns_is_told(
     manifest = dict(exported(database_url, path, file_format))
     columns = [*manifest["columns"][:-1], {"name": "other", "kind": "text"}]
     manifest_path(path).write_text(json.dumps(manifest | {"columns": columns}))
-    assert check_file(path, read_manifest(path)) == ["the columns of the file are not those of the manifest"]
+    assert check_file(path, read_manifest(path)) == [
+        "the file cannot be read: its columns are not those of the manifest: column 58 is metadata, expected other"
+    ]
+
+
+def twice_in_csv(data: bytes) -> bytes:
+    """The column of the outcomes once more at the end, with another one in it."""
+    head, *rows = data.decode().split("\r\n")
+    return "\r\n".join([f"{head},outcome", *(f"{row},pass" for row in rows if row), ""]).encode()
+
+
+def as_truth(data: bytes) -> bytes:
+    assert b'"submission":1,' in data
+    return data.replace(b'"submission":1,', b'"submission":true,')
+
+
+@pytest.mark.parametrize(
+    ("file_format", "forge", "words"),
+    [
+        ("csv", twice_in_csv, "column 59 is outcome, expected none"),
+        (
+            "csv",
+            lambda data: data.replace(b"refer", b"'refer"),
+            "a cell of outcome is \"'refer\": it is written 'refer'",
+        ),
+        (
+            "jsonl",
+            lambda data: data.replace(b'"outcome":"refer"', b'"outcome":"pass","outcome":"refer"'),
+            "column 6 is outcome, expected policy",
+        ),
+        ("jsonl", lambda data: b"[" + data.rstrip() + b"]\n", "a line is no row, but '["),
+        ("jsonl", as_truth, "submission is 1 in the ledger, True in the file"),
+    ],
+)
+def test_what_says_a_thing_twice_or_otherwise_is_told_though_the_manifest_was_made_again(
+    tmp_path: Path, database_url: str, database: Engine, file_format: str, forge: Callable[[bytes], bytes], words: str
+) -> None:
+    """The hash of the rows as whoever forged them would have it: of rows in which the last of two values counts, and true is 1."""
+    decided(database)
+    path = tmp_path / "all"
+    manifest = dict(exported(database_url, path, file_format))
+    path.write_bytes(forge(path.read_bytes()))
+    manifest["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if forge is as_truth:
+        manifest["rows_sha256"] = manifest["file_sha256"]
+    manifest_path(path).write_text(json.dumps(manifest))
+    found = check_file(path, read_manifest(path)) + problems(database_url, path)
+    assert words in found[-1]
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "xlsx"])
+def test_a_column_that_stands_twice_is_told(
+    tmp_path: Path, database_url: str, database: Engine, file_format: str
+) -> None:
+    decided(database)
+    path = tmp_path / "all"
+    manifest = dict(exported(database_url, path, file_format))
+    WITH_OUTCOME_TWICE[file_format](path)
+    manifest["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest_path(path).write_text(json.dumps(manifest))
+    (told,) = check_file(path, read_manifest(path))
+    assert told.endswith("its columns are not those of the manifest: column 59 is outcome, expected none")
+
+
+def twice_in_parquet(path: Path) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("outcome", table["outcome"]), path)
+
+
+def twice_in_excel(path: Path) -> None:
+    with path.open("rb") as file:
+        book = load_workbook(file)
+    for row, value in enumerate(("outcome", "refer"), 1):
+        book.worksheets[0].cell(row, len(COLUMNS) + 1, value)
+    with path.open("wb") as file:
+        book.save(file)
+
+
+WITH_OUTCOME_TWICE = {"parquet": twice_in_parquet, "xlsx": twice_in_excel}
+
+
+def test_a_manifest_that_says_a_thing_twice_is_refused(tmp_path: Path, database_url: str, database: Engine) -> None:
+    path = tmp_path / "all.csv"
+    exported(database_url, path)
+    manifest = manifest_path(path)
+    manifest.write_text(manifest.read_text().replace('"role": ', '"role": "outside", "role": '))
+    with pytest.raises(QueryError, match=r"cannot be read: a name stands twice in one object: .*role"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize("part", ["as_of", "withheld", "rows_by_outcome"])

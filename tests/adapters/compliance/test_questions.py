@@ -1,15 +1,20 @@
 """How reports are asked: what is refused, what is taken where nothing is said, and pages that stay as they are while others write."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import BigInteger, Connection, Engine, String
 
 from dealgate.adapters.compliance.asking import ReportError
+from dealgate.adapters.compliance.paging import read_parts, write_cursor, write_parts
+from dealgate.adapters.compliance.query import Query, QueryError
 from dealgate.adapters.compliance.reporting import ask, read_page
 from dealgate.adapters.compliance.reports import REPORTS, report_named
+from dealgate.adapters.compliance.search import search
+from dealgate.models.types import Moment
 from tests.adapters.compliance.histories import DAY, History
 from tests.models.samples import NOW
 
@@ -52,7 +57,9 @@ def test_a_report_says_what_it_is(report: Any) -> None:
         ("near-limits", {"given": {"width": "0"}}, "width '0': give percent of the limit"),
         ("near-limits", {"given": {"width": "2.55"}}, "to one place"),
         ("near-limits", {"given": {"width": "²"}}, "give percent"),
+        ("near-limits", {"given": {"width": "9" * 5_000}}, "give percent"),
         ("retention", {"given": {"months": "24"}}, "months '24': give a number from 25, which is the law's"),
+        ("retention", {"given": {"months": "9" * 5_000}}, "give a number from 25, which is the law's"),
         ("reasons", {"limit": 0}, "--limit 0: give 1 to 10,000"),
         ("reasons", {"cursor": "what"}, "--cursor 'what' is none"),
         ("reasons", {"cursor": "WzEsMl0"}, "is none"),
@@ -104,6 +111,68 @@ def test_a_cursor_goes_on_with_no_other_question(connection: Connection) -> None
     with pytest.raises(ReportError, match="the cursor goes on as of"):
         read_page(connection, REPORTS["reasons"], cursor=first.cursor, as_of=NOW + DAY)
     assert len(read_page(connection, REPORTS["reasons"], cursor=first.cursor, as_of=NOW).rows) == 2
+
+
+NO_KEYS: list[Any] = [None, True, 1.5, [], {}]
+KEYS: dict[type, tuple[list[Any], list[Any]]] = {
+    Moment: (
+        ["2026-11-20T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
+        [1, "x", "2026-11-20", "2026-11-20T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+    ),
+    BigInteger: ([1, 2**63 - 1, -(2**63)], ["1", 2**63, -(2**63) - 1, 10**400]),
+    String: (["D", "", "\U0010ffff"], [1, "a\0b", "\ud800"]),
+}
+"""By the type of a column, keys that it could have and keys that it could not."""
+
+
+def places(report: Any, asked: Any) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Those that a page of a report could end at, and those that none could."""
+    if report.whole:
+        return [[0], [2**63 - 1]], [[value] for value in [*NO_KEYS, "1", -1, 2**63]] + [[], [0, 0]]
+    columns = report.statements(asked)[0].subquery().c
+    kinds = [
+        next(found for kind, found in KEYS.items() if isinstance(columns[key.column].type, kind))
+        for key in report.keys(asked)
+    ]
+    whole = [list(values) for values in zip(*(good for good, _ in kinds), strict=True)]
+    wrong = [
+        [*whole[0][:at], value, *whole[0][at + 1 :]] for at, (_, bad) in enumerate(kinds) for value in [*bad, *NO_KEYS]
+    ]
+    return whole, [*wrong, [], whole[0][1:], [*whole[0], 1]]
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_no_cursor_that_somebody_made_up_reaches_the_database(connection: Connection, name: str) -> None:
+    report = REPORTS[name]
+    by = list(report.dimensions)
+    asked = ask(report, as_of=NOW, since=NOW - DAY, by=by)
+    question, *_ = read_parts(write_cursor(name, asked, []))
+
+    def page(as_of: Any, place: Any) -> Any:
+        return read_page(connection, report, since=NOW - DAY, by=by, cursor=write_parts([question, as_of, place]))
+
+    possible, impossible = places(report, asked)
+    for place in possible:
+        assert page("2026-11-20T15:04:05Z", place).rows == []
+    for place in impossible:
+        with pytest.raises(ReportError, match=r"^--cursor ends at .*: give the one .* begin with the first page"):
+            page("2026-11-20T15:04:05Z", place)
+    for as_of in (*NO_KEYS, "x", "2026-11-20", "0001-01-01T00:00:00+14:00", "3000-01-01T00:00:00Z", 10**400):
+        with pytest.raises(ReportError, match=r"^--cursor '.*' is none: give the one .* begin with the first page"):
+            page(as_of, possible[0])
+
+
+@pytest.mark.parametrize(
+    "parts", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "9" * 5_000, "{}", '"abc"', "NaN", "\xff"]
+)
+def test_what_is_no_cursor_is_told(connection: Connection, parts: str) -> None:
+    cursor = base64.urlsafe_b64encode(parts.encode("latin-1")).decode().rstrip("=")
+    for _ in range(2):
+        with pytest.raises(ReportError, match=r"^--cursor '.*' is none: give the one"):
+            read_page(connection, REPORTS["reasons"], cursor=cursor)
+        with pytest.raises(QueryError, match=r"^cursor: '.*': pass on the cursor"):
+            search(connection, Query(), cursor=cursor)
+        cursor = f"{cursor}é"
 
 
 def test_the_second_page_of_a_summary_covers_the_days_of_the_first(connection: Connection) -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Engine, literal, select
 
 from dealgate.adapters.compliance import search as searching
+from dealgate.adapters.compliance.paging import write_parts
 from dealgate.adapters.compliance.query import Condition, Query, QueryError
+from dealgate.adapters.compliance.ratios_in_sql import RatioSign, prepare
 from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import rows_of
-from dealgate.adapters.compliance.search import RatioSign, count_by_outcome, prepare, search, search_all
+from dealgate.adapters.compliance.search import count_by_outcome, search, search_all
 from dealgate.adapters.database import open_database
 from dealgate.models.erasure import record_notice
 from tests.adapters.compliance.naive_search import found
@@ -137,6 +139,30 @@ def test_a_cursor_serves_its_own_query_only(database: Engine) -> None:
             if broken:
                 with pytest.raises(QueryError, match=r"^cursor: "):
                     search(connection, Query(channels=("indirect", "direct")), cursor=broken)
+
+
+@pytest.mark.parametrize("number", [None, True, "1", 1.5, 2**63, -(2**63) - 1, 10**400, float("inf"), float("nan"), []])
+def test_a_cursor_with_a_made_up_number_is_refused(database: Engine, number: Any) -> None:
+    query = Query()
+    with database.connect() as connection, pytest.raises(QueryError, match=r"pass on .* or leave it out to begin"):
+        search(connection, query, cursor=write_parts([query.sha256[:16], "2026-11-20T00:00:00Z", number]))
+
+
+@pytest.mark.parametrize(
+    "decided_at", [None, 1, "x", "2026-11-20", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", []]
+)
+def test_a_cursor_with_a_made_up_moment_is_refused(database: Engine, decided_at: Any) -> None:
+    query = Query()
+    with database.connect() as connection, pytest.raises(QueryError, match=r"pass on .* or leave it out to begin"):
+        search(connection, query, cursor=write_parts([query.sha256[:16], decided_at, 1]))
+
+
+@pytest.mark.parametrize("decided_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_a_cursor_at_the_ends_of_what_is_stored_is_answered(database: Engine, decided_at: str, number: int) -> None:
+    query = Query()
+    with database.connect() as connection:
+        assert search(connection, query, cursor=write_parts([query.sha256[:16], decided_at, number])).rows == []
 
 
 def test_a_ratio_at_its_bound_is_told_from_one_beyond(database: Engine) -> None:
