@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from math import fsum
 from typing import Any, NamedTuple
 from unicodedata import east_asian_width
 
@@ -76,7 +77,7 @@ WIDTHS = {character: share for share, characters in SHARES.items() for character
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """About how many pixels a text takes, rather too many than too few."""
     shares = (WIDTHS.get(character, 1.05 if east_asian_width(character) in "WF" else 1.02) for character in text)
-    return sum(shares) * size * (1.07 if bold else 1.0)
+    return fsum(shares) * size * (1.07 if bold else 1.0)
 
 
 NO_AXIS: Chart = {"type": "quantitative", "axis": None}

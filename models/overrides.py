@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from dealgate.models.commitments import disclose
 from dealgate.models.envelope import Draft
@@ -210,7 +211,13 @@ def _take(
         idempotency_key=step.key,
         actor=step.actor,
     )
-    receipt = append(session, draft, step.now)
+    try:
+        with session.begin_nested():
+            receipt = append(session, draft, step.now)
+    except IntegrityError:  # whoever works at another deal may have used the key between our look and our insert
+        if found := _taken_before(session, step):
+            return found
+        raise
     if named := [{"entry": receipt.entry, "rule": rule} for rule in told.get("rules", ())]:
         session.execute(insert(NAMED), named)
     row |= {"entry": receipt.entry, "override_id": override_id, "deal_id": decision["deal_id"]}

@@ -5,7 +5,7 @@ of no entry at all.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -125,8 +125,10 @@ def _told(connection: Connection, kind: str, part: str = "") -> Iterator[tuple[A
     return ((row, json.loads(row.envelope)[part or kind]) for row in rows)
 
 
-def _purged(connection: Connection) -> frozenset[int]:
-    return frozenset(connection.execute(select(ERASURE.c.erased).where(ERASURE.c.path == ALL_OF_IT)).scalars())
+def _purged(connection: Connection) -> dict[int, str]:
+    """The numbers of entries whose envelopes a purge took out, and what they are."""
+    statement = select(ENTRY.c.id, ENTRY.c.kind).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
+    return {row.id: row.kind for row in connection.execute(statement.where(ERASURE.c.path == ALL_OF_IT))}
 
 
 def _check_erasures(connection: Connection, report: Report) -> None:
@@ -145,7 +147,7 @@ def _check_erasures(connection: Connection, report: Report) -> None:
         compare(report, "erasure", f"paths of entry {entry.entry_id}", {ALL_OF_IT}, {path for _, path in taken})
         hashed = entries_hash(hashes[entry.id])
         compare(report, "erasure", f"entry {entry.entry_id}", told["entries_sha256"], hashed)
-    for number in given.keys() - _purged(connection):
+    for number in given.keys() - _purged(connection).keys():
         report.flaw("erasure", f"entry number {number}", "an entry that gives leave to erase", "another, or none")
 
 
@@ -161,7 +163,7 @@ def _check_notices(connection: Connection, report: Report) -> None:
         row.entry: (row.deal_id, row.kind, moment(row.sent_at), row.channel, row.decision_id, row.reasons)
         for row in connection.execute(select(NOTICE))
     }
-    _compare_register(connection, report, "notice", expected, there)
+    _compare_register(connection, report, "notice", {"notice"}, expected, there)
 
 
 def _check_holds(connection: Connection, report: Report) -> None:
@@ -169,7 +171,7 @@ def _check_holds(connection: Connection, report: Report) -> None:
         entry.id: (entry.deal_id, entry.deal_seq, told["placed"]) for entry, told in _told(connection, "legal_hold")
     }
     there = {row.entry: (row.deal_id, row.deal_seq, row.placed) for row in connection.execute(select(HOLD))}
-    _compare_register(connection, report, "legal hold", expected, there)
+    _compare_register(connection, report, "legal hold", {"legal_hold"}, expected, there)
 
 
 def _check_steps(connection: Connection, report: Report) -> None:
@@ -190,7 +192,7 @@ def _check_steps(connection: Connection, report: Report) -> None:
         )
         for row in connection.execute(select(STEP))
     }
-    _compare_register(connection, report, "policy step", expected, there)
+    _compare_register(connection, report, "policy step", {"policy_step"}, expected, there)
 
 
 OVERRIDE_KINDS = {"override_request": "request", "override_grant": "grant", "override_denial": "deny"}
@@ -226,7 +228,7 @@ def _check_overrides(connection: Connection, report: Report) -> None:
         for row in connection.execute(select(OVERRIDE_STEP))
     }
     there |= {entry: {"rules": rules} for entry, rules in named.items()}
-    _compare_register(connection, report, "override", expected, there)
+    _compare_register(connection, report, "override", OVERRIDE_KINDS, expected, there)
 
 
 def _check_keys(connection: Connection, report: Report) -> None:
@@ -243,7 +245,7 @@ def _check_keys(connection: Connection, report: Report) -> None:
         }
         for row in connection.execute(select(API_KEY))
     }
-    _compare_register(connection, report, "API key", issued, keys)
+    _compare_register(connection, report, "API key", {"api_key_issued"}, issued, keys)
     revoked = {
         entry.id: (told["key_id"], moment(entry.recorded_at), entry.actor)
         for entry, told in _told(connection, "api_key_revoked", "api_key")
@@ -252,7 +254,7 @@ def _check_keys(connection: Connection, report: Report) -> None:
         row.entry: (row.key_id, moment(row.revoked_at), row.revoked_by)
         for row in connection.execute(select(REVOCATION))
     }
-    _compare_register(connection, report, "API key revocation", revoked, there)
+    _compare_register(connection, report, "API key revocation", {"api_key_revoked"}, revoked, there)
 
 
 def _key_row(entry: Any, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,11 +266,21 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _compare_register(
-    connection: Connection, report: Report, what: str, expected: Mapping[int, Any], there: Mapping[int, Any]
+    connection: Connection,
+    report: Report,
+    what: str,
+    kinds: Collection[str],
+    expected: Mapping[int, Any],
+    there: Mapping[int, Any],
 ) -> None:
-    purged = _purged(connection)
-    for number in sorted((expected.keys() | there.keys()) - (purged - expected.keys())):
-        compare(report, what, f"{what} of entry number {number}", expected.get(number), there.get(number))
+    """Rows against the entries that they are of. Of one that a purge took out, no more is left than what kind it is."""
+    purged = _purged(connection) if there.keys() - expected.keys() else {}
+    for number in sorted(expected.keys() | there.keys()):
+        where = f"{what} of entry number {number}"
+        if number in expected or number not in purged:
+            compare(report, what, where, expected.get(number), there.get(number))
+        elif purged[number] not in kinds:
+            report.flaw(what, where, " or ".join(sorted(kinds)), purged[number])
 
 
 def _check_policies(connection: Connection, report: Report) -> None:

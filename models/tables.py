@@ -204,6 +204,15 @@ class Decision(Base):
     projected_deficiency_cents: Mapped[Cents | None]
 
 
+IS_ROLLED_IN = text("rolled_in_negative_equity_cents > 0")
+Index(
+    f"ix_{PREFIX}decision_rolled_in",
+    Decision.rolled_in_negative_equity_cents,
+    postgresql_where=IS_ROLLED_IN,
+    sqlite_where=IS_ROLLED_IN,
+)
+
+
 class Finding(Base):
     """A finding that a person may ask about: violated, mitigated or not evaluable. The decision's document holds all.
 

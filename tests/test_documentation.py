@@ -118,7 +118,7 @@ class Reader:
             command,
             shell=True,
             cwd=self.folder,
-            env=an_environment(*filter(None, [self.programs])),
+            env=an_environment(self.programs),
             text=True,
             check=False,
             stdout=subprocess.PIPE,
@@ -168,10 +168,12 @@ class Reader:
                 value.dispose()
 
 
-def an_environment(*programs: Path) -> dict[str, str]:
-    """What a reader's shell has; programs of these folders are found first."""
+def an_environment(programs: Path | None = None) -> dict[str, str]:
+    """What a reader's shell has; programs of that folder are found first."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALGATE_", "DATABASE_"))}
-    environment["PATH"] = os.pathsep.join([*map(str, programs), str(Path(sys.executable).parent), environment["PATH"]])
+    environment["PATH"] = os.pathsep.join(
+        map(str, filter(None, (programs, Path(sys.executable).parent, environment["PATH"])))
+    )
     environment["COLUMNS"] = "100"
     environment["PYTHONUNBUFFERED"] = "1"  # as on a terminal: what is printed first stands first
     return environment

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from dealgate.rules.decision import moment
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""Of a moment: beyond them, a zone or a period would lead out of what can be stored."""
+
 
 class ReportError(ValueError):
     """A report that cannot be given as it is asked for; the message names what, and what to do."""

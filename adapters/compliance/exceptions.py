@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
+from sqlalchemy import Connection, FromClause, Select, Subquery, and_, case, false, func, not_, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.dimensions import DIMENSIONS, MEANINGS, labelled, with_decisions
@@ -12,12 +12,12 @@ from dealgate.adapters.compliance.known import (
     against_policy,
     count_if,
     decided,
-    denied,
-    granted,
     in_period,
-    is_approved,
+    is_approved_of_period,
     is_latest,
+    is_latest_of_period,
     requested_of,
+    settled_of,
 )
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
@@ -38,23 +38,18 @@ OF_OVERRIDES: Mapping[str, Any] = DIMENSIONS | {
 
 def exceptions_statement(asked: Asked) -> Select[Any]:
     """Of each deal its last decision, judged once whether an exception was made of it, and then counted."""
-    low, high = _overridden("low", asked), _overridden("high", asked)
-    is_low = and_(against_policy(), low.c.decision_id.is_not(None))
-    is_high = and_(not_(against_policy()), high.c.decision_id.is_not(None))
+    given = _overridden(asked)
+    low, high = (func.coalesce(side, false()) for side in (given.c.low, given.c.high))
     judged = (
         select(
             *labelled(asked.by, DIMENSIONS),
             against_policy().label("against"),
-            is_low.label("low"),
-            is_high.label("high"),
-            case((and_(against_policy(), not_(is_low)), is_approved(asked.as_of)), else_=False).label("past"),
+            and_(against_policy(), low).label("low"),
+            and_(not_(against_policy()), high).label("high"),
+            case((and_(against_policy(), not_(low)), is_approved_of_period(asked)), else_=False).label("past"),
         )
-        .select_from(
-            decided(asked, asked.by)
-            .join(low, low.c.decision_id == DECISION.c.decision_id, isouter=True)
-            .join(high, high.c.decision_id == DECISION.c.decision_id, isouter=True)
-        )
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
+        .select_from(decided(asked, asked.by).join(given, given.c.decision_id == DECISION.c.decision_id, isouter=True))
+        .where(in_period(DECISION.c.decided_at, asked), is_latest_of_period(asked))
         .offset(0)  # each is worked out once, and not again in every count
         .subquery("judged")
     )
@@ -71,15 +66,30 @@ def exceptions_statement(asked: Asked) -> Select[Any]:
     return select(*by, *counts).group_by(*by)
 
 
-def _overridden(side: str, asked: Asked) -> Subquery:
-    """The decisions of which an override was granted on a side."""
-    found = select(REQUEST.c.decision_id).where(requested_of(asked), REQUEST.c.side == side, granted(asked.as_of))
-    return found.distinct().subquery(side)
+def _overridden(asked: Asked) -> Subquery:
+    """The decisions of which an override was granted, and on which sides."""
+    settled = settled_of(asked)
+    return (
+        select(
+            REQUEST.c.decision_id,
+            (count_if(REQUEST.c.side == "low") > 0).label("low"),
+            (count_if(REQUEST.c.side == "high") > 0).label("high"),
+        )
+        .join(settled, settled.c.override_id == REQUEST.c.override_id)
+        .where(requested_of(asked), settled.c.grants >= REQUEST.c.persons)
+        .group_by(REQUEST.c.decision_id)
+        .subquery("given")
+    )
 
 
 def overrides_statement(asked: Asked) -> Select[Any]:
     """Overrides of the decisions of the period. One granted by two persons counts with each of them, and once where they are one."""
-    source: FromClause = decided(asked, asked.by).join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
+    settled = settled_of(asked)
+    source: FromClause = (
+        decided(asked, asked.by)
+        .join(REQUEST, REQUEST.c.decision_id == DECISION.c.decision_id)
+        .join(settled, settled.c.override_id == REQUEST.c.override_id, isouter=True)
+    )
     if {"grantor", "role"} & set(asked.by):
         given = and_(
             GRANT.c.override_id == REQUEST.c.override_id, GRANT.c.step == "grant", GRANT.c.recorded_at <= asked.as_of
@@ -92,8 +102,8 @@ def overrides_statement(asked: Asked) -> Select[Any]:
             *labelled(asked.by, OF_OVERRIDES),
             REQUEST.c.entry,
             REQUEST.c.side.label("of_side"),
-            granted(asked.as_of).label("granted"),
-            denied(asked.as_of).label("denied"),
+            func.coalesce(settled.c.grants >= REQUEST.c.persons, false()).label("granted"),
+            func.coalesce(settled.c.denials > 0, false()).label("denied"),
         )
         .select_from(source)
         .where(in_period(DECISION.c.decided_at, asked), requested_of(asked))

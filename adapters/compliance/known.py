@@ -7,7 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from dealgate.adapters.compliance.asking import Asked, Bounds, Numbers
 from dealgate.models.erasure import FINDING, NOTICE
@@ -85,16 +98,30 @@ def there_is(own: FromClause, *where: Any) -> ColumnElement[bool]:
     return exists().where(*where).select_from(own).correlate_except(own)
 
 
-def is_latest(as_of: Moment, decision: Any = DECISION, bounds: Bounds | None = None) -> ColumnElement[bool]:
+CLOCKS_APART = timedelta(days=1)
+"""By how much the clock of who records something may be behind that of who recorded what came before it."""
+
+
+LATER = DECISION.alias("later")
+
+
+def is_latest(as_of: Moment, decision: Any = DECISION, *further: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether no later submission of the deal was known. It has a higher number, for a submission holds the deal's row."""
-    later = DECISION.alias("later")
     return ~there_is(
-        later,
-        later.c.deal_id == decision.c.deal_id,
-        later.c.submission > decision.c.submission,
-        later.c.decided_at <= as_of,
-        *([later.c.id > bounds.decisions.first] if bounds else []),
+        LATER,
+        LATER.c.deal_id == decision.c.deal_id,
+        LATER.c.submission > decision.c.submission,
+        LATER.c.decided_at <= as_of,
+        *further,
     )
+
+
+def is_latest_of_period(asked: Asked) -> ColumnElement[bool]:
+    """The same, of decisions of a period: the database then reads one stretch of later ones instead of looking for each."""
+    further = [LATER.c.id > asked.bounds.decisions.first] if asked.bounds else []
+    if asked.since is not None:
+        further.append(LATER.c.decided_at >= asked.since - CLOCKS_APART)
+    return is_latest(asked.as_of, DECISION, *further)
 
 
 def against_policy(decision: Any = DECISION) -> ColumnElement[bool]:
@@ -123,10 +150,6 @@ def requested(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[boo
     return and_(request.c.step == "request", *known_by(request.c.recorded_at, as_of))
 
 
-CLOCKS_APART = timedelta(days=1)
-"""By how much the clock of who records a step may be behind that of who recorded the decision."""
-
-
 def requested_of(asked: Asked, request: Any = REQUEST) -> ColumnElement[bool]:
     """Requests that were known, of decisions of the period: none was recorded before its decision, by clocks as they are."""
     since = [] if asked.since is None else [request.c.recorded_at >= asked.since - CLOCKS_APART]
@@ -142,6 +165,21 @@ def granted(as_of: Moment | None, request: Any = REQUEST) -> ColumnElement[bool]
     one, where = steps("grant", as_of, request)
     grants = select(func.count()).select_from(one).where(where).correlate_except(one).scalar_subquery()
     return cast("ColumnElement[bool]", grants >= request.c.persons)
+
+
+def settled_of(asked: Asked) -> Subquery:
+    """How many granted and denied each override that may be of a decision of the period: none did before it. Counted in one go."""
+    since = [] if asked.since is None else [STEP.c.recorded_at >= asked.since - CLOCKS_APART]
+    return (
+        select(
+            STEP.c.override_id,
+            count_if(STEP.c.step == "grant").label("grants"),
+            count_if(STEP.c.step == "deny").label("denials"),
+        )
+        .where(STEP.c.step.in_(("grant", "deny")), STEP.c.recorded_at <= asked.as_of, *since)
+        .group_by(STEP.c.override_id)
+        .subquery("settled")
+    )
 
 
 def has_ended(as_of: Moment, request: Any = REQUEST) -> ColumnElement[bool]:
@@ -204,6 +242,13 @@ def is_approved(as_of: Moment, decision: Any = DECISION) -> ColumnElement[bool]:
         NOTICE.c.sent_at >= decision.c.decided_at,
     )
     return found.correlate_except(NOTICE, ENTRY).exists()
+
+
+def is_approved_of_period(asked: Asked) -> ColumnElement[bool]:
+    """The same, of decisions of a period. Deals with an approval since it began are read in one go, and only those looked at."""
+    since = [] if asked.since is None else [NOTICE.c.sent_at >= asked.since]
+    approved = select(NOTICE.c.deal_id).where(NOTICE.c.kind == "approval", NOTICE.c.sent_at <= asked.as_of, *since)
+    return and_(DECISION.c.deal_id.in_(approved), is_approved(asked.as_of))
 
 
 def count_if(condition: ColumnElement[bool]) -> Any:

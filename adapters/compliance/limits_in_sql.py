@@ -29,10 +29,16 @@ class NotCountableError(ValueError):
 
 
 class Ratio(NamedTuple):
-    """An exact number: its denominator is positive."""
+    """An exact number: its denominator is positive, and a plain integer where it is the same in every row."""
 
     numerator: Any
     denominator: Any
+
+    def over(self, denominator: Any) -> Any:
+        """Its numerator, held against a ratio with that denominator."""
+        if isinstance(denominator, int):
+            return self.numerator if denominator == 1 else self.numerator * _whole(denominator)
+        return self.numerator * denominator
 
 
 class Held(NamedTuple):
@@ -47,7 +53,9 @@ class Held(NamedTuple):
 
 def fits(value: Ratio) -> ColumnElement[bool]:
     """Whether a value is known, and no product with it leaves 64 bits."""
-    numerator = value.numerator.between(_whole(-LARGEST), _whole(LARGEST))
+    numerator: ColumnElement[bool] = value.numerator.between(_whole(-LARGEST), _whole(LARGEST))
+    if isinstance(value.denominator, int):
+        return numerator
     return and_(numerator, value.denominator.between(_whole(1), _whole(LARGEST)))
 
 
@@ -81,15 +89,13 @@ def _limit(policy: Policy, expression: tree.Expression) -> Ratio:
     common = lcm(*(number.denominator for number in numbers))
     if common > FINEST or any(abs(number.numerator) * common > LARGEST for number in numbers):
         raise NotCountableError("its limits are too fine, or too large")
-    return Ratio(
-        _chosen(limit, [number.numerator * common // number.denominator for number in numbers]), _whole(common)
-    )
+    return Ratio(_chosen(limit, [number.numerator * common // number.denominator for number in numbers]), common)
 
 
 def _plain(number: tree.Number) -> Ratio:
     if number.denominator > FINEST or abs(number.numerator) > LARGEST:
         raise NotCountableError("its limit is too fine, or too large")
-    return Ratio(_whole(number.numerator), _whole(number.denominator))
+    return Ratio(_whole(number.numerator), number.denominator)
 
 
 def _number(expression: tree.Expression) -> tree.Number:
@@ -107,7 +113,7 @@ def _chosen(limit: Limit, numbers: list[int]) -> Any:
     if limit.hit_policy != "first":
         rows.append((or_(false(), *(condition.is_(None) for condition in conditions)), null()))
     for condition, number in zip(conditions, numbers, strict=True):
-        rows += [(condition.is_(None), null()), (condition, _whole(number))]
+        rows += [(condition, _whole(number)), (condition.is_(None), null())]
     return case(*rows)
 
 
@@ -141,7 +147,7 @@ def _compared(operator: str, left: tree.Expression, right: tree.Expression) -> C
         compared = COMPARE[operator](_column(left), right.value)
     else:
         one, other = _ratio(left), _ratio(right)
-        compared = COMPARE[operator](one.numerator * other.denominator, other.numerator * one.denominator)
+        compared = COMPARE[operator](one.over(other.denominator), other.over(one.denominator))
     return compared
 
 
@@ -150,7 +156,7 @@ def _ratio(expression: tree.Expression) -> Ratio:
         case tree.Number():
             return _plain(expression)
         case tree.FieldName() if expression.unit in NUMERIC:
-            return Ratio(_column(expression), _whole(RATE_DENOMINATOR if expression.name == "apr_percent" else 1))
+            return Ratio(_column(expression), RATE_DENOMINATOR if expression.name == "apr_percent" else 1)
         case tree.MeasureName():
             return _measure(expression.name)
         case _:
@@ -165,7 +171,7 @@ def _measure(name: str) -> Ratio:
     column = f"{name}_cents" if f"{name}_cents" in columns else name
     if column not in columns:
         raise NotCountableError(f"{name} has no column: it is the policy's own, or personal")
-    return Ratio(columns[column], _whole(1))
+    return Ratio(columns[column], 1)
 
 
 def _column(field: tree.FieldName) -> Any:

@@ -102,7 +102,8 @@ RULES_IN_A_WORD = 24
 def _sides(one: Held, index: int) -> Iterator[Any]:
     """The value and, where the rule applies, the limit."""
     yield one.value.numerator.label(f"value_{index}")
-    yield one.value.denominator.label(f"under_{index}")
+    if not isinstance(one.value.denominator, int):
+        yield one.value.denominator.label(f"under_{index}")
     yield case((one.applies, one.limit.numerator)).label(f"limit_{index}")
 
 
@@ -116,8 +117,10 @@ def _places(words: Sequence[int]) -> Iterator[int]:
 
 def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
     """Where a decision stands to a rule. Inside CASE, where the products are known to fit 64 bits."""
-    value, limit = Ratio(columns[f"value_{index}"], columns[f"under_{index}"]), columns[f"limit_{index}"]
-    left, right = value.numerator * one.limit.denominator, limit * value.denominator
+    under = one.value.denominator
+    value = Ratio(columns[f"value_{index}"], under if isinstance(under, int) else columns[f"under_{index}"])
+    limit = Ratio(columns[f"limit_{index}"], one.limit.denominator)
+    left, right = value.over(limit.denominator), limit.over(value.denominator)
     distance, one_width, at = (
         func.abs(left - right) * 1000,
         func.abs(right) * width,
@@ -127,7 +130,7 @@ def _digit(columns: Any, one: Held, index: int, width: int) -> Any:
     beyond = case((distance < one_width, at["just_beyond"]), else_=at["next_beyond"])
     keeps = COMPARE[one.operator](left, right)
     place = case((distance >= one_width * 2, at["far"]), (keeps, within), else_=beyond)
-    return case((and_(limit.is_not(None), fits(value)), place), else_=at["not_judged"])
+    return case((and_(limit.numerator.is_not(None), fits(value)), place), else_=at["not_judged"])
 
 
 def _units(unit: int) -> dict[str, Any]:

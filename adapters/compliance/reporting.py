@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select
 
-from dealgate.adapters.compliance.asking import Asked, ReportError
+from dealgate.adapters.compliance.asking import FIRST_YEAR, LAST_YEAR, Asked, ReportError
 from dealgate.adapters.compliance.known import bounds_of
 from dealgate.adapters.compliance.paging import Key, page_of, read_cursor, write_cursor
 from dealgate.rules.amounts import percent
@@ -133,8 +133,11 @@ def ask(
 def _in_utc(**moments: datetime | None) -> list[datetime | None]:
     """Days are those of UTC: a moment told in another zone may lie on another day there."""
     for name, value in moments.items():
+        told = f"--{name.replace('_', '-')} {value}"
         if value is not None and value.tzinfo is None:
-            raise ReportError(f"--{name.replace('_', '-')} {value} has no time zone: give one, such as +00:00")
+            raise ReportError(f"{told} has no time zone: give one, such as +00:00")
+        if value is not None and not FIRST_YEAR <= value.year <= LAST_YEAR:
+            raise ReportError(f"{told}: give a year from {FIRST_YEAR} to {LAST_YEAR}")
     return [value and value.astimezone(UTC) for value in moments.values()]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from dealgate.adapters.compliance.asking import Asked
-from dealgate.adapters.compliance.known import count_if, in_period, is_latest, of_submission
+from dealgate.adapters.compliance.known import count_if, in_period, is_latest_of_period, of_submission
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.recording import DECISION, SUBMISSION
@@ -69,7 +69,7 @@ def dealers_statement(asked: Asked) -> Select[Any]:
             DECISION.c.hidden_negative_equity_cents.label("hidden"),
             DECISION.c.trade_payoff_cents.label("owed"),
         )
-        .where(in_period(DECISION.c.decided_at, asked), is_latest(asked.as_of, bounds=asked.bounds))
+        .where(in_period(DECISION.c.decided_at, asked), is_latest_of_period(asked))
         .offset(0)  # joined first, the planner expects few of them and looks for a later one deal by deal
         .subquery("last")
     )

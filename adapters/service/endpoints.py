@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
 from sqlalchemy import Connection
 
+from dealgate.adapters.compliance.asking import FIRST_YEAR, LAST_YEAR
 from dealgate.adapters.service.problems import ProblemError, refused_field
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.transactions import in_transaction
@@ -58,8 +59,6 @@ def text_of(longest: int, least: int = 1) -> StringConstraints:
 
 
 Text = Annotated[str, text_of(200)]
-FIRST_YEAR, LAST_YEAR = 1900, 2999
-"""Of a moment: beyond them, a zone or a period would lead out of what can be stored."""
 
 
 def _moment(value: object, *, of_day: bool = False) -> datetime:

@@ -6,7 +6,14 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine
 
-from dealgate.models import OverrideError, deny_override, find_override, grant_override
+from dealgate.models import (
+    IdempotencyConflictError,
+    OverrideError,
+    deny_override,
+    find_override,
+    grant_override,
+    request_override,
+)
 from tests.adapters.test_concurrency import until_it_waits
 from tests.databases import count_rows
 from tests.models.overriding import LARGE, SMALL, cleared, decided, granted, requested
@@ -42,6 +49,25 @@ def test_a_submission_waits_for_a_grant_and_ends_it(database: Engine) -> None:
         first.commit()
         waiting.result(20)
     assert not cleared(database).cleared
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_key_that_two_deals_use_at_once_is_refused_to_the_second(database: Engine, commits: bool) -> None:
+    """Neither holds the other's deal: the key alone tells them."""
+    one, other = decided(database), decided(database, deal_id="E")
+    with database.connect() as first, ThreadPoolExecutor(1) as pool:
+        words = {"actor": "ann", "reason": "STRONG-INCOME", "note": "Ten years with the county."}
+        request_override(first, one, ["LTV-TOTAL"], NOW, idempotency_key="K", **words)
+        waiting = pool.submit(requested, database, other, "LTV-TOTAL", idempotency_key="K")
+        until_it_waits(database)
+        if commits:
+            first.commit()
+            with pytest.raises(IdempotencyConflictError, match="the idempotency key 'K' was used for something else"):
+                waiting.result(20)
+        else:
+            first.rollback()
+            assert waiting.result(20).state(NOW) == "requested"
+    assert count_rows(database)["dealgate_override_step"] == 1
 
 
 def together(database: Engine, *steps: tuple[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from dealgate.adapters.compliance.adverse_action import WORKLIST, worklist_state
 from dealgate.adapters.compliance.asking import Asked
 from dealgate.adapters.compliance.known import bounds_statement, in_period, is_latest
 from dealgate.adapters.compliance.paging import after
-from dealgate.adapters.compliance.query import Query
+from dealgate.adapters.compliance.query import Condition, Query
 from dealgate.adapters.compliance.search import statement_of
 from dealgate.adapters.policies import load_policy
 from dealgate.models import record_policy, record_submission
@@ -49,11 +49,12 @@ class Justified(NamedTuple):
 def indexes(engine: Engine, end: datetime) -> Iterator[str]:
     yield "## Indexes"
     yield (
-        "What each index of revisions 0008 and 0010 is for: the plan with it, and the time of the same statement where it is dropped in a "
-        "transaction that is rolled back. An index costs each submission a write per row of its table, and the disk its size."
+        "What each index of revisions 0008, 0010 and 0013 is for: the plan with it, and the time of the same statement where it is dropped "
+        "in a transaction that is rolled back. An index costs each submission a write per row of its table, and the disk its size."
     )
     small = Query(dealers=(f"DLR-{DEALERS:04}",))
     never = Query(rules=("LTV-TOTAL",), results=("not_evaluable",))
+    large = Query(measures=(Condition("rolled_in_negative_equity", ">", "100000"),))
     last_asked = select(STEP).where(STEP.c.step == "request").order_by(STEP.c.recorded_at.desc()).limit(PAGE)
     keys = select(ENTRY.c.id).where(ENTRY.c.kind == literal_column("'key_rotation'"))
     last_sent = select(NOTICE).where(NOTICE.c.kind == "counteroffer").order_by(NOTICE.c.sent_at.desc()).limit(PAGE)
@@ -83,6 +84,7 @@ def indexes(engine: Engine, end: datetime) -> Iterator[str]:
         "ix_dealgate_submission_dealer_id_received_at": ("a small dealer, first page", statement_of(small, PAGE)),
         "ix_dealgate_submission_state_received_at": ("a state's worst tier, first page", statement_of(state, PAGE)),
         "ix_dealgate_finding_rule_result_decision": ("a result that a rule never has", statement_of(never, PAGE)),
+        "ix_dealgate_decision_rolled_in": ("over $100,000 rolled in, which no deal did", statement_of(large, PAGE)),
         "ix_dealgate_override_step_step_recorded_at": ("the overrides asked for last", last_asked),
         "ix_dealgate_notice_kind_sent_at": ("the counter-offers sent last", last_sent),
         "ix_dealgate_ledger_entry_key_rotation": (

@@ -71,7 +71,7 @@ class Measured(NamedTuple):
 
     rates: dict[str, list[float]]
     waits: dict[str, list[float]]
-    spent: dict[str, Spent]
+    spent: dict[str, list[Spent]]
 
 
 class Sizing(NamedTuple):
@@ -129,7 +129,8 @@ def measure(url: str, engine: Engine, clients: int, effort: Effort) -> Measured:
     bare, places = BareWriter(engine, Gate(engine), deals()), count()
     found = Measured({BARE: []}, {BARE: []}, {})
     for processes in PROCESSES:
-        found.rates[named(processes)], found.waits[named(processes)] = [], []
+        name = named(processes)
+        found.rates[name], found.waits[name], found.spent[name] = [], [], []
     credential = a_credential(url)
     with services(url, max(PROCESSES), threads="8") as running:
         load(credential, running, clients, 0.5)
@@ -142,30 +143,36 @@ def measure(url: str, engine: Engine, clients: int, effort: Effort) -> Measured:
                 told = load(credential, running[:processes], clients, effort.seconds)
                 assert not told.others
                 after = processor_seconds(running, engine)
-                found.rates[named(processes)].append(told.rate)
-                found.waits[named(processes)] += told.waits
-                found.spent[named(processes)] = Spent(
-                    *((later - sooner) * 1e3 / len(told.waits) for sooner, later in zip(before, after, strict=True))
-                )
+                name = named(processes)
+                found.rates[name].append(told.rate)
+                found.waits[name] += told.waits
+                taken = ((later - sooner) * 1e3 / len(told.waits) for sooner, later in zip(before, after, strict=True))
+                found.spent[name].append(Spent(*taken))
     return found
 
 
 def processor_seconds(running: Sequence[ServiceProcess], engine: Engine) -> tuple[float, float]:
-    """Of the services and of the database server, from their beginning. Backends that end are counted by their parent."""
+    """Of the services and of the database server, from their beginning."""
     with engine.connect() as connection:
         backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     server = psutil.Process(backend).parent()
     assert server is not None
-    services_ = [psutil.Process(one.process.pid) for one in running if one.process]
-    return sum(map(_seconds, services_)), sum(map(_seconds, [server, *server.children()]))
+    ended = server.cpu_times()
+    of_database = sum(map(_seconds, [server, *server.children()]), ended.children_user + ended.children_system)
+    return sum(_seconds(psutil.Process(one.process.pid)) for one in running if one.process), of_database
 
 
 def _seconds(process: psutil.Process) -> float:
+    """Of the process itself: those of a backend that ended are its parent's children's."""
     try:
         times = process.cpu_times()
-    except psutil.NoSuchProcess:  # a backend that ended meanwhile
+    except psutil.NoSuchProcess:
         return 0.0
     return float(times.user + times.system)
+
+
+def middle(spent: Sequence[Spent]) -> Spent:
+    return Spent(*map(median, zip(*spent, strict=True)))
 
 
 def size(url: str, engine: Engine) -> Sizing:
@@ -213,14 +220,14 @@ def load_section(effort: Effort) -> Iterator[str]:
         ),
         (row for clients, found in measured.items() for row in _rows(clients, found)),
     )
-    yield from _sizing(measured[16].spent[named(1)], sizing)
+    yield from _sizing(middle(measured[16].spent[named(1)]), sizing)
 
 
 def _rows(clients: int, found: Measured) -> Iterator[Sequence[str]]:
     for contender, rates in found.rates.items():
         slower = ratio(found.rates, BARE, contender)
         waits = found.waits[contender]
-        spent = found.spent.get(contender)
+        spent = middle(found.spent[contender]) if contender in found.spent else None
         yield (
             str(clients),
             contender,

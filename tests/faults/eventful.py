@@ -1,10 +1,12 @@
 """A ledger in which everything has happened that can: decisions, notices, holds, erasures, a new key, a restore, anchors."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert
 
+from dealgate.adapters.anchors.append_only_file import FileAnchor
 from dealgate.adapters.sealer import ANCHOR
 from dealgate.models.api_keys import issue_key, revoke_key
 from dealgate.models.erasure import hold, purge, record_notice, redact
@@ -21,18 +23,23 @@ REASON = "Value or type of collateral not sufficient"
 
 
 class Eventful(NamedTuple):
-    """The key that signs now, the notes that were kept outside, and the decisions by what became of them."""
+    """The key that signs now, the notes that were kept outside, the anchor that took some of them.
+
+    Then the decisions by what became of them.
+    """
 
     signer: Ed25519Signer
     notes: list[bytes]
+    anchor: FileAnchor
     sealed: list[str]
     redacted: str
     purged: list[str]
     waiting: list[str]
 
 
-def eventful(database: Engine) -> Eventful:
-    first, signer = a_signer(), a_signer()
+def eventful(database: Engine, folder: Path) -> Eventful:
+    """`folder` is where the anchor keeps its notes."""
+    first, signer, anchor = a_signer(), a_signer(), FileAnchor(folder / "anchored")
     with database.begin() as connection:
         purged = [submit(connection, a_deal(deal_id="D-OLD"), now=LONG_AGO, key="K-OLD").decision_id]
         record_notice(connection, "D-OLD", "approval", LONG_AGO, LONG_AGO, actor="los")
@@ -57,13 +64,16 @@ def eventful(database: Engine) -> Eventful:
         assert purge(connection, START, actor="records") is not None
     with database.begin() as connection:
         notes.append(rotate(connection, first, signer, START).note)
-        size = int(notes[-1].split(b"\n")[1])
-        row = {"size": size, "sink": "file:/anchors", "receipt": b"offset 0\n", "anchored_at": START}
-        connection.execute(insert(ANCHOR), row)
+        connection.execute(insert(ANCHOR), [_anchored(anchor, note) for note in notes])
     waiting = submit_deals(database, 1, first=2)
     notes.append(_note(database, signer))
     waiting = submit_deals(database, 2, first=3, deals=4)
-    return Eventful(signer, notes, sealed, sealed[0], purged, waiting)
+    return Eventful(signer, notes, anchor, sealed, sealed[0], purged, waiting)
+
+
+def _anchored(anchor: FileAnchor, note: bytes) -> dict[str, object]:
+    size = int(note.split(b"\n")[1])
+    return {"size": size, "sink": anchor.name, "receipt": anchor.publish(note), "anchored_at": START}
 
 
 def _override(connection: Connection) -> None:

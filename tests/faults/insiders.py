@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from dealgate.adapters.anchors.anchor import Anchor
 from dealgate.adapters.ledger_verification import verify_ledger
 from dealgate.models import Base
 from dealgate.models.signing import VerifierKey
@@ -50,8 +51,12 @@ def tried(connection: Connection) -> Iterator[None]:
 
 
 def flaws(
-    connection: Connection, *keys: VerifierKey, anchored: Sequence[bytes] = (), level: str = "full"
+    connection: Connection,
+    *keys: VerifierKey,
+    anchored: Sequence[bytes] = (),
+    anchors: Sequence[Anchor] = (),
+    level: str = "full",
 ) -> list[Flaw]:
     """What a verification finds, but for the guards that the insider lifted."""
-    report = verify_ledger(connection, keys=keys, anchored=anchored, level=level)
+    report = verify_ledger(connection, keys=keys, anchored=anchored, anchors=anchors, level=level)
     return [flaw for flaw in report.flaws if flaw.what != "guard"]

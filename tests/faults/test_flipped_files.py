@@ -12,26 +12,42 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import open_database
-from dealgate.models.signing import VerifierKey
+from dealgate.adapters.ledger_verification import verify_ledger
+from dealgate.models import Base
 from dealgate.models.verification import Flaw
 from tests.databases import TABLES, SqliteFiles
 from tests.faults.clusters import AMCHECK, Cluster
 from tests.faults.efforts import efforts
-from tests.faults.eventful import eventful
+from tests.faults.eventful import Eventful, eventful
+from tests.faults.test_flipped_cells import PURGED, free_of
 from tests.models.ledgers import a_signer, seal_all, submit_deals, verified
 
 
 def content(path: Path) -> list[object] | None:
-    """All that can be read of a database; None where not all of it can."""
+    """All that can be read of a database and that something rests on; None where not all of it can."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
             rows = [
-                connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid").fetchall() for table in TABLES
+                connection.execute(f"SELECT {_relied_on(table)} FROM {table} NOT INDEXED ORDER BY rowid").fetchall()
+                for table in TABLES
             ]
             return [schema, rows]
     except (sqlite3.Error, ValueError):
         return None
+
+
+def _relied_on(table: str) -> str:
+    columns, purged = Base.metadata.tables[table].columns.keys(), PURGED.get(table, "false")
+    free, gone = free_of(table, purged=False), free_of(table, purged=True)
+    return (
+        ", ".join(
+            f"CASE WHEN {purged} THEN 0 ELSE {column} END" if column in gone else column
+            for column in columns
+            if column not in free
+        )
+        or "0"
+    )
 
 
 def kinds(flaws: list[Flaw]) -> str:
@@ -47,7 +63,7 @@ def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
 ) -> None:
     path = Path(SqliteFiles(tmp_path).ready().removeprefix("sqlite:///"))
     database = open_database(f"sqlite:///{path}")
-    ledger = eventful(database)
+    ledger = eventful(database, tmp_path)
     database.dispose()
     whole, before = path.read_bytes(), content(path)
     assert before is not None
@@ -57,7 +73,7 @@ def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
         damaged = bytearray(whole)
         damaged[place] ^= 1 << bit
         path.write_bytes(damaged)
-        found = found_in(path, ledger.signer.key, ledger.notes)
+        found = found_in(path, ledger)
         if found:
             counts[kinds(found)] += 1
         elif content(path) == before:
@@ -68,12 +84,14 @@ def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
     figures(f"{effort} bits of {len(whole)} bytes flipped, silent 0; seen by {dict(counts)}")
 
 
-def found_in(path: Path, key: VerifierKey, notes: list[bytes]) -> list[Flaw]:
+def found_in(path: Path, ledger: Eventful) -> list[Flaw]:
     for end in ("-wal", "-shm"):
         Path(f"{path}{end}").unlink(missing_ok=True)
     database = open_database(f"sqlite:///{path}")
     try:
-        return verified(database, key, anchored=notes).flaws
+        with database.connect() as connection:
+            keys, anchors = [ledger.signer.key], [ledger.anchor]
+            return verify_ledger(connection, keys=keys, anchored=ledger.notes, anchors=anchors).flaws
     except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:  # it cannot even be opened
         return [Flaw("database", str(path), "", "a database", str(error))]
     finally:

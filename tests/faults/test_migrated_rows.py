@@ -1,5 +1,7 @@
 """T8: the schema changes under live rows. After every revision the rows are there, the guards are counted, the ledger verifies."""
 
+from pathlib import Path
+
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -73,16 +75,16 @@ def test_live_rows_of_an_earlier_revision_come_up_through_every_one_after_it(
     assert report.entries == len(decisions) + 2 + 2
 
 
-def test_a_sealed_ledger_is_not_taken_down(database: Engine) -> None:
-    ledger = eventful(database)
+def test_a_sealed_ledger_is_not_taken_down(database: Engine, tmp_path: Path) -> None:
+    ledger = eventful(database, tmp_path)
     with pytest.raises(RuntimeError, match="a sealed ledger is not undone"), database.begin() as connection:
         downgrade(connection, "0002")
     assert verified(database, ledger.signer.key, anchored=ledger.notes).flaws == []
 
 
-def test_columns_added_later_leave_every_guard_and_every_proof(database: Engine) -> None:
+def test_columns_added_later_leave_every_guard_and_every_proof(database: Engine, tmp_path: Path) -> None:
     """The hash is over bytes, not over columns."""
-    ledger = eventful(database)
+    ledger = eventful(database, tmp_path)
     with database.connect() as connection:
         before = documents(connection)
     with database.begin() as connection:
@@ -97,11 +99,11 @@ def test_columns_added_later_leave_every_guard_and_every_proof(database: Engine)
     assert verified(database, ledger.signer.key, anchored=ledger.notes).flaws == []
 
 
-def test_a_table_that_a_migration_builds_anew_is_told_by_its_missing_guards(database: Engine) -> None:
+def test_a_table_that_a_migration_builds_anew_is_told_by_its_missing_guards(database: Engine, tmp_path: Path) -> None:
     """What Alembic does on SQLite for most changes: the copy has the rows and none of the triggers."""
     if database.dialect.name != "sqlite":
         pytest.skip("PostgreSQL alters tables in place")
-    ledger = eventful(database)
+    ledger = eventful(database, tmp_path)
     table = "dealgate_ledger_anchor"
     with database.begin() as connection:
         operations = Operations(MigrationContext.configure(connection, opts={"render_as_batch": True}))

@@ -18,7 +18,7 @@ from dealgate.models.erasure import (
     redact,
 )
 from tests.databases import count_rows
-from tests.models.ledgers import START, a_signer, scalar, seal_all, submit_deals, verified
+from tests.models.ledgers import START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
 from tests.models.samples import a_deal, submit
 
 SIGNER = a_signer()
@@ -171,6 +171,25 @@ def test_a_purge_that_took_out_other_entries_than_it_says_is_seen(database: Engi
         )
     seal_all(database, SIGNER)
     assert {flaw.what for flaw in verified(database, SIGNER.key).flaws} == {"erasure"}
+
+
+def test_a_notice_of_what_was_purged_is_of_an_entry_that_was_a_notice(database: Engine) -> None:
+    """No envelope is left that tells more of it."""
+    with database.begin() as connection:
+        decided_and_notified(connection, "D-OLD")
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        purge(connection, LATER, actor="compliance")
+        unguarded(connection, "dealgate_notice")
+        connection.execute(
+            text(
+                "UPDATE dealgate_notice SET entry = (SELECT id FROM dealgate_ledger_entry "
+                "WHERE kind = 'decision' AND deal_id = 'D-OLD')"
+            )
+        )
+    seal_all(database, SIGNER)
+    [flaw] = [one for one in verified(database, SIGNER.key).flaws if one.what == "notice"]
+    assert (flaw.expected, flaw.got) == ("notice", "decision")
 
 
 def test_a_purge_rolled_back_leaves_everything(database: Engine) -> None:

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate import Policy
+from dealgate.models.types import Moment
 from dealgate.models.versions import (
     LEAD,
     Step,
@@ -91,7 +92,7 @@ def test_and_the_database_refuses_it_too(database: Engine, approver: str) -> Non
     forged = text(
         "INSERT INTO dealgate_policy_step (entry, sha256, step, actor, recorded_at) "
         "SELECT max(id), :sha256, 'approve', :actor, :at FROM dealgate_ledger_entry WHERE kind = 'policy_publication'"
-    )
+    ).bindparams(bindparam("at", type_=Moment))
     told = {"sha256": policy.sha256, "actor": approver, "at": JAN}
     with database.connect() as connection, pytest.raises(DBAPIError, match="by another person than its author"):
         connection.execute(forged, told)

@@ -1,7 +1,7 @@
 """How reports are asked: what is refused, what is taken where nothing is said, and pages that stay as they are while others write."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +37,11 @@ def test_a_report_says_what_it_is(report: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "asked", "words"),
     [
+        (
+            "exceptions",
+            {"since": datetime(1, 1, 1, tzinfo=UTC)},
+            "--since 0001-01-01 00:00:00+00:00: give a year from 1900 to 2999",
+        ),
         ("reasons", {"as_of": datetime(2026, 1, 1)}, "--as-of 2026-01-01 00:00:00 has no time zone"),  # noqa: DTZ001
         ("reasons", {"since": NOW, "until": NOW}, "is not after --since"),
         ("reasons", {"by": ["tier"]}, "--by tier: reasons is counted by nothing"),

@@ -48,7 +48,7 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
     engine = open_database(url)
     upgrade_database(engine)
     engine.dispose()
-    host = Hosted(url, policy="prime-auto")
+    host = Hosted(url, policy="prime-auto", rate_limit="1000000/minute")
     yield host
     host.close()
 
