@@ -13,12 +13,10 @@ from time import sleep
 from typing import Protocol
 
 import psutil
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, event, func, literal, select, union_all
 
 from dealgate.adapters.database import open_database, upgrade_database
-from dealgate.migrations.guards import PLAIN, postgresql_function
+from dealgate.migrations.guards import postgresql_function
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE
 from dealgate.migrations.roles import SEALER_SEQUENCES, SEQUENCES
 from dealgate.models import Base
@@ -182,7 +180,9 @@ class PostgreSQL:
 
     def give_back(self, url: str) -> None:
         """Emptied for the next test if its tables are as they were made: making them takes ten times as long."""
-        with suppress(DBAPIError):
+        from psycopg import Error  # noqa: PLC0415
+
+        with suppress(Error):
             if self._run([SHAPE], url) == self.shape:
                 self._run([EMPTYING], url)
                 self.given_back.append(url)
@@ -198,10 +198,12 @@ class PostgreSQL:
 
     def _run(self, statements: list[str], url: str | None = None) -> object:
         """Run statements; returns the value that the last one selects."""
-        engine = create_engine(url or self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection:
-            results = [connection.exec_driver_sql(statement, execution_options=PLAIN) for statement in statements]
-            return results[-1].scalar() if results[-1].returns_rows else None
+        import psycopg  # noqa: PLC0415
+
+        with psycopg.connect((url or self.url).replace("+psycopg", ""), autocommit=True) as connection:
+            results = [connection.execute(statement.encode()) for statement in statements]
+            row = results[-1].fetchone() if results[-1].description else None
+            return row and row[0]
 
 
 def upgrade(url: str) -> list[str]:
@@ -224,10 +226,17 @@ def set_aside(connection: Connection, table: str, name: str = "aside") -> None:
     connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {name}")
 
 
+COUNTS = union_all(
+    *[
+        select(literal(name).label("name"), func.count().label("rows")).select_from(table)
+        for name, table in Base.metadata.tables.items()
+    ]
+)
+
+
 def count_rows(database: Engine | Connection) -> dict[str, int]:
     """How many rows each of dealgate's tables holds."""
     if isinstance(database, Engine):
         with database.connect() as connection:
             return count_rows(connection)
-    counts = {name: select(func.count()).select_from(table) for name, table in Base.metadata.tables.items()}
-    return {name: database.execute(statement).scalar_one() for name, statement in counts.items()}
+    return {row.name: row.rows for row in database.execute(COUNTS)}

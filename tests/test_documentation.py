@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 from sqlalchemy import Engine
-from typer.testing import CliRunner
 
 from dealgate.adapters.command_line.main import app
+from tests.adapters.commands import invoke
 from tests.ready_command import ready_command
 
 ROOT = Path(__file__).parents[1]
@@ -246,7 +246,7 @@ def existing_commands() -> list[str]:
 
 
 def help_of(command: str) -> str:
-    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    shown = invoke(*command.split(), "--help", COLUMNS="200", NO_COLOR="1")
     assert shown.exit_code == 0, f"dealgate {command}: {shown.output}"
     return shown.output
 

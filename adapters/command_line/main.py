@@ -1,5 +1,6 @@
 """The `dealgate` command."""
 
+import gc
 from importlib.metadata import version
 from typing import Annotated
 
@@ -87,4 +88,5 @@ def dealgate(
 
 
 def run() -> None:
+    gc.freeze()  # what is imported stays to the end, where Python would otherwise walk through all of it once more
     app()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from dealgate.adapters.mappings.fields import read_each, read_field, read_path_at
@@ -21,8 +22,9 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,99}")
 LARGEST = 100_000_000
 
 
+@lru_cache(8)
 def read_plan(text: str, file: str) -> Plan:
-    """Raises `MappingDocumentError` with every mistake."""
+    """What is asked for again, as the shipped ones are by each service, is read once. Raises `MappingDocumentError` with every mistake."""
     report = Report(file, text)
     try:
         root = parse_yaml(text)

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from typer import testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from dealgate.adapters.command_line.main import app
@@ -16,6 +19,8 @@ SAMPLES = Path(__file__).parents[2] / "examples" / "deals.jsonl"
 
 Document = Mapping[str, Any]
 
+vars(testing)["_get_command"] = cache(get_command)  # building seventy commands takes longer than running most of them
+
 
 def dealgate(*arguments: str | Path, stdin: str | None = None, **options: Any) -> "subprocess.CompletedProcess[str]":
     """Run the installed command in a process of its own."""
@@ -23,9 +28,9 @@ def dealgate(*arguments: str | Path, stdin: str | None = None, **options: Any) -
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120, **options)
 
 
-def invoke(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
+def invoke(*arguments: str | Path, stdin: str | bytes | None = None, **environment: str) -> Result:
     """Run the command in this process; standard output and standard error stay apart, as wide as where nothing says how wide."""
-    return CliRunner().invoke(app, list(map(str, arguments)), input=stdin, env={"COLUMNS": None})
+    return CliRunner().invoke(app, list(map(str, arguments)), input=stdin, env={"COLUMNS": None, **environment})
 
 
 def json_lines(documents: Iterable[Document]) -> str:
