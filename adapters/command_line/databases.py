@@ -1,12 +1,15 @@
 """`dealgate db ...`."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 UNGUARDED = 1
 """The exit code of a database that would not refuse."""
@@ -23,21 +26,27 @@ def upgrade(
 ) -> None:
     """Bring a database to the newest revision; a SQLite file is created where there is none."""
     from dealgate.adapters.database import open_database, upgrade_database  # noqa: PLC0415
-    from dealgate.migrations.revisions import current_revision  # noqa: PLC0415
 
     with exit_codes():
         engine = open_database(db)
-        revision = upgrade_database(engine, schema)
-        if schema:
-            with engine.connect() as connection:
-                off_the_path = current_revision(connection) is None
-            if off_the_path:
-                print(
-                    f"note: {schema} is not on the search path: ALTER DATABASE ... SET search_path = public, {schema}",
-                    file=sys.stderr,
-                )
-        engine.dispose()
+        try:
+            revision = upgrade_database(engine, schema)
+            if schema:
+                with engine.connect() as connection:
+                    _tell_of_the_path(connection, schema)
+        finally:
+            engine.dispose()
         print(f"{engine.url.render_as_string(hide_password=True)} is at revision {revision}")
+
+
+def _tell_of_the_path(connection: "Connection", schema: str) -> None:
+    from dealgate.migrations.revisions import current_revision  # noqa: PLC0415
+
+    if current_revision(connection) is None:
+        print(
+            f"note: {schema} is not on the search path: ALTER DATABASE ... SET search_path = public, {schema}",
+            file=sys.stderr,
+        )
 
 
 @app.command()
