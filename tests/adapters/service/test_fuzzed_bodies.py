@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ ODD: list[Any] = [
 ]
 TEXT = st.text(max_size=20)
 VALUES = st.recursive(
-    st.sampled_from(ODD) | TEXT | st.integers() | st.floats(allow_nan=True),
+    st.sampled_from(ODD).map(deepcopy) | TEXT | st.integers() | st.floats(allow_nan=True),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
