@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,6 +41,9 @@ FORMATS = tuple(formats.WRITERS)
 LATER = NOW + timedelta(days=1)
 IDENTITY, AMOUNTS = ("1HGCV1F30NA000001", "First Bank", "screens"), ("684", "5200.00", "1150.00")
 PERSONAL = IDENTITY + AMOUNTS
+RANDOM = re.compile(r"[0-9a-f-]{32,}")
+"""Hashes and ids: any three digits stand somewhere in one."""
+
 SOME = (Column("name", "text"), Column("amount", "money"), Column("number", "count"))
 
 
@@ -381,7 +385,7 @@ def test_no_personal_value_reaches_a_role_that_it_is_withheld_from(
     for role in ("compliance", "analyst", "outside"):
         path = tmp_path / f"{role}.{file_format}"
         manifest = exported(database_url, path, file_format, reader=Reader(role))
-        texts[role] = path.read_text(encoding="utf-8")
+        texts[role] = RANDOM.sub("", path.read_text(encoding="utf-8"))
         assert ("vin" in manifest["withheld"], "granted_by" in manifest["withheld"]) == (
             role != "compliance",
             role == "outside",
