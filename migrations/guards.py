@@ -100,7 +100,8 @@ OVERRIDE_STEP_IN_TURN = (
     "AND (s.step = 'grant' OR s.persons > 1) AND lower(trim(s.actor)) = lower(trim({row}actor))))"
 )
 NOT_IN_TURN = (
-    "a step is of an entry of its own, of its kind and deal; an override is of the last submission and asked for once; it is granted by as many different persons as it needs, of whom "
+    "a step is of an entry of its own, of its kind and deal; "
+    "an override is of the last submission and asked for once; it is granted by as many different persons as it needs, of whom "
     "none asked where it needs two, and not once it is denied"
 )
 BEFORE_ITS_STEP = "NOT EXISTS (SELECT 1 FROM {schema}dealgate_override_step s WHERE s.entry = {row}entry)"

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from dealgate.models.commitments import PrivateValue, commitment_at
 from dealgate.models.envelope import VERSION
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, PRIVATE
 from dealgate.models.leave_checks import Leave, leave_given
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, PRIVATE
 from dealgate.models.merkle import leaf_hash
 from dealgate.models.projection_checks import check_projections
 from dealgate.models.register_checks import check_registers
