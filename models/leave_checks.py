@@ -45,7 +45,7 @@ class Leave:
         return entry in self.whole or (entry, path) in self.paths
 
 
-def leave_given(connection: Connection, span: Sequence[int] = ()) -> Leave:
+def leave_given(connection: Connection, span: tuple[int, int] | None = None) -> Leave:
     """Leave to erase anything; or, with the first and the last of some entries, what the same purges and redactions took."""
     named = select(ERASURE.c.entry)
     taken = TAKEN
