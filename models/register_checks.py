@@ -53,6 +53,8 @@ def _check_heads(connection: Connection, report: Report) -> None:
         select(
             ENTRY.c.deal_id,
             func.count().label("entries"),
+            func.min(ENTRY.c.deal_seq).label("first"),
+            func.max(ENTRY.c.deal_seq).label("last"),
             func.count(case((ENTRY.c.kind == "decision", 1))).label("submissions"),
             func.max(case((ENTRY.c.kind == "decision", ENTRY.c.deal_seq))).label("decided"),
         )
@@ -64,6 +66,8 @@ def _check_heads(connection: Connection, report: Report) -> None:
             DEAL,
             last.c.leaf_hash,
             counted.c.entries.label("counted"),
+            counted.c.first,
+            counted.c.last,
             counted.c.submissions.label("decisions"),
             latest.c.entry_id.label("latest"),
             DECISION.c.outcome.label("latest_outcome"),
@@ -86,6 +90,8 @@ def _check_head(report: Report, row: Any) -> None:
         got = row.leaf_hash.hex() if row.leaf_hash else "none"
         report.flaw("chain", f"entry {row.entries} of {where}, its last", (row.head or b"").hex(), got)
     compare(report, "chain", f"entries of {where}", row.entries, row.counted)
+    # No two have one place, so these leave no gap; purged entries have no envelope that tells theirs.
+    compare(report, "chain", f"places of the entries of {where}", (1, row.entries), (row.first, row.last))
     compare(report, "chain", f"submissions of {where}", row.decisions, row.submissions)
     compare(report, "chain", f"last decision of {where}", row.latest, row.decision_id)
     if row.latest_outcome is not None:  # of a purged deal, no envelope is left that tells it

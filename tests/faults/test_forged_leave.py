@@ -218,6 +218,11 @@ def a_notice_that_vanished(connection: Connection, ledger: Ledger) -> None:
     connection.execute(delete(NOTICE).where(NOTICE.c.deal_id == OLD))
 
 
+def a_purged_entry_at_another_place(connection: Connection, ledger: Ledger) -> None:
+    redaction = entry(connection, "redaction", OLD).id
+    connection.execute(update(ENTRY).where(ENTRY.c.id == redaction).values(deal_seq=ENTRY.c.deal_seq + 90))
+
+
 ERASED = {"erasure", "envelope"}
 TOLD_BY: dict[Callable[[Connection, Ledger], None], set[str]] = {
     by_a_redaction_that_was_purged: ERASED,
@@ -236,6 +241,7 @@ TOLD_BY: dict[Callable[[Connection, Ledger], None], set[str]] = {
     a_later_release: {"legal hold"},
     a_notice_about_another_deal: {"notice"},
     a_notice_that_vanished: {"notice"},
+    a_purged_entry_at_another_place: {"chain"},
 }
 
 

@@ -370,16 +370,18 @@ FORGED = (
     "INSERT INTO dealgate_override_step "
     "(entry, override_id, deal_id, decision_id, step, actor, recorded_at, side, reason, persons, role, ends_at) "
     "SELECT :entry, override_id, deal_id, decision_id, "
-    ":step, :actor, recorded_at, side, reason, persons, 'r', recorded_at FROM dealgate_override_step WHERE step = 'request'"
+    ":step, :actor, recorded_at, side, reason, persons, 'r', recorded_at FROM dealgate_override_step "
+    "WHERE step = 'request' AND deal_id = :deal"
 )
+KINDS = {"request": "override_request", "grant": "override_grant"}
 
 
-def forge(database: Engine, step: str, actor: str, *, keep: bool = False) -> None:
+def forge(database: Engine, step: str, actor: str, *, deal: str = "D", keep: bool = False) -> None:
     """Try to write a step past the models, in the name of an entry that says so; it is rolled back."""
-    kind = {"request": "override_request", "grant": "override_grant", "deny": "override_denial"}[step]
+    kind = KINDS.get(step, "override_denial")
     with database.connect() as connection:
-        entry = append(connection, Draft(str(uuid4()), kind, {}, deal_id="D"), NOW).entry
-        connection.execute(text(FORGED), {"entry": entry, "step": step, "actor": actor})
+        entry = append(connection, Draft(str(uuid4()), kind, {}, deal_id=deal), NOW).entry
+        connection.execute(text(FORGED), {"entry": entry, "step": step, "actor": actor, "deal": deal})
         if keep:
             connection.commit()
 
@@ -417,10 +419,8 @@ def test_the_database_grants_nothing_that_was_denied_or_is_of_an_earlier_submiss
     decision = decided(database, deal_id="E")
     other = requested(database, decision, "LTV-TOTAL")
     denied(database, other)
-    with database.connect() as connection, pytest.raises(DBAPIError, match="not once it is denied"):
-        connection.execute(
-            text(FORGED + f" AND override_id = '{other.override_id}'"), {"step": "grant", "actor": "ben"}
-        )
+    with pytest.raises(DBAPIError, match="not once it is denied"):
+        forge(database, "grant", "ben", deal="E")
     assert override.override_id != other.override_id
 
 
