@@ -11,6 +11,7 @@ from dealgate.adapters.sealer import ANCHOR
 from dealgate.migrations import guards, roles, watching
 from dealgate.migrations.revisions import HOME
 from dealgate.models.entry_checks import check_entries
+from dealgate.models.leave_checks import Leave, leave_given
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
 from dealgate.models.stored_forms import check_stored_forms
@@ -46,12 +47,15 @@ def verify_ledger(
 
     `anchored` are notes that were kept elsewhere. `anchors` are asked whether the receipts that are stored of them hold.
     """
-    report = Report(level)
-    verify_tree(connection, report, keys, anchored, progress)
+    report, leave = Report(level), Leave()
+    if level not in {"notes", "tree"}:
+        with report.reading("erasure", "leave to erase"):
+            leave = leave_given(connection)
+    verify_tree(connection, report, keys, anchored, leave.whole, progress)
     with report.reading("receipt", "receipts of anchors"):
         _check_receipts(connection, report, anchors)
     if level in {"full", "replay"}:
-        check_entries(connection, report, progress)
+        check_entries(connection, report, leave, progress)
         with report.reading("database", "guards and indexes"):
             _check_database(connection, report)
     if level == "replay":

@@ -54,17 +54,43 @@ FINDING_ERASED = (
 )
 GIVES_LEAVE = (
     "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry WHERE id = {row}entry "
-    "AND kind IN ('redaction', 'retention_purge'))"
+    "AND kind = CASE {row}path WHEN '' THEN 'retention_purge' ELSE 'redaction' END) "
+    "AND NOT EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 )
-NO_LEAVE = "only an entry of kind redaction or retention_purge gives leave to erase"
+NO_LEAVE = (
+    "only an entry of kind redaction gives leave to erase a value, only one of kind retention_purge a whole entry, "
+    "and neither once it is sealed"
+)
+
+
+def _of_entry(*kinds: str, deal: bool = False) -> str:
+    """A row is of an entry of its kind; about a deal, of the same deal."""
+    names = ", ".join(f"'{kind}'" for kind in kinds)
+    same = " AND deal_id = {row}deal_id" if deal else ""
+    return f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_entry WHERE id = {{row}}entry AND kind IN ({names}){same})"
+
+
+ANOTHER_ENTRY = "a row is of an entry of the ledger of its own kind, about the same deal"
+DECIDED = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry e WHERE e.entry_id = {row}decision_id AND e.kind = 'decision' "
+    "AND e.deal_id = {row}deal_id AND NOT EXISTS (SELECT 1 FROM {schema}dealgate_ledger_erasure x "
+    "WHERE x.erased = e.id AND x.path = ''))"
+)
+UNDECIDED = "a decision is that of an entry of the ledger about the same deal, which no purge took out"
 BY_ANOTHER_PERSON = (
-    "{row}step <> 'approve' OR (EXISTS (SELECT 1 FROM {schema}dealgate_policy_step a WHERE a.sha256 = {row}sha256 "
+    f"{_of_entry('policy_step')} AND "
+    "({row}step <> 'approve' OR (EXISTS (SELECT 1 FROM {schema}dealgate_policy_step a WHERE a.sha256 = {row}sha256 "
     "AND a.step = 'add') AND NOT EXISTS (SELECT 1 FROM {schema}dealgate_policy_step a WHERE a.sha256 = {row}sha256 "
-    "AND a.step = 'add' AND lower(trim(a.actor)) = lower(trim({row}actor))))"
+    "AND a.step = 'add' AND lower(trim(a.actor)) = lower(trim({row}actor)))))"
 )
-NOT_ANOTHER = "a version is approved after it was added, by another person than its author"
+NOT_ANOTHER = (
+    "a step is of an entry of the ledger; a version is approved after it was added, by another person than its author"
+)
 _OF_IT = "FROM {schema}dealgate_override_step s WHERE s.override_id = {row}override_id AND s.step"
+_KIND = "CASE {row}step WHEN 'request' THEN 'override_request' WHEN 'grant' THEN 'override_grant' ELSE 'override_denial' END"
 OVERRIDE_STEP_IN_TURN = (
+    "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_entry e WHERE e.id = {row}entry AND e.deal_id = {row}deal_id "
+    f"AND e.kind = {_KIND}) AND NOT {_erased()} AND "
     "EXISTS (SELECT 1 FROM {schema}dealgate_deal d WHERE d.deal_id = {row}deal_id AND d.decision_id = {row}decision_id) "
     f"AND (({{row}}step = 'request' AND NOT EXISTS (SELECT 1 {_OF_IT} = 'request')) OR ({{row}}step IN ('grant', 'deny') "
     f"AND EXISTS (SELECT 1 {_OF_IT} = 'request' AND s.decision_id = {{row}}decision_id) "
@@ -74,14 +100,11 @@ OVERRIDE_STEP_IN_TURN = (
     "AND (s.step = 'grant' OR s.persons > 1) AND lower(trim(s.actor)) = lower(trim({row}actor))))"
 )
 NOT_IN_TURN = (
+    "a step is of an entry of its own, of its kind and deal; "
     "an override is of the last submission and asked for once; it is granted by as many different persons as it needs, of whom "
     "none asked where it needs two, and not once it is denied"
 )
 BEFORE_ITS_STEP = "NOT EXISTS (SELECT 1 FROM {schema}dealgate_override_step s WHERE s.entry = {row}entry)"
-KEY_ISSUED, KEY_REVOKED = (
-    f"EXISTS (SELECT 1 FROM {{schema}}dealgate_ledger_entry WHERE id = {{row}}entry AND kind = '{kind}')"
-    for kind in ("api_key_issued", "api_key_revoked")
-)
 NO_KEY_ENTRY = "a key is issued, and revoked, by an entry of the ledger that says so"
 IS_SEALED = "EXISTS (SELECT 1 FROM {schema}dealgate_ledger_leaf WHERE entry = {row}entry)"
 
@@ -91,10 +114,10 @@ GUARDS = (
     Guard("dealgate_trade_in", (("submission_id", "position"),), _orphaned("submission_id")),
     Guard("dealgate_product", (("submission_id", "position"),), _orphaned("submission_id")),
     Guard("dealgate_book_value", (("submission_id", "position"),), _orphaned("submission_id")),
-    Guard("dealgate_decision", (("id",), ("decision_id",), ("submission_id",)), DECISION_ERASED),
+    Guard("dealgate_decision", (("id",), ("decision_id",), ("submission_id",)), DECISION_ERASED, DECIDED, UNDECIDED),
     Guard("dealgate_finding", (("decision", "rule"),), FINDING_ERASED),
-    Guard("dealgate_notice", (("entry",),)),
-    Guard("dealgate_legal_hold", (("entry",),)),
+    Guard("dealgate_notice", (("entry",),), require=_of_entry("notice", deal=True), why=ANOTHER_ENTRY),
+    Guard("dealgate_legal_hold", (("entry",),), require=_of_entry("legal_hold", deal=True), why=ANOTHER_ENTRY),
     Guard("dealgate_ledger_entry", (("id",), ("entry_id",), ("deal_id", "deal_seq"), ("idempotency_key",))),
     Guard("dealgate_ledger_body", (("entry",),), _erased()),
     Guard("dealgate_ledger_private", (("entry", "path"),), _erased("'', {row}path")),
@@ -122,11 +145,17 @@ GUARDS = (
         why="a finding is named before the override is asked for",
         since="0005",
     ),
-    Guard("dealgate_api_key", (("key_id",), ("entry",)), require=KEY_ISSUED, why=NO_KEY_ENTRY, since="0011"),
+    Guard(
+        "dealgate_api_key",
+        (("key_id",), ("entry",)),
+        require=_of_entry("api_key_issued"),
+        why=NO_KEY_ENTRY,
+        since="0011",
+    ),
     Guard(
         "dealgate_api_key_revocation",
         (("key_id",), ("entry",)),
-        require=KEY_REVOKED,
+        require=_of_entry("api_key_revoked"),
         why=NO_KEY_ENTRY,
         since="0011",
     ),

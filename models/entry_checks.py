@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from dealgate.models.commitments import PrivateValue, commitment_at
 from dealgate.models.envelope import VERSION
-from dealgate.models.erasure import ALL_OF_IT, ERASURE
+from dealgate.models.leave_checks import Leave, leave_given
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, PRIVATE
 from dealgate.models.merkle import leaf_hash
 from dealgate.models.projection_checks import check_projections
@@ -39,15 +39,12 @@ SURROUNDED = (
 )
 """An entry with its envelope, the hash before it in its deal's chain, and its seal."""
 
-Erased = frozenset[tuple[int, str]]
-"""Which paths of which entries were erased by an entry that says so."""
 
-
-def check_entries(connection: Connection, report: Report, progress: Progress | None = None) -> None:
+def check_entries(connection: Connection, report: Report, leave: Leave, progress: Progress | None = None) -> None:
     """What the level `full` adds to the tree."""
 
     def check(report: Report, numbers: Sequence[int]) -> None:
-        check_batch(connection, report, numbers)
+        check_batch(connection, report, numbers, leave)
 
     with report.reading("entry", "entries"):
         total = connection.execute(select(func.count()).select_from(ENTRY)).scalar_one()
@@ -56,7 +53,7 @@ def check_entries(connection: Connection, report: Report, progress: Progress | N
             report.entries += len(numbers)
             if progress:
                 progress(report.entries, total)
-    check_registers(connection, report)
+    check_registers(connection, report, leave)
 
 
 def _batches(connection: Connection) -> Iterator[Sequence[int]]:
@@ -75,21 +72,19 @@ def _name(connection: Connection, number: int) -> str:
         return f"entry number {number}"
 
 
-def check_batch(connection: Connection, report: Report, numbers: Sequence[int]) -> None:
-    """Every entry from the first of these numbers to the last."""
+def check_batch(connection: Connection, report: Report, numbers: Sequence[int], leave: Leave | None = None) -> None:
+    """Every entry from the first of these numbers to the last. Without `leave`, what was given to erase of them is looked up."""
     span = (numbers[0], numbers[-1])
     rows = connection.execute(SURROUNDED.where(ENTRY.c.id.between(*span))).all()
-    erased: Erased = frozenset(
-        (row.erased, row.path) for row in connection.execute(select(ERASURE).where(ERASURE.c.erased.between(*span)))
-    )
+    leave = leave or leave_given(connection, span)
     envelopes = {row.id: json.loads(row.envelope) for row in rows if row.envelope is not None}
     for row in rows:
         _check_seal(report, row)
         if row.id in envelopes:
             _check_entry(report, row, envelopes[row.id])
-        elif (row.id, ALL_OF_IT) not in erased:
+        elif row.id not in leave.whole:
             report.flaw("envelope", f"entry {row.entry_id}", "its envelope, or an entry that purged it", "none")
-    _check_private(connection, report, rows, envelopes, erased)
+    _check_private(connection, report, rows, envelopes, leave)
     check_projections(connection, report, [(row, envelopes[row.id]) for row in rows if row.id in envelopes])
 
 
@@ -118,7 +113,7 @@ def _check_entry(report: Report, row: Any, envelope: Mapping[str, Any]) -> None:
 
 
 def _check_private(
-    connection: Connection, report: Report, rows: Sequence[Any], envelopes: Mapping[int, Any], erased: Erased
+    connection: Connection, report: Report, rows: Sequence[Any], envelopes: Mapping[int, Any], leave: Leave
 ) -> None:
     """Each commitment has its value, or an erasure that took it out; each value has its commitment."""
     values: dict[int, dict[str, PrivateValue]] = {}
@@ -130,7 +125,7 @@ def _check_private(
         for path in envelope["private"]:
             value, committed = there.pop(path, None), commitment_at(envelope, path)
             where = f"{path} of entry {names[entry]}"
-            if value is None and not {(entry, path), (entry, ALL_OF_IT)} & erased:
+            if value is None and not leave.covers(entry, path):
                 report.flaw("personal value", where, "its value, or an entry that erased it", "none")
             if value is not None and value.commitment != committed:
                 report.flaw("personal value", where, committed, value.commitment)

@@ -5,20 +5,23 @@ of no entry at all.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, ForeignKey, Select, and_, case, func, select
 
 from dealgate.models.api_keys import KEY as API_KEY
 from dealgate.models.api_keys import REVOCATION
-from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, entries_hash, reasons_text
+from dealgate.models.erasure import HOLD, NOTICE, reasons_text
+from dealgate.models.leave_checks import Leave
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
 from dealgate.models.open_clocks import CLOCK_FROM
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
-from dealgate.models.standing import NAMED
+from dealgate.models.standing import NAMED, STEP_OF_KIND
 from dealgate.models.standing import STEP as OVERRIDE_STEP
 from dealgate.models.tables import Base
 from dealgate.models.verification import Report, compare
@@ -26,13 +29,13 @@ from dealgate.models.versions import STEP
 from dealgate.rules.decision import moment
 
 
-def check_registers(connection: Connection, report: Report) -> None:
+def check_registers(connection: Connection, report: Report, leave: Leave) -> None:
     checks: tuple[tuple[str, Callable[[Connection, Report], None]], ...] = (
         ("chain", _check_heads),
         ("stray", _check_strays),
-        ("erasure", _check_erasures),
-        ("notice", _check_notices),
-        ("legal hold", _check_holds),
+        ("erasure", partial(_check_erasures, leave=leave)),
+        ("notice", partial(_check_notices, leave=leave)),
+        ("legal hold", partial(_check_holds, leave=leave)),
         ("policy", _check_policies),
         ("policy step", _check_steps),
         ("override", _check_overrides),
@@ -50,6 +53,8 @@ def _check_heads(connection: Connection, report: Report) -> None:
         select(
             ENTRY.c.deal_id,
             func.count().label("entries"),
+            func.min(ENTRY.c.deal_seq).label("first"),
+            func.max(ENTRY.c.deal_seq).label("last"),
             func.count(case((ENTRY.c.kind == "decision", 1))).label("submissions"),
             func.max(case((ENTRY.c.kind == "decision", ENTRY.c.deal_seq))).label("decided"),
         )
@@ -61,6 +66,8 @@ def _check_heads(connection: Connection, report: Report) -> None:
             DEAL,
             last.c.leaf_hash,
             counted.c.entries.label("counted"),
+            counted.c.first,
+            counted.c.last,
             counted.c.submissions.label("decisions"),
             latest.c.entry_id.label("latest"),
             DECISION.c.outcome.label("latest_outcome"),
@@ -83,6 +90,8 @@ def _check_head(report: Report, row: Any) -> None:
         got = row.leaf_hash.hex() if row.leaf_hash else "none"
         report.flaw("chain", f"entry {row.entries} of {where}, its last", (row.head or b"").hex(), got)
     compare(report, "chain", f"entries of {where}", row.entries, row.counted)
+    # No two have one place, so these leave no gap; purged entries have no envelope that tells theirs.
+    compare(report, "chain", f"places of the entries of {where}", (1, row.entries), (row.first, row.last))
     compare(report, "chain", f"submissions of {where}", row.decisions, row.submissions)
     compare(report, "chain", f"last decision of {where}", row.latest, row.decision_id)
     if row.latest_outcome is not None:  # of a purged deal, no envelope is left that tells it
@@ -94,9 +103,14 @@ def _check_strays(connection: Connection, report: Report) -> None:
     undecided = select(SUBMISSION.c.id).outerjoin(DECISION, DECISION.c.submission_id == SUBMISSION.c.id)
     for number in connection.execute(undecided.where(DECISION.c.id.is_(None))).scalars():
         report.flaw("projection", f"submission {number}", "a decision about it", "none")
-    orphans = select(DECISION.c.decision_id).outerjoin(ENTRY, ENTRY.c.entry_id == DECISION.c.decision_id)
-    for decision_id in connection.execute(orphans.where(ENTRY.c.id.is_(None))).scalars():
-        report.flaw("projection", f"decision {decision_id}", "an entry of the ledger", "none")
+    of_decision = and_(BODY_OF_ENTRY, ENTRY.c.kind == "decision", ENTRY.c.deal_id == DECISION.c.deal_id)
+    orphans = (
+        select(DECISION.c.decision_id)
+        .outerjoin(ENTRY, ENTRY.c.entry_id == DECISION.c.decision_id)
+        .outerjoin(BODY, of_decision)
+    )
+    for decision_id in connection.execute(orphans.where(BODY.c.entry.is_(None))).scalars():
+        report.flaw("projection", f"decision {decision_id}", "an entry of the ledger that made it", "none")
     for (source, column, target), missing in UNANSWERED.items():
         for value in connection.execute(missing).scalars():
             report.flaw("stray", f"{column} {value} of {source}", f"a row of {target}", "none")
@@ -125,53 +139,46 @@ def _told(connection: Connection, kind: str, part: str = "") -> Iterator[tuple[A
     return ((row, json.loads(row.envelope)[part or kind]) for row in rows)
 
 
-def _purged(connection: Connection) -> dict[int, str]:
-    """The numbers of entries whose envelopes a purge took out, and what they are."""
-    statement = select(ENTRY.c.id, ENTRY.c.kind).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
-    return {row.id: row.kind for row in connection.execute(statement.where(ERASURE.c.path == ALL_OF_IT))}
+def _check_erasures(connection: Connection, report: Report, leave: Leave) -> None:
+    """Each leave to erase is what the entry that it names says of itself, and each entry that gives leave has rows."""
+    report.flaws += leave.flaws
+    for kind in ("redaction", "retention_purge"):
+        for entry, _ in _told(connection, kind):
+            if entry.id not in leave.givers:
+                report.flaw("erasure", f"entry {entry.entry_id}", "what it took out", "nothing")
 
 
-def _check_erasures(connection: Connection, report: Report) -> None:
-    """Each leave to erase is what the entry that it names says of itself."""
-    erased = (ENTRY.c.entry_id, ENTRY.c.leaf_hash, ERASURE.c.path, ERASURE.c.entry)
-    statement = select(*erased).join(ERASURE, ERASURE.c.erased == ENTRY.c.id)
-    given, hashes = defaultdict[int, list[tuple[str, str]]](list), defaultdict[int, list[bytes]](list)
-    for row in connection.execute(statement):
-        given[row.entry].append((row.entry_id, row.path))
-        hashes[row.entry].append(row.leaf_hash)
-    for entry, told in _told(connection, "redaction"):
-        expected = sorted((told["entry_id"], path) for path in told["paths"])
-        compare(report, "erasure", f"entry {entry.entry_id}", expected, sorted(given.pop(entry.id, [])))
-    for entry, told in _told(connection, "retention_purge"):
-        taken = given.pop(entry.id, [])
-        compare(report, "erasure", f"paths of entry {entry.entry_id}", {ALL_OF_IT}, {path for _, path in taken})
-        hashed = entries_hash(hashes[entry.id])
-        compare(report, "erasure", f"entry {entry.entry_id}", told["entries_sha256"], hashed)
-    for number in given.keys() - _purged(connection).keys():
-        report.flaw("erasure", f"entry number {number}", "an entry that gives leave to erase", "another, or none")
-
-
-def _check_notices(connection: Connection, report: Report) -> None:
+def _check_notices(connection: Connection, report: Report, leave: Leave) -> None:
     expected = {
         entry.id: (
-            *(entry.deal_id, told["kind"], told["sent_at"], told.get("channel"), told.get("decision_id")),
+            *(entry.deal_id, told["sent_at"], told["kind"], told.get("channel"), told.get("decision_id")),
             reasons_text(told.get("reasons")),
         )
         for entry, told in _told(connection, "notice")
     }
+    purged = {row.id: (row.deal_id, moment(row.effective_at)) for row in _purged(connection, "notice", leave)}
     there = {
-        row.entry: (row.deal_id, row.kind, moment(row.sent_at), row.channel, row.decision_id, row.reasons)
+        row.entry: (row.deal_id, moment(row.sent_at), row.kind, row.channel, row.decision_id, row.reasons)
         for row in connection.execute(select(NOTICE))
     }
-    _compare_register(connection, report, "notice", {"notice"}, expected, there)
+    _compare_register(report, "notice", expected, there, purged)
 
 
-def _check_holds(connection: Connection, report: Report) -> None:
+def _check_holds(connection: Connection, report: Report, leave: Leave) -> None:
     expected = {
         entry.id: (entry.deal_id, entry.deal_seq, told["placed"]) for entry, told in _told(connection, "legal_hold")
     }
+    purged = {row.id: (row.deal_id, row.deal_seq) for row in _purged(connection, "legal_hold", leave)}
     there = {row.entry: (row.deal_id, row.deal_seq, row.placed) for row in connection.execute(select(HOLD))}
-    _compare_register(connection, report, "legal hold", {"legal_hold"}, expected, there)
+    _compare_register(report, "legal hold", expected, there, purged)
+
+
+def _purged(connection: Connection, kind: str, leave: Leave) -> Iterator[Any]:
+    """The entries of a kind that purges took out: their rows stay, and so do the entries' own columns."""
+    if leave.whole:
+        yield from (
+            row for row in connection.execute(select(ENTRY).where(ENTRY.c.kind == kind)) if row.id in leave.whole
+        )
 
 
 def _check_steps(connection: Connection, report: Report) -> None:
@@ -192,15 +199,12 @@ def _check_steps(connection: Connection, report: Report) -> None:
         )
         for row in connection.execute(select(STEP))
     }
-    _compare_register(connection, report, "policy step", {"policy_step"}, expected, there)
-
-
-OVERRIDE_KINDS = {"override_request": "request", "override_grant": "grant", "override_denial": "deny"}
+    _compare_register(report, "policy step", expected, there)
 
 
 def _check_overrides(connection: Connection, report: Report) -> None:
     """Who asked, granted and denied, and against which findings."""
-    entries = ((entry, told) for kind in OVERRIDE_KINDS for entry, told in _told(connection, kind, "override"))
+    entries = ((entry, told) for kind in STEP_OF_KIND for entry, told in _told(connection, kind, "override"))
     expected = {
         entry.id: {
             **{
@@ -208,7 +212,7 @@ def _check_overrides(connection: Connection, report: Report) -> None:
                 for name in ("override_id", "decision_id", "side", "reason", "persons", "role", "ends_at")
             },
             "deal_id": entry.deal_id,
-            "step": OVERRIDE_KINDS[entry.kind],
+            "step": STEP_OF_KIND[entry.kind],
             "actor": entry.actor,
             "recorded_at": moment(entry.recorded_at),
             "rules": sorted(told.get("rules", ())),
@@ -228,7 +232,7 @@ def _check_overrides(connection: Connection, report: Report) -> None:
         for row in connection.execute(select(OVERRIDE_STEP))
     }
     there |= {entry: {"rules": rules} for entry, rules in named.items()}
-    _compare_register(connection, report, "override", OVERRIDE_KINDS, expected, there)
+    _compare_register(report, "override", expected, there)
 
 
 def _check_keys(connection: Connection, report: Report) -> None:
@@ -245,7 +249,7 @@ def _check_keys(connection: Connection, report: Report) -> None:
         }
         for row in connection.execute(select(API_KEY))
     }
-    _compare_register(connection, report, "API key", {"api_key_issued"}, issued, keys)
+    _compare_register(report, "API key", issued, keys)
     revoked = {
         entry.id: (told["key_id"], moment(entry.recorded_at), entry.actor)
         for entry, told in _told(connection, "api_key_revoked", "api_key")
@@ -254,7 +258,7 @@ def _check_keys(connection: Connection, report: Report) -> None:
         row.entry: (row.key_id, moment(row.revoked_at), row.revoked_by)
         for row in connection.execute(select(REVOCATION))
     }
-    _compare_register(connection, report, "API key revocation", {"api_key_revoked"}, revoked, there)
+    _compare_register(report, "API key revocation", revoked, there)
 
 
 def _key_row(entry: Any, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,21 +270,18 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _compare_register(
-    connection: Connection,
     report: Report,
     what: str,
-    kinds: Collection[str],
-    expected: Mapping[int, Any],
+    expected: Mapping[int, tuple[Any, ...] | dict[str, Any]],
     there: Mapping[int, Any],
+    purged: Mapping[int, tuple[Any, ...]] = MappingProxyType({}),
 ) -> None:
-    """Rows against the entries that they are of. Of one that a purge took out, no more is left than what kind it is."""
-    purged = _purged(connection) if there.keys() - expected.keys() else {}
-    for number in sorted(expected.keys() | there.keys()):
-        where = f"{what} of entry number {number}"
-        if number in expected or number not in purged:
-            compare(report, what, where, expected.get(number), there.get(number))
-        elif purged[number] not in kinds:
-            report.flaw(what, where, " or ".join(sorted(kinds)), purged[number])
+    """Rows against the entries that they are of. Of one that a purge took out, the first columns are all that is told."""
+    for number in sorted(expected.keys() | there.keys() | purged.keys()):
+        told, row = expected.get(number), there.get(number)
+        if told is None and number in purged:
+            told, row = purged[number], row and row[: len(purged[number])]
+        compare(report, what, f"{what} of entry number {number}", told, row)
 
 
 def _check_policies(connection: Connection, report: Report) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, and_, bindparam, case, select
 
 from dealgate.models.commitments import disclose
 from dealgate.models.joining import Writable
@@ -19,8 +19,16 @@ from dealgate.rules.overriding import PASSES, still_open
 from dealgate.rules.reading import RESERVED_RULES
 
 STEP, NAMED = map(table, (OverrideStep, OverrideFinding))
+STEP_OF_KIND = {"override_request": "request", "override_grant": "grant", "override_denial": "deny"}
+ENTRY_OF_STEP: Any = and_(
+    ENTRY.c.id == STEP.c.entry, ENTRY.c.deal_id == STEP.c.deal_id, STEP.c.step == case(STEP_OF_KIND, value=ENTRY.c.kind)
+)
+"""A step counts while the entry that took it is there: a row can name any entry, one that was purged too."""
+
 STEPS = (
     select(STEP, DECISION.c.submission, (DEAL.c.decision_id == STEP.c.decision_id).label("is_latest"))
+    .join(ENTRY, ENTRY_OF_STEP)
+    .join(BODY, BODY_OF_ENTRY)
     .join(DECISION, DECISION.c.decision_id == STEP.c.decision_id)
     .join(DEAL, DEAL.c.deal_id == STEP.c.deal_id)
     .order_by(STEP.c.entry)

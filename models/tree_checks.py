@@ -1,14 +1,13 @@
 """The tree held against its leaves, the leaves against the envelopes, and both against the checkpoints and anchors over them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from dealgate.models.ledger import ENTRY, table
-from dealgate.models.ledger_tables import LedgerErasure
+from dealgate.models.ledger import ENTRY
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint
 from dealgate.models.sealing import CHECKPOINT
@@ -17,7 +16,6 @@ from dealgate.models.tree import LEAF, TILE, WIDTH, GrowingTree
 from dealgate.models.verification import Progress, Report, Sealing, check_anchors, check_notes, trusted_keys
 
 FETCH = 2_048
-ERASURE = table(LedgerErasure)
 LAST_SIZE = select(func.max(CHECKPOINT.c.size))
 
 
@@ -26,16 +24,17 @@ def verify_tree(
     report: Report,
     keys: Sequence[VerifierKey],
     anchored: Sequence[bytes],
+    purged: Collection[int] = (),
     progress: Progress | None = None,
 ) -> None:
-    """The levels `notes`, `tree` and `bodies`, as far as the report's level asks."""
+    """The levels `notes`, `tree` and `bodies`, as far as the report's level asks. `purged` are entries without an envelope."""
     trusted = trusted_keys(connection, report, keys)
     sealings = check_notes(connection, report, trusted)
     anchors = check_anchors(report, sealings, trusted, anchored)
     if report.level == "notes":
         return
     with report.reading("leaf", "leaves, tiles and envelopes"):
-        LeafChecks(connection, report, sealings, anchors, progress).run()
+        LeafChecks(connection, report, sealings, anchors, purged, progress).run()
 
 
 class LeafChecks:
@@ -47,6 +46,7 @@ class LeafChecks:
         report: Report,
         sealings: Sequence[Sealing],
         anchors: Sequence[Checkpoint],
+        purged: Collection[int],
         progress: Progress | None,
     ) -> None:
         self.connection = connection
@@ -60,7 +60,7 @@ class LeafChecks:
             self.roots[anchor.size].append(("anchor", anchor.root, ""))
         self.stops = sorted(self.roots, reverse=True)
         self.tree = GrowingTree(connection, Frontier())
-        self.bodies = Bodies(connection) if report.level != "tree" else None
+        self.bodies = Bodies(connection, purged) if report.level != "tree" else None
         self.tiles = StoredTiles(connection)
 
     def run(self) -> None:
@@ -144,7 +144,7 @@ class LeafChecks:
         if self.bodies is None:
             return
         found = self.bodies.leaf_of(entry)
-        if found == leaf or (found is None and entry in self.bodies.erased):
+        if found == leaf or (found is None and entry in self.bodies.purged):
             return
         expected = leaf if found else "its envelope, or an entry that purged it"
         where = f"{self.bodies.name(entry)}, leaf {index}"
@@ -182,10 +182,9 @@ class StoredTiles:
 class Bodies:
     """The leaf hashes of envelopes, computed again, read once in the order in which they lie."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, purged: Collection[int]) -> None:
         self.connection = connection
-        whole = select(ERASURE.c.erased).where(ERASURE.c.path == "")
-        self.erased = frozenset(connection.execute(whole).scalars())
+        self.purged = purged
         order = "rowid" if connection.dialect.name == "sqlite" else "entry"
         self.stream = Rows(connection, f"SELECT entry, envelope FROM dealgate_ledger_body ORDER BY {order}")
         self._ahead: dict[int, bytes] = {}
@@ -195,8 +194,8 @@ class Bodies:
         """Whether the next envelopes are those of these entries and have these hashes; those purged are passed over."""
         if self._ahead:
             return False
-        if self.erased:
-            left = [pair for pair in zip(entries, hashes, strict=True) if pair[0] not in self.erased]
+        if self.purged:
+            left = [pair for pair in zip(entries, hashes, strict=True) if pair[0] not in self.purged]
             entries, hashes = [entry for entry, _ in left], [hashed for _, hashed in left]
         rows = self.stream.take(len(entries)) if entries else []
         found = _leaves_of(rows)
@@ -215,7 +214,7 @@ class Bodies:
             self._reached = rows[0][0]
             self._ahead[self._reached] = _leaf_of(rows[0][1])
         found = self._ahead.pop(entry, None)
-        return found if found is not None or entry in self.erased else self._looked_up(entry)
+        return found if found is not None or entry in self.purged else self._looked_up(entry)
 
     def _looked_up(self, entry: int) -> bytes | None:
         """Rows may lie in another order than they were made in; before a body is missed, it is asked for."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.outbox_tables import DECISION_MADE, OVERRIDE_GRANTED, POLICY_IN_FORCE
-from dealgate.models.standing import STEP, find_override
+from dealgate.models.standing import ENTRY_OF_STEP, STEP, find_override
 from dealgate.models.versions import all_steps, tenures
 from dealgate.rules.decision import moment
 
@@ -20,8 +20,11 @@ TOLD = (
     .join(BODY, BODY_OF_ENTRY, isouter=True)
     .where(ENTRY.c.id == bindparam("entry"))
 )
-GRANTS_UNTIL = select(STEP.c.entry).where(
-    STEP.c.override_id == bindparam("id"), STEP.c.step == "grant", STEP.c.entry <= bindparam("entry")
+GRANTS_UNTIL = (
+    select(STEP.c.entry)
+    .join(ENTRY, ENTRY_OF_STEP)
+    .join(BODY, BODY_OF_ENTRY)
+    .where(STEP.c.override_id == bindparam("id"), STEP.c.step == "grant", STEP.c.entry <= bindparam("entry"))
 )
 RESULTS = ("violated", "mitigated", "not_evaluable")
 

@@ -42,6 +42,9 @@ def eventful(database: Engine, folder: Path) -> Eventful:
     first, signer, anchor = a_signer(), a_signer(), FileAnchor(folder / "anchored")
     with database.begin() as connection:
         purged = [submit(connection, a_deal(deal_id="D-OLD"), now=LONG_AGO, key="K-OLD").decision_id]
+        redact(connection, purged[0], ["/deal/vehicle/vin"], "asked by the applicant", LONG_AGO, actor="privacy")
+        for placed in (True, False):
+            hold(connection, "D-OLD", "a lawsuit", LONG_AGO, actor="counsel", placed=placed)
         record_notice(connection, "D-OLD", "approval", LONG_AGO, LONG_AGO, actor="los")
         sealed = [
             submit(connection, a_deal(deal_id=f"D-{number % 2}", applicant__monthly_debt=None), actor="los").decision_id

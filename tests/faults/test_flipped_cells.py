@@ -34,10 +34,12 @@ FREE = {
 
 FREE_OF_PURGED = {
     "dealgate_deal": {"outcome"},
-    "dealgate_ledger_entry": {"actor", "idempotency_key", "recorded_at", "effective_at", "policy_sha256"},
-    "dealgate_notice": {"deal_id", "kind", "sent_at", "channel", "decision_id", "reasons"},
-    "dealgate_legal_hold": {"deal_id", "deal_seq", "placed"},
-    "dealgate_ledger_erasure": {"erased", "path", "entry"},
+    "dealgate_ledger_entry": {
+        *("entry_id", "actor", "idempotency_key", "recorded_at", "effective_at", "policy_sha256")
+    },  # the id of a decision stands on the deal, too
+    "dealgate_notice": {"kind", "channel", "decision_id", "reasons"},
+    "dealgate_legal_hold": {"placed"},
+    "dealgate_ledger_erasure": {"erased", "path"},  # which value of the deal it was
 }
 """The same of deals whose envelopes a purge took out: nothing is left that would tell."""
 

@@ -64,7 +64,7 @@ def fill(connection: Connection) -> list[Recorded]:
     seal(connection, connection.execute(select(LedgerEntry.id).order_by(LedgerEntry.id)).scalars().first() or 0)
     give_leave(connection, made[0].decision_id, LEAVE)
     deal_id = a_deal()["deal_id"]
-    notice = _entry(connection, "adverse_notice", deal_id)
+    notice = _entry(connection, "notice", deal_id)
     connection.execute(insert(Notice), {"entry": notice, "deal_id": deal_id, "kind": "mail", "sent_at": NOW})
     hold = _entry(connection, "legal_hold", deal_id)
     connection.execute(insert(LegalHold), {"entry": hold, "deal_id": deal_id, "deal_seq": 5, "placed": True})

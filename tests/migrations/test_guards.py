@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, UniqueConstraint, text
@@ -11,6 +12,8 @@ from dealgate.migrations import guards
 from dealgate.migrations.guards import GUARDS, Guard
 from dealgate.migrations.roles import WORKED
 from dealgate.models import Base, find_decision, find_submission
+from dealgate.models.envelope import Draft
+from dealgate.models.ledger import append
 from tests.databases import Databases
 from tests.migrations.filling import (
     LEAVE,
@@ -22,9 +25,10 @@ from tests.migrations.filling import (
     expected,
     filled_database,
     problems_after,
+    seal,
 )
 from tests.models.erasing import ALL, erase, give_leave, number_of
-from tests.models.samples import a_deal, submit
+from tests.models.samples import NOW, a_deal, submit
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +85,10 @@ def delete(connection: Connection, table: str, where: str, **values: Any) -> int
     return connection.execute(text(f"DELETE FROM {table} WHERE {where}"), values).rowcount
 
 
-@pytest.mark.parametrize("kind", ["redaction", "retention_purge"])
-def test_an_erased_value_is_deleted_once_an_entry_of_its_kind_gives_leave_and_no_other_is(
-    database: Engine, kind: str
-) -> None:
+def test_an_erased_value_is_deleted_once_a_redaction_gives_leave_and_no_other_is(database: Engine) -> None:
     with database.begin() as connection:
         first, second = submit(connection, a_deal()), submit(connection, a_deal())
-        give_leave(connection, first.decision_id, LEAVE, kind=kind)
+        give_leave(connection, first.decision_id, LEAVE)
         erased, kept = (number_of(connection, one.decision_id) for one in (first, second))
     where = "entry = :entry AND path = :path"
     for entry, path in ((kept, LEAVE), (erased, "/deal/vehicle/vin")):
@@ -133,19 +134,95 @@ def test_a_purged_entry_loses_everything_but_its_hash(database: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["decision", "override", "adverse_notice", "policy_publication", "restore", "REDACTION"]
+    ("kind", "path"),
+    [
+        *((kind, LEAVE) for kind in ("decision", "notice", "restore", "REDACTION", "retention_purge")),
+        *((kind, ALL) for kind in ("decision", "policy_publication", "redaction")),
+    ],
 )
-def test_an_entry_of_another_kind_gives_no_leave(database: Engine, kind: str) -> None:
+def test_an_entry_of_another_kind_gives_no_leave(database: Engine, kind: str, path: str) -> None:
     with database.connect() as connection:
         recorded = submit(connection, a_deal())
         with pytest.raises(DBAPIError, match=REFUSED):
-            give_leave(connection, recorded.decision_id, LEAVE, kind=kind)
+            give_leave(connection, recorded.decision_id, path, kind=kind)
 
 
 def test_leave_in_the_name_of_an_entry_that_is_not_there_is_none(database: Engine) -> None:
     with database.begin() as connection:
         number = number_of(connection, submit(connection, a_deal()).decision_id)
     assert_refused(database, f"INSERT INTO dealgate_ledger_erasure (erased, path, entry) VALUES ({number}, '', 999999)")
+
+
+def test_an_entry_that_is_sealed_gives_leave_to_nothing_more(database: Engine) -> None:
+    with database.begin() as connection:
+        first, second = submit(connection, a_deal()), submit(connection, a_deal())
+        give_leave(connection, first.decision_id, ALL, kind="retention_purge")
+        number = number_of(connection, second.decision_id)
+        purge = connection.execute(text("SELECT max(entry) FROM dealgate_ledger_erasure")).scalar_one()
+        seal(connection, purge)
+    again = f"INSERT INTO dealgate_ledger_erasure (erased, path, entry) VALUES ({number}, '', {purge})"
+    assert_refused(database, again, words="neither once it is sealed")
+
+
+ROWS_OF_OTHER_ENTRIES = {
+    "dealgate_notice": "(entry, deal_id, kind, sent_at) VALUES ({entry}, {deal}, 'approval', {now})",
+    "dealgate_legal_hold": "(entry, deal_id, deal_seq, placed) VALUES ({entry}, {deal}, 1, {true})",
+    "dealgate_policy_step": "(entry, sha256, step, actor, recorded_at) SELECT {entry}, sha256, 'add', 'ann', {now} "
+    "FROM dealgate_policy_version",
+    "dealgate_override_step": "(entry, override_id, deal_id, decision_id, step, actor, recorded_at, side, reason, persons) "
+    "SELECT {entry}, 'O', deal_id, decision_id, 'request', 'ann', {now}, 'low', 'R', 1 FROM dealgate_deal WHERE deal_id = {deal}",
+}
+
+
+@pytest.mark.parametrize("table", ROWS_OF_OTHER_ENTRIES)
+def test_a_row_is_of_an_entry_of_its_own_kind_and_deal(database: Engine, table: str) -> None:
+    """The right kind, about another deal; and the right deal, of another kind."""
+    kind = {"dealgate_override_step": "override_request"}.get(table, table.removeprefix("dealgate_"))
+    with database.begin() as connection:
+        mine, other = (submit(connection, a_deal(deal_id=deal)).receipt.entry for deal in ("D-MINE", "D-OTHER"))
+        entries = {
+            deal: append(connection, Draft(str(uuid4()), kind, {}, deal_id=deal), NOW).entry
+            for deal in ("D-MINE", "D-OTHER")
+        }
+        words = {"now": f"'{NOW:%Y-%m-%d %H:%M:%S}.000000'", "deal": "'D-MINE'"}
+        words["true"] = "true" if connection.dialect.name == "postgresql" else "1"
+    statement = f"INSERT INTO {table} {ROWS_OF_OTHER_ENTRIES[table]}"
+    about_none = table == "dealgate_policy_step"
+    for entry in (mine, other) if about_none else (mine, entries["D-OTHER"]):
+        assert_refused(database, statement.format(entry=entry, **words), words="of an entry")
+    if about_none:
+        return
+    with database.connect() as connection:
+        connection.exec_driver_sql(statement.format(entry=entries["D-MINE"], **words))
+
+
+def test_a_step_of_an_override_is_of_no_entry_that_was_purged(database: Engine) -> None:
+    with database.begin() as connection:
+        submit(connection, a_deal(deal_id="D-MINE"))
+        entry = append(connection, Draft(str(uuid4()), "override_request", {}, deal_id="D-MINE"), NOW)
+        give_leave(connection, entry.entry_id, ALL, kind="retention_purge")
+    words = {"entry": entry.entry, "deal": "'D-MINE'", "now": f"'{NOW:%Y-%m-%d %H:%M:%S}.000000'"}
+    statement = f"INSERT INTO dealgate_override_step {ROWS_OF_OTHER_ENTRIES['dealgate_override_step']}"
+    assert_refused(database, statement.format(**words), words="of an entry")
+
+
+def test_a_decision_is_of_an_entry_that_is_one_and_was_not_purged(database: Engine) -> None:
+    columns = ", ".join(set(columns_of("dealgate_decision")) - {"id", "decision_id", "submission_id", "submission"})
+    parts = ", ".join(set(columns_of("dealgate_submission")) - {"id", "submission", "idempotency_key"})
+    with database.begin() as connection:
+        mine, other = (submit(connection, a_deal(deal_id=deal)) for deal in ("D-MINE", "D-OTHER"))
+        notice = append(connection, Draft(str(uuid4()), "notice", {}, deal_id="D-MINE"), NOW).entry_id
+        connection.exec_driver_sql(
+            f"INSERT INTO dealgate_submission (submission, {parts}) SELECT 2, {parts} FROM dealgate_submission WHERE deal_id = 'D-MINE'"
+        )
+    insert_as = (
+        f"INSERT INTO dealgate_decision (decision_id, submission_id, submission, {columns}) SELECT '{{}}', "
+        f"(SELECT max(id) FROM dealgate_submission), 2, {columns} FROM dealgate_decision WHERE deal_id = 'D-MINE'"
+    )
+    with database.begin() as connection:
+        give_leave(connection, mine.decision_id, ALL, kind="retention_purge")
+    for decision_id in (notice, other.decision_id, mine.decision_id, "none"):
+        assert_refused(database, insert_as.format(decision_id), words="an entry of the ledger about the same deal")
 
 
 def test_leave_once_given_is_not_given_again_or_taken_back(filled: Engine) -> None:

@@ -30,6 +30,6 @@ def give_leave(connection: Connection, erased: str, *paths: str, kind: str = "re
 
 def erase(connection: Connection, erased: str, *paths: str) -> None:
     """Erase personal values of an entry; with `ALL`, every one of them."""
-    give_leave(connection, erased, *paths)
+    give_leave(connection, erased, *paths, kind="retention_purge" if ALL in paths else "redaction")
     values = delete(LedgerPrivate).where(LedgerPrivate.entry == number_of(connection, erased))
     connection.execute(values if ALL in paths else values.where(LedgerPrivate.path.in_(paths)))

@@ -1,6 +1,7 @@
 """Overrides: who asks, who grants, what that clears and for how long, and what of it is kept."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -15,7 +16,9 @@ from dealgate.models import (
     latest_overrides,
     overrides_of,
 )
+from dealgate.models.envelope import Draft
 from dealgate.models.erasure import purge, record_notice, redact
+from dealgate.models.ledger import append
 from dealgate.models.standing import steps_told
 from tests.databases import count_rows
 from tests.models.ledgers import a_signer, seal_all, unguarded, verified
@@ -366,15 +369,19 @@ def test_the_verification_sees_what_was_changed(database: Engine, table: str, ch
 FORGED = (
     "INSERT INTO dealgate_override_step "
     "(entry, override_id, deal_id, decision_id, step, actor, recorded_at, side, reason, persons, role, ends_at) "
-    "SELECT (SELECT max(id) FROM dealgate_ledger_entry WHERE kind = 'policy_publication'), override_id, deal_id, decision_id, "
-    ":step, :actor, recorded_at, side, reason, persons, 'r', recorded_at FROM dealgate_override_step WHERE step = 'request'"
+    "SELECT :entry, override_id, deal_id, decision_id, "
+    ":step, :actor, recorded_at, side, reason, persons, 'r', recorded_at FROM dealgate_override_step "
+    "WHERE step = 'request' AND deal_id = :deal"
 )
+KINDS = {"request": "override_request", "grant": "override_grant"}
 
 
-def forge(database: Engine, step: str, actor: str, *, keep: bool = False) -> None:
-    """Try to write a step past the models; it is rolled back."""
+def forge(database: Engine, step: str, actor: str, *, deal: str = "D", keep: bool = False) -> None:
+    """Try to write a step past the models, in the name of an entry that says so; it is rolled back."""
+    kind = KINDS.get(step, "override_denial")
     with database.connect() as connection:
-        connection.execute(text(FORGED), {"step": step, "actor": actor})
+        entry = append(connection, Draft(str(uuid4()), kind, {}, deal_id=deal), NOW).entry
+        connection.execute(text(FORGED), {"entry": entry, "step": step, "actor": actor, "deal": deal})
         if keep:
             connection.commit()
 
@@ -412,10 +419,8 @@ def test_the_database_grants_nothing_that_was_denied_or_is_of_an_earlier_submiss
     decision = decided(database, deal_id="E")
     other = requested(database, decision, "LTV-TOTAL")
     denied(database, other)
-    with database.connect() as connection, pytest.raises(DBAPIError, match="not once it is denied"):
-        connection.execute(
-            text(FORGED + f" AND override_id = '{other.override_id}'"), {"step": "grant", "actor": "ben"}
-        )
+    with pytest.raises(DBAPIError, match="not once it is denied"):
+        forge(database, "grant", "ben", deal="E")
     assert override.override_id != other.override_id
 
 

@@ -1,12 +1,15 @@
 """The life of policy versions: who may take which step, and what is in force at any moment, as known at any moment."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate import Policy
+from dealgate.models.envelope import Draft
+from dealgate.models.ledger import append
 from dealgate.models.types import Moment
 from dealgate.models.versions import (
     LEAD,
@@ -91,9 +94,11 @@ def test_and_the_database_refuses_it_too(database: Engine, approver: str) -> Non
     policy = added(database, version(1))
     forged = text(
         "INSERT INTO dealgate_policy_step (entry, sha256, step, actor, recorded_at) "
-        "SELECT max(id), :sha256, 'approve', :actor, :at FROM dealgate_ledger_entry WHERE kind = 'policy_publication'"
+        "VALUES (:entry, :sha256, 'approve', :actor, :at)"
     ).bindparams(bindparam("at", type_=Moment))
-    told = {"sha256": policy.sha256, "actor": approver, "at": JAN}
+    with database.begin() as connection:
+        entry = append(connection, Draft(str(uuid4()), "policy_step", {}), JAN).entry
+    told = {"entry": entry, "sha256": policy.sha256, "actor": approver, "at": JAN}
     with database.connect() as connection, pytest.raises(DBAPIError, match="by another person than its author"):
         connection.execute(forged, told)
     with database.connect() as connection:
