@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.models.keys import acceptable_keys, recorded_keys
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
-from dealgate.models.notes import Checkpoint, Note, incarnation, read_checkpoint, speaks_for
+from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import NoteError, VerifierKey
 from dealgate.rules.decision import moment
@@ -265,12 +265,9 @@ def _told_restores(connection: Connection) -> list[Mapping[str, Any]]:
 def _restore_after(origin: str, last: Sealing, restores: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The first restore that ended an origin, which is an earlier one of the same ledger: `name`, `name/2`, `name/3`."""
     name = next(key.name for key in last.signed_by if speaks_for(key, last.origin))
-    ended, current = incarnation(origin, name), incarnation(last.origin, name)
-    for restore in restores if ended and current else ():
-        begun = incarnation(str(restore["origin"]), name)
-        if begun and ended < begun <= current:
-            return restore
-    return None
+    ended, current = incarnation(origin, name) or MOST_ENTRIES, incarnation(last.origin, name) or 0
+    begun = ((incarnation(str(restore["origin"]), name) or 0, restore) for restore in restores)
+    return next((restore for number, restore in begun if ended < number <= current), None)
 
 
 def _lost(checkpoint: Checkpoint, sealings: Sequence[Sealing], restore: Mapping[str, Any]) -> str:
