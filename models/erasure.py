@@ -18,7 +18,7 @@ from dealgate.models import tables
 from dealgate.models.adverse_reasons import reasons_to_give
 from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
-from dealgate.models.joining import Writable
+from dealgate.models.joining import Writable, connection_of
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
 from dealgate.models.open_clocks import set_clocks
@@ -33,6 +33,9 @@ MONTHS = 25
 
 ALL_OF_IT = ""
 """The path of an erasure that takes out a whole entry."""
+
+ERASED = "dealgate_erased"
+"""Where a connection notes that it erased: on SQLite the log still has the bytes once that is committed."""
 
 NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
 WITH_REASONS = ("adverse_action", "counteroffer")
@@ -187,6 +190,7 @@ def redact(
     leave = [{"erased": entry.id, "path": path, "entry": receipt.entry} for path in sorted(paths)]
     session.execute(insert(ERASURE), leave)
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry == entry.id, PRIVATE.c.path.in_(paths)))
+    connection_of(session).info[ERASED] = True
     return receipt
 
 
@@ -285,6 +289,7 @@ def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -
     session.execute(delete(SUBMISSION).where(SUBMISSION.c.id.in_(submissions)))
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry.in_(entries)))
     session.execute(delete(BODY).where(BODY.c.entry.in_(entries)))
+    connection_of(session).info[ERASED] = True
 
 
 def months_before(now: datetime, months: int) -> datetime:

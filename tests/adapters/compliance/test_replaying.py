@@ -20,7 +20,7 @@ from dealgate.adapters.compliance.replaying import (
 from dealgate.models.erasure import purge, record_notice, redact
 from dealgate.rules.decision import Decision
 from dealgate.rules.evaluation import CompiledPolicy
-from dealgate.rules.policy import Result
+from dealgate.rules.reference import Result
 from tests.adapters.commands import invoke
 from tests.adapters.compliance.drifting import (
     INCOME,
