@@ -12,10 +12,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import PoolResetState
 
 from dealgate.migrations.revisions import HEAD, current_revision
+from dealgate.models.erasure import ERASED
 
 READS_ONLY = "dealgate_reads_only"
 """The execution option of a connection that stores nothing."""
 
+
+BUSY = 30_000
+"""How long SQLite waits for a lock, in milliseconds."""
 
 FILE = "dealgate_file"
 """Where a connection notes the SQLite file that it opened."""
@@ -64,7 +68,9 @@ def open_for_callers(url: str, connections: int, seconds: float) -> Engine:
 
 
 def guard_sqlite(engine: Engine) -> None:
-    """Make SQLite keep what it acknowledged, refuse broken references, and queue for the write lock instead of failing at it."""
+    """Make SQLite keep what it acknowledged, leave nothing of what was erased, refuse broken references, and queue for the write lock
+    instead of failing at it.
+    """
 
     @event.listens_for(engine, "connect")
     def settings(connection: Any, record: Any) -> None:
@@ -75,17 +81,22 @@ def guard_sqlite(engine: Engine) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "recursive_triggers=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={BUSY}",
+            "secure_delete=ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
         _, _, path = connection.execute("PRAGMA database_list").fetchone()
         record.info[FILE] = path and (path, _identity(path))
 
     @event.listens_for(engine, "reset")
-    def roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+    def give_back(connection: Any, record: Any, state: PoolResetState) -> None:
+        if not state.asyncio_safe:
+            return
         # A COMMIT that SQLite refuses leaves the transaction open, SQLAlchemy takes it for closed, and who comes next would go on in it.
-        if state.transaction_was_reset and state.asyncio_safe:
+        if state.transaction_was_reset:
             connection.rollback()
+        if record.info.pop(ERASED, False):
+            _empty_log(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -102,6 +113,12 @@ def guard_sqlite(engine: Engine) -> None:
                 f"the file {opened[0]} was removed or exchanged while it was open: nothing was committed"
             )
             raise OperationalError("COMMIT", None, gone, connection_invalidated=True)
+
+
+def _empty_log(connection: Any) -> None:
+    """Nobody is waited for: where another connection reads, the log stays until the next time."""
+    for pragma in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY}"):
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -36,12 +36,20 @@ class DeclinedError(Exception):
 
 
 def _words(row: str, decision: Mapping[str, Any], personal: Collection[str]) -> str:
-    """Exceptions end up in logs: of a rule that rests on something personal, its title."""
+    """Exceptions end up in logs: of a rule that rests on something personal, its title, and no cure where there is one."""
     policy = decision["policy"]
     words = [f"{row} is not written: {policy['name']} {policy['version']} declines deal {decision['deal_id']}."]
     for finding in decision["findings"]:
         if finding["severity"] == Outcome.DECLINE.value and finding["result"] not in {"pass", "not_applicable"}:
             said = finding["title"] if finding["rule"] in personal else finding["explanation"]
             words.append(f"{finding['rule']}: {said}")
-    words += [f"Cure: {cure['explanation']}" for cure in decision["cures"]] or ["No single change cures it."]
-    return "\n".join(words)
+    return "\n".join([*words, *_cures(decision, personal)])
+
+
+def _cures(decision: Mapping[str, Any], personal: Collection[str]) -> list[str]:
+    """How far a lever may go is bounded by every rule, those on the income too: from a cure it follows to the cent."""
+    if not decision["cures"]:
+        return ["No single change cures it."]
+    if any(finding["rule"] in personal for finding in decision["findings"]):
+        return ["What would cure it may tell of the applicant: the decision has it."]
+    return [f"Cure: {cure['explanation']}" for cure in decision["cures"]]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, event, inspect
-from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.exc import StatementError, UnboundExecutionError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from dealgate.adapters.database import READS_ONLY
@@ -182,7 +182,9 @@ class Guard:
         for error in transaction.refused if transaction else ():
             try:
                 record_declined(self._judge, error, session.get_bind(self.guarded.mapper))
-            except Exception:
+            except Exception as failure:
+                if isinstance(failure, StatementError):
+                    failure.hide_parameters = True  # what was to be stored is no business of a log
                 deal_id = error.decision["deal_id"]
                 log.critical(
                     "refused deal %s is not recorded yet: call gate.record_declined(error)", deal_id, exc_info=True

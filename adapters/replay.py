@@ -17,9 +17,10 @@ from dealgate.models.versions import Step, all_steps, in_force
 from dealgate.rules.deal import Deal
 from dealgate.rules.decision import Decision
 from dealgate.rules.document import PolicyError
-from dealgate.rules.evaluation import VERSIONS, CompiledPolicy
+from dealgate.rules.evaluation import VERSIONS, CompiledPolicy, Evaluation, engine_finding
 from dealgate.rules.policy import Policy
 from dealgate.rules.programs import Chosen, choose
+from dealgate.rules.reading import ENGINE_FAILURE, OF_THE_ENGINE
 from dealgate.rules.unanswered import UNANSWERED, unanswered
 
 BATCH = 200
@@ -61,7 +62,7 @@ class Replayer:
         version = self._policy(stored["policy"]["sha256"])
         if version.compiled is None:
             return Again(None, version.problem)
-        evaluation = version.compiled.evaluate(Deal.read(deal))
+        evaluation = _evaluated(version.compiled, Deal.read(deal), stored)
         return Again(_identity(stored) | evaluation.document(), version.problem)
 
     def _choose_again(self, deal: Deal, stored: Mapping[str, Any]) -> Again:
@@ -101,6 +102,17 @@ class Replayer:
         return Version(compiled)
 
 
+def _evaluated(policy: CompiledPolicy, deal: Deal, stored: Mapping[str, Any]) -> Evaluation:
+    """Where the engine did not confirm a decision, that is believed, and nothing else: its finding refers the deal, and what the
+    reference makes of the rules stands beside it.
+    """
+    if stored["engine"]["agreed"]:
+        return policy.evaluate(deal)
+    doubts = [one for one in stored["findings"] if one["rule"] in OF_THE_ENGINE]
+    rule, said = (doubts[-1]["rule"], doubts[-1]["explanation"]) if doubts else (ENGINE_FAILURE, "")
+    return policy.referred(deal, engine_finding(rule, said))
+
+
 IDENTITY = frozenset(Decision.__slots__) - {"evaluation"}
 """What tells a decision from others, and is no part of what was concluded."""
 
@@ -124,8 +136,8 @@ def other_versions(stored: Mapping[str, Any]) -> str:
 
 
 def replay_decisions(connection: Connection, report: Report, progress: Progress | None = None) -> None:
-    """Make every stored decision again and compare it whole. One by another version of dealgate or of the engine that differs is a
-    remark; one by this version is a flaw.
+    """Make every stored decision again and compare it whole, also one that the engine did not confirm. One by another version of
+    dealgate or of the engine that differs is a remark; one by this version is a flaw.
     """
     replayer, done = Replayer(connection), 0
     skipped = drifted = doubted = 0
@@ -146,9 +158,7 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
                 skipped += 1
                 continue
             stored = read_decision(envelope, values[row.entry_id])
-            if not stored["engine"]["agreed"]:
-                doubted += 1
-                continue
+            doubted += not stored["engine"]["agreed"]
             again = replayer.decide_again(read_deal(envelope, values[row.entry_id]), stored)
             drifted += _tell(report, row.entry_id, stored, again)
         if progress:
@@ -156,7 +166,9 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
     if skipped:
         report.remarks.append(f"{skipped} decisions were not made again: personal values that they rest on are erased")
     if doubted:
-        report.remarks.append(f"{doubted} decisions were not made again: the rules engine failed when they were made")
+        report.remarks.append(
+            f"{doubted} decisions refer their deals as the rules engine failed or differed then: that it did, nothing shows today"
+        )
     if drifted:
         report.remarks.append(
             f"{drifted} decisions by other versions of dealgate or durable_rules come out otherwise today"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from dealgate.adapters.ledger_proofs import InclusionProof, prove_inclusion
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import ProofError, leaf_hash
-from dealgate.models.notes import Checkpoint, Note
+from dealgate.models.notes import Checkpoint, Note, incarnation
 from dealgate.models.sealing import CHECKPOINT, LAST, Sealed, reopen
 from dealgate.models.signing import Signer
 from dealgate.models.tree import LEAF, StoredTree
@@ -82,10 +82,12 @@ def record_restore(
 ) -> Sealed:
     """State in the ledger that it was restored, and how far anchored checkpoints went beyond what is here. Raises `SealError`."""
     here = connection.execute(select(CHECKPOINT.c.size).order_by(CHECKPOINT.c.size.desc()).limit(1)).scalar() or 0
-    beyond = [one for one in map(_checkpoint, anchored) if one.size > here]
+    ours = [one for one in map(_checkpoint, anchored) if incarnation(one.origin, signer.key.name)]
+    beyond = [one for one in ours if one.size > here]
     furthest = max(beyond, key=lambda one: one.size, default=None)
     content = {"reason": reason, "actor": actor, "anchored_size": furthest.size if furthest else None}
-    return reopen(connection, signer, content | {"anchored_root": furthest.root.hex() if furthest else None}, now)
+    content |= {"anchored_root": furthest.root.hex() if furthest else None}
+    return reopen(connection, signer, content, now, [one.origin for one in ours])
 
 
 def _checkpoint(note: bytes) -> Checkpoint:

@@ -6,7 +6,7 @@ Taking out is itself an entry, and the database lets nothing go without one. Lea
 import calendar
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from dealgate.models import tables
 from dealgate.models.adverse_reasons import reasons_to_give
 from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
-from dealgate.models.joining import Writable
+from dealgate.models.joining import Writable, connection_of
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
 from dealgate.models.open_clocks import set_clocks
@@ -33,6 +33,9 @@ MONTHS = 25
 
 ALL_OF_IT = ""
 """The path of an erasure that takes out a whole entry."""
+
+ERASED = "dealgate_erased"
+"""Where a connection notes that it erased: on SQLite the log still has the bytes once that is committed."""
 
 NOTICES = ("adverse_action", "counteroffer", "approval", "incomplete")
 WITH_REASONS = ("adverse_action", "counteroffer")
@@ -52,6 +55,19 @@ ENTRIES_LEFT = (
     .order_by(ENTRY.c.id)
 )
 """Of some deals, those that no purge has taken out yet."""
+
+LOCK = (
+    select(DEAL.c.deal_id)
+    .where(DEAL.c.deal_id.in_(bindparam("deals", expanding=True)))
+    .order_by(DEAL.c.deal_id)
+    .with_for_update()
+)
+"""Whoever appends to a deal holds its row: what is read once it is locked stays true to the end of the transaction."""
+LOCK_OF_ENTRY = (
+    select(DEAL.c.deal_id)
+    .where(DEAL.c.deal_id == select(ENTRY.c.deal_id).where(ENTRY.c.entry_id == bindparam("id")).scalar_subquery())
+    .with_for_update()
+)
 
 
 class NoticeError(ValueError):
@@ -134,6 +150,7 @@ def _check_reasons(
 
 def hold(session: Writable, deal_id: str, reason: str, now: datetime, *, actor: str, placed: bool = True) -> Receipt:
     """Place a legal hold on a deal's records, or release it. Raises `UnknownDealError`, and `ErasureError` if it is so already."""
+    session.execute(LOCK, {"deals": [deal_id]})
     if is_held(session, deal_id) is placed:
         raise ErasureError(f"the deal {deal_id!r} {'is already' if placed else 'is not'} under a legal hold")
     content = {"legal_hold": {"placed": placed, "reason": _given(reason)}}
@@ -154,6 +171,7 @@ def redact(
 
     The commitments stay. Raises `ErasureError`; retention comes before erasure, so know that it does not forbid this one.
     """
+    session.execute(LOCK_OF_ENTRY, {"id": entry_id})
     entry = session.execute(
         select(ENTRY.c.id, ENTRY.c.deal_id, BODY.c.envelope)
         .join(BODY, BODY_OF_ENTRY)
@@ -172,6 +190,7 @@ def redact(
     leave = [{"erased": entry.id, "path": path, "entry": receipt.entry} for path in sorted(paths)]
     session.execute(insert(ERASURE), leave)
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry == entry.id, PRIVATE.c.path.in_(paths)))
+    connection_of(session).info[ERASED] = True
     return receipt
 
 
@@ -197,6 +216,10 @@ def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_00
 
     A deal without a notice is kept: its time has not begun.
     """
+    return list(islice(_due(session, now, months), most))
+
+
+def _due(session: Writable, now: datetime, months: int, among: Sequence[str] | None = None) -> Iterator[Due]:
     last = (
         select(NOTICE.c.deal_id, func.max(NOTICE.c.sent_at).label("notified_at"))
         .group_by(NOTICE.c.deal_id)
@@ -211,19 +234,23 @@ def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_00
         .where(~decided_since, with_decisions, ~unsealed)
         .order_by(last.c.notified_at, last.c.deal_id)
     )
+    if among is not None:
+        statement = statement.where(last.c.deal_id.in_(among))
     found = (Due(*row) for row in session.execute(statement))
-    return list(islice((one for one in found if not is_held(session, one.deal_id)), most))
+    return (one for one in found if not is_held(session, one.deal_id))
 
 
 def purge(
     session: Writable, now: datetime, *, actor: str, months: int = MONTHS, most: int = 1_000
 ) -> tuple[Receipt, list[Due]] | None:
     """Take out everything about the deals that are `due`, but for their leaf hashes. None where none is."""
-    deals = due(session, now, months, most)
+    found = [one.deal_id for one in due(session, now, months, most)]
+    session.execute(LOCK, {"deals": found})
+    # Before the lock was had somebody may have submitted one again, placed a hold, or purged it.
+    deals = list(_due(session, now, months, found))
     if not deals:
         return None
     names = [one.deal_id for one in deals]
-    session.execute(select(DEAL.c.deal_id).where(DEAL.c.deal_id.in_(names)).order_by(DEAL.c.deal_id).with_for_update())
     entries = session.execute(ENTRIES_LEFT, {"deals": names}).all()
     content = {
         "retention_purge": {
@@ -262,6 +289,7 @@ def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -
     session.execute(delete(SUBMISSION).where(SUBMISSION.c.id.in_(submissions)))
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry.in_(entries)))
     session.execute(delete(BODY).where(BODY.c.entry.in_(entries)))
+    connection_of(session).info[ERASED] = True
 
 
 def months_before(now: datetime, months: int) -> datetime:

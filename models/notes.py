@@ -16,6 +16,8 @@ MOST_BYTES = 200_000
 
 MOST_ENTRIES = 2**63 - 1
 
+LATER_INCARNATION = re.compile(r"[2-9]|[1-9][0-9]{1,17}")
+
 SIGNATURE_LINE = re.compile(r"— ([^ ]+) ([^ ]+)")
 
 
@@ -131,6 +133,14 @@ def read_checkpoint(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
 def speaks_for(key: VerifierKey, origin: str) -> bool:
     """Whether a key signs checkpoints of a ledger: its own, and those below its name, as `name/2` after a restore."""
     return key.kind is Kind.ED25519 and f"{origin}/".startswith(f"{key.name}/")
+
+
+def incarnation(origin: str, name: str) -> int | None:
+    """Which life of the ledger called `name` an origin is: 1 its first, 2 the one after a restore; None for what is not of it."""
+    if origin == name:
+        return 1
+    number = origin.removeprefix(f"{name}/") if origin.startswith(f"{name}/") else ""
+    return int(number) if LATER_INCARNATION.fullmatch(number) else None
 
 
 def _expected(keys: Sequence[VerifierKey], note: Note) -> str:

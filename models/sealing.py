@@ -1,6 +1,6 @@
 """Sealing: entries get their place in the tree, and a checkpoint signs its root. One sealer at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -12,7 +12,7 @@ from dealgate.models.keys import introduce_key
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, append, table
 from dealgate.models.ledger_tables import LedgerCheckpoint, LedgerPending
 from dealgate.models.merkle import Frontier, leaf_hash
-from dealgate.models.notes import Checkpoint, read_checkpoint, sign_checkpoint
+from dealgate.models.notes import Checkpoint, incarnation, read_checkpoint, sign_checkpoint
 from dealgate.models.signing import NoteError, Signer
 from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, LEAF, GrowingTree
 
@@ -84,23 +84,26 @@ def _for_extension(connection: Connection, signer: Signer) -> tuple[Checkpoint |
     return last_checkpoint(connection, signer)
 
 
-def reopen(connection: Connection, signer: Signer, content: dict[str, Any], now: datetime) -> Sealed:
-    """Go on after a restore: an entry that tells of it, sealed at once under the next origin.
+def reopen(
+    connection: Connection, signer: Signer, content: dict[str, Any], now: datetime, known: Iterable[str] = ()
+) -> Sealed:
+    """Go on after a restore: an entry that tells of it, sealed at once under the next origin, which comes after all that are known.
 
     What was anchored beyond the restored size is thereby declared lost, not denied. Raises `SealError`.
     """
     last, frontier = _for_extension(connection, signer)
-    origin = next_origin(last.origin if last else signer.key.name, signer.key.name)
+    origin = next_origin([last.origin if last else signer.key.name, *known], signer.key.name)
     restored = {"size": frontier.size, "root": frontier.root().hex(), "origin": origin, **content}
     append(connection, Draft(str(uuid4()), "restore", {"restore": restored}), now)
     waiting = connection.execute(WAITING, {"most": EVERYTHING}).all()
     return _extend(connection, [signer], origin, frontier, waiting, now)
 
 
-def next_origin(origin: str, name: str) -> str:
-    """The origin of the ledger after one more restore: `name`, `name/2`, `name/3`."""
-    incarnation = origin.removeprefix(name).lstrip("/") or "1"
-    return f"{name}/{int(incarnation) + 1}"
+def next_origin(origins: Iterable[str], name: str) -> str:
+    """The origin of the ledger after one more restore: `name`, `name/2`, `name/3`. No earlier one is taken twice, also where the
+    backup is older than the last restore.
+    """
+    return f"{name}/{1 + max(incarnation(origin, name) or 1 for origin in origins)}"
 
 
 def last_checkpoint(connection: Connection, signer: Signer) -> tuple[Checkpoint | None, Frontier]:

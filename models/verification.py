@@ -1,6 +1,7 @@
 """Is the ledger what it was? Checks that name what is wrong, where, since when, what was expected and what is there."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,8 +10,9 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.models.keys import acceptable_keys, recorded_keys
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
-from dealgate.models.notes import Checkpoint, Note, read_checkpoint
+from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
 from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import NoteError, VerifierKey
 from dealgate.rules.decision import moment
@@ -20,6 +22,14 @@ LEVELS = ("notes", "tree", "bodies", "full")
 columns, chains, commitments and projections."""
 
 FETCH = 2_000
+
+RESTORES = (
+    select(BODY.c.envelope)
+    .select_from(ENTRY)
+    .join(BODY, BODY_OF_ENTRY)
+    .where(ENTRY.c.kind == "restore")
+    .order_by(ENTRY.c.id)
+)
 
 Progress = Callable[[int, int], None]
 """Told how many entries are done, and of how many."""
@@ -51,6 +61,8 @@ class Report:
     receipts: int = 0
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    restores: list[Mapping[str, Any]] = field(default_factory=list)
+    """What the ledger tells of each of its restores."""
 
     @property
     def intact(self) -> bool:
@@ -158,6 +170,8 @@ def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierK
         for first in range(0, len(sizes), FETCH):
             in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
         _check_succession(connection, report, found)
+    with report.reading("restore", "the restores that the ledger tells of"):
+        report.restores = _told_restores(connection)
     return found
 
 
@@ -226,11 +240,8 @@ def check_anchors(
             continue
         if last and checkpoint.size <= _reach(sealings, checkpoint.origin):
             within.append(checkpoint)
-        elif last and checkpoint.origin != last.origin and _earlier(checkpoint.origin, last.origin):
-            lost = checkpoint.size - _reach(sealings, checkpoint.origin)
-            report.remarks.append(
-                f"{lost} entries that {checkpoint.origin} had sealed at {checkpoint.size} are gone since a restore, as the ledger says"
-            )
+        elif last and (restore := _restore_after(checkpoint.origin, last, report.restores)):
+            report.remarks.append(_lost(checkpoint, sealings, restore))
         else:
             report.flaw(
                 "rollback",
@@ -246,7 +257,24 @@ def _reach(sealings: Sequence[Sealing], origin: str) -> int:
     return max((one.size for one in sealings if one.origin == origin), default=0)
 
 
-def _earlier(origin: str, current: str) -> bool:
-    """Whether one origin came before another of the same ledger: `name`, `name/2`, `name/3`."""
-    name, _, number = current.rpartition("/")
-    return number.isdigit() and (origin == name or (origin.startswith(name + "/") and origin != current))
+def _told_restores(connection: Connection) -> list[Mapping[str, Any]]:
+    told = (json.loads(envelope)["restore"] for envelope in connection.execute(RESTORES).scalars())
+    return [{name: one.get(name) or 0 for name in ("origin", "size", "anchored_size")} for one in told]
+
+
+def _restore_after(origin: str, last: Sealing, restores: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The first restore that ended an origin, which is an earlier one of the same ledger: `name`, `name/2`, `name/3`."""
+    name = next(key.name for key in last.signed_by if speaks_for(key, last.origin))
+    ended, current = incarnation(origin, name) or MOST_ENTRIES, incarnation(last.origin, name) or 0
+    begun = ((incarnation(str(restore["origin"]), name) or 0, restore) for restore in restores)
+    return next((restore for number, restore in begun if ended < number <= current), None)
+
+
+def _lost(checkpoint: Checkpoint, sealings: Sequence[Sealing], restore: Mapping[str, Any]) -> str:
+    """Exact where the lost origin is known here; where an older backup was put back, what went before it is not."""
+    reach = _reach(sealings, checkpoint.origin)
+    count = f"{checkpoint.size - reach}" if reach else f"at least {max(1, checkpoint.size - restore['size'])}"
+    told = restore["anchored_size"] >= checkpoint.size
+    return f"{count} entries that {checkpoint.origin} had sealed at {checkpoint.size} are gone since a restore, " + (
+        "as the ledger says" if told else "whose record tells of fewer"
+    )

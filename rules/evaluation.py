@@ -91,7 +91,9 @@ class CompiledPolicy:
         try:
             seen = self.engine.evaluate(facts, reckoning)
         except Exception as error:
-            return _engine_finding(ENGINE_FAILURE, f"The rules engine failed ({type(error).__name__}: {error}).")
+            return engine_finding(
+                ENGINE_FAILURE, f"The rules engine failed ({type(error).__name__}: {error}).{REFERRED}"
+            )
         if seen == reckoning.results:
             return None
         words = ", ".join(
@@ -99,9 +101,9 @@ class CompiledPolicy:
             for rule, result in reckoning.results.items()
             if seen.get(rule) != result
         )
-        return _engine_finding(
+        return engine_finding(
             ENGINE_DISAGREEMENT,
-            f"The rules engine and the reference evaluation differ on {words or 'the set of rules'}.",
+            f"The rules engine and the reference evaluation differ on {words or 'the set of rules'}.{REFERRED}",
         )
 
 
@@ -231,8 +233,12 @@ class Evaluation:
         }
 
 
-def _engine_finding(rule: str, explanation: str) -> Finding:
-    evidence = Evidence(f"{explanation} The deal is referred; a person decides.")
+REFERRED = " The deal is referred; a person decides."
+
+
+def engine_finding(rule: str, explanation: str) -> Finding:
+    """What refers a deal whose results the engine did not confirm."""
+    evidence = Evidence(explanation)
     title = "The rules engine confirms every result"
     return Finding(rule, title, Result.NOT_EVALUABLE, Outcome.REFER, None, (), (), False, lambda: evidence)
 

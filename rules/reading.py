@@ -50,7 +50,8 @@ from dealgate.rules.table_files import FindTable
 ENGINE_FAILURE = "ENGINE-FAILURE"
 ENGINE_DISAGREEMENT = "ENGINE-DISAGREEMENT"
 POLICY_IN_FORCE = "POLICY-IN-FORCE"
-RESERVED_RULES = {ENGINE_FAILURE, ENGINE_DISAGREEMENT, POLICY_IN_FORCE}
+OF_THE_ENGINE = (ENGINE_FAILURE, ENGINE_DISAGREEMENT)
+RESERVED_RULES = {*OF_THE_ENGINE, POLICY_IN_FORCE}
 """What the gate itself finds: no rule of a policy is called so, and nobody overrides it."""
 
 RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", re.ASCII)

@@ -7,14 +7,14 @@ Notes that a full disk or a crash cut off stay where they are; the line `# cut o
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.models.merkle import Nodes
-from dealgate.models.notes import Checkpoint, Note
+from dealgate.models.notes import Checkpoint, Note, incarnation
 from dealgate.models.signing import NoteError
 
 CUT_OFF = b"# cut off"
@@ -41,11 +41,13 @@ class FileAnchor:
 
     def publish(self, note: bytes, nodes: Nodes | None = None, /) -> bytes:
         """Append a note, unless it is the latest. A receipt says where it stands. Raises `AnchorError`."""
-        checkpoint = Checkpoint.parse(Note.parse(note).text)
+        parsed = Note.parse(note)
+        checkpoint = Checkpoint.parse(parsed.text)
         with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             torn = self._read_on(file)
             latest = self._latest.get(checkpoint.origin)
+            self._refuse_earlier(self._latest, parsed, checkpoint)
             if not latest or latest.note != note:
                 self._refuse_conflict(latest, checkpoint)
                 _append(file, note, torn)
@@ -105,9 +107,11 @@ class FileAnchor:
 
     def _take(self, latest: dict[str, Kept], start: int, note: bytes) -> None:
         try:
-            checkpoint = Checkpoint.parse(Note.parse(note).text)
+            parsed = Note.parse(note)
+            checkpoint = Checkpoint.parse(parsed.text)
         except NoteError as error:
             raise AnchorConflictError(f"{self.path}: the note at byte {start} was altered: {error}") from None
+        self._refuse_earlier(latest, parsed, checkpoint)
         self._refuse_conflict(latest.get(checkpoint.origin), checkpoint)
         latest[checkpoint.origin] = Kept(start, note, checkpoint)
 
@@ -118,6 +122,16 @@ class FileAnchor:
                 f"{self.path} holds {last.origin} with {last.size} entries and root {last.root.hex()}, so none comes with "
                 f"{new.size} entries and root {new.root.hex()}: the ledger was rolled back or forked"
             )
+
+    def _refuse_earlier(self, latest: Mapping[str, Kept], note: Note, new: Checkpoint) -> None:
+        """An origin ends with the restore that begins the next one, and nothing more comes under it."""
+        for name in {signature.name for signature in note.signatures}:
+            current = incarnation(new.origin, name)
+            if current and (later := [one for one in latest if (incarnation(one, name) or 0) > current]):
+                raise AnchorConflictError(
+                    f"{self.path} holds {later[-1]}, so none comes of {new.origin}, which had ended with a restore: the ledger was "
+                    "rolled back. Run dealgate ledger restored"
+                )
 
     def _sync(self, file: int) -> None:
         """To disk, also where an earlier attempt wrote the note and could not say so."""

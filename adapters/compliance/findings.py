@@ -13,7 +13,7 @@ from dealgate.adapters.compliance.reporting import Column, Report, Row
 from dealgate.models.erasure import FINDING
 from dealgate.models.reading import find_decisions
 from dealgate.models.recording import DECISION, SUBMISSION, VERSION
-from dealgate.rules.reading import ENGINE_DISAGREEMENT, ENGINE_FAILURE
+from dealgate.rules.reading import OF_THE_ENGINE
 
 OF_FINDINGS: Mapping[str, Any] = DIMENSIONS | {
     "rule": FINDING.c.rule,
@@ -21,7 +21,6 @@ OF_FINDINGS: Mapping[str, Any] = DIMENSIONS | {
     "severity": FINDING.c.severity,
     "reason": FINDING.c.reason,
 }
-OF_THE_ENGINE = (ENGINE_FAILURE, ENGINE_DISAGREEMENT)
 
 
 def findings_statement(asked: Asked) -> Select[Any]:

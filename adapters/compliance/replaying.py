@@ -264,8 +264,6 @@ def _replayed(replayer: Replayer, row: Any, values: Sequence[PrivateValue], flaw
     if len(values) < len(envelope["private"]):
         return Replayed(*head, Verdict.NOT_REPLAYABLE, "personal values that it rests on were erased")
     stored = read_decision(envelope, values)
-    if not stored["engine"]["agreed"]:
-        return Replayed(*head, Verdict.NOT_REPLAYABLE, "the rules engine failed when it was made")
     again = replayer.decide_again(read_deal(envelope, values), stored)
     differing = tuple(compared(stored, again.decision)) if again.decision else ()
     way = direction(stored, again.decision) if again.decision else None

@@ -11,8 +11,8 @@ import pytest
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
-from dealgate.models.notes import Note, Signature
-from tests.adapters.sealed import Sealed
+from dealgate.models.notes import Note, Signature, sign_checkpoint
+from tests.adapters.sealed import ORIGIN, Sealed
 
 LEDGER = Sealed()
 OTHER = Sealed(origin="other.example")
@@ -65,6 +65,28 @@ def test_a_ledger_that_shrank_or_forked_is_refused_and_nothing_is_written(path: 
         anchor.publish(FORK.note(50))
     assert path.read_bytes() == before
     anchor.publish(OTHER.note(1))
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_origin_that_ended_with_a_restore_is_taken_no_more(path: Path, fresh: bool) -> None:
+    signer = LEDGER.signer
+    lives = [
+        sign_checkpoint(LEDGER.checkpoint(size)._replace(origin=origin), signer)
+        for size, origin in ((5, ORIGIN), (6, f"{ORIGIN}/2"), (7, f"{ORIGIN}/10"), (8, f"{ORIGIN}/2"), (9, ORIGIN))
+    ]
+    anchor = FileAnchor(path)
+    for note in lives[:3]:
+        anchor.publish(note)
+    before = path.read_bytes()
+    anchor = FileAnchor(path) if fresh else anchor
+    for note in (*lives[3:], lives[1]):
+        with pytest.raises(AnchorConflictError, match=r"holds lender\.example/ledger/10, so none comes of"):
+            anchor.publish(note)
+    assert path.read_bytes() == before
+    anchor.publish(OTHER.note(1))
+    path.write_bytes(before + lives[3] + b"\n")
+    with pytest.raises(AnchorConflictError, match="was rolled back"):
+        list(FileAnchor(path).notes())
 
 
 def test_two_anchors_of_one_file_see_what_the_other_wrote(path: Path) -> None:

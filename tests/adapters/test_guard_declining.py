@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, event, text, update
+from sqlalchemy import Connection, Engine, event, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -27,7 +27,7 @@ from tests.adapters.guarded_host import (
     structures,
 )
 from tests.adapters.test_asynchronous_hosts import DRIVERS, engine_for
-from tests.databases import count_rows
+from tests.databases import count_rows, set_aside
 from tests.models.sound import assert_sound
 
 TOO_MUCH = Decimal("50000.01")
@@ -207,6 +207,24 @@ def test_where_the_attempt_cannot_be_recorded_that_is_told_and_can_be_done_later
     gate.record_declined(declined.value)
     assert declined.value.recorded
     assert len(decisions(host)) == 2
+
+
+def test_what_could_not_be_stored_is_not_told_to_the_log(host: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    add(host, an_application(1))
+
+    def without_a_table(connection: Connection) -> None:
+        set_aside(connection, "dealgate_ledger_body")
+
+    with Session(host) as session:
+        session.get_one(Application, 1).price = TOO_MUCH
+        with pytest.raises(DeclinedError):
+            session.flush()
+        event.listen(host, "begin", without_a_table)
+        session.rollback()
+        event.remove(host, "begin", without_a_table)
+    assert "dealgate_ledger_body" in caplog.text
+    assert "parameters hidden" in caplog.text
+    assert "[parameters: " not in caplog.text
 
 
 def test_a_session_in_a_transaction_of_the_hosts_connection_records_in_it(host: Engine, gate: Gate) -> None:

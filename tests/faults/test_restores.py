@@ -111,3 +111,53 @@ def test_a_restored_backup_is_a_rollback_until_the_ledger_says_so_and_then_every
     ]
     assert restored.checkpoint.origin == "lender.example/ledger/2"
     database.dispose()
+
+
+def test_a_backup_put_back_across_a_second_restore_is_a_rollback_and_the_anchor_takes_nothing_more_of_it(
+    kept: Files | Dumps, backup: Path, tmp_path: Path
+) -> None:
+    """The first restore, which the old state tells of, does not excuse what the second incarnation has lost."""
+    anchor, signer = FileAnchor(tmp_path / "anchors"), a_signer()
+
+    def go_on(first: int) -> str:
+        database = open_database(kept.url)
+        submit_deals(database, 2, first=first)
+        sealer = Sealer(database, signer, [anchor], anchor_every=0.0)
+        sealed = sealer.seal()
+        failures = sealer.anchor()
+        database.dispose()
+        assert sealed
+        return " ".join(map(str, failures)) or sealed.checkpoint.origin
+
+    def restored() -> None:
+        database = open_database(kept.url)
+        notes = list(anchor.notes())
+        in_transaction(
+            database, lambda connection, again: record_restore(connection, signer, notes, "lost", "operations", START)
+        )
+        database.dispose()
+
+    def found() -> tuple[list[str], list[str]]:
+        database = open_database(kept.url)
+        report = verified(database, signer.key, anchored=list(anchor.notes()))
+        database.dispose()
+        return [flaw.what for flaw in report.flaws], [one for one in report.remarks if "restore" in one]
+
+    go_on(0)
+    restored()
+    assert go_on(2) == "lender.example/ledger/2"
+    kept.back_up(backup)
+    restored()
+    assert go_on(4) == "lender.example/ledger/3"
+    assert found() == ([], [])
+    kept.put_back(backup)
+    assert found() == (["rollback"], [])
+    assert "holds lender.example/ledger/3, so none comes of lender.example/ledger/2" in go_on(6)
+    assert found() == (["rollback"], [])
+    restored()
+    assert go_on(8) == "lender.example/ledger/4"
+    flaws, remarks = found()
+    assert flaws == []
+    assert remarks == [
+        "at least 1 entries that lender.example/ledger/3 had sealed at 10 are gone since a restore, as the ledger says"
+    ]

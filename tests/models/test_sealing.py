@@ -180,6 +180,9 @@ def test_after_a_restore_the_ledger_goes_on_under_the_next_origin(database: Engi
     assert verified(database, SIGNER.key).intact
 
 
-@pytest.mark.parametrize(("origin", "following"), [("a", "a/2"), ("a/2", "a/3"), ("a/9", "a/10")])
-def test_origins_are_counted(origin: str, following: str) -> None:
-    assert next_origin(origin, "a") == following
+@pytest.mark.parametrize(
+    ("origins", "following"),
+    [(["a"], "a/2"), (["a/2"], "a/3"), (["a/9"], "a/10"), (["a", "a/3", "a/2", "b/7", "a/x", "a/3/8"], "a/4")],
+)
+def test_origins_are_counted(origins: list[str], following: str) -> None:
+    assert next_origin(origins, "a") == following

@@ -128,6 +128,26 @@ def test_a_ledger_behind_its_anchor_was_rolled_back_unless_a_restore_says_so(dat
     assert report.remarks[0].startswith(f"6 entries that {NAME} had sealed at 9 are gone since a restore")
 
 
+def test_a_loss_that_no_restore_of_the_ledger_tells_of_is_a_rollback(database: Engine) -> None:
+    """Whoever holds the key signs the next origin; without the entry it excuses nothing."""
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    ahead = a_longer_ledger(database)
+    with database.begin() as connection:
+        reopen(connection, SIGNER, {"reason": "disk lost"}, START)
+    (remark,) = [
+        one for one in verified(database, SIGNER.key, anchored=[ahead], level="notes").remarks if "gone" in one
+    ]
+    assert remark.endswith("are gone since a restore, whose record tells of fewer")
+    change(
+        database,
+        "dealgate_ledger_entry",
+        "UPDATE dealgate_ledger_entry SET kind = 'notice' WHERE kind = 'restore'",
+    )
+    (flaw,) = verified(database, SIGNER.key, anchored=[ahead], level="notes").flaws
+    assert flaw.what == "rollback"
+
+
 def a_longer_ledger(database: Engine) -> bytes:
     """The note of a ledger of the same key with nine entries, as an anchor would hold it."""
     from dealgate.models.merkle import Frontier, leaf_hash  # noqa: PLC0415

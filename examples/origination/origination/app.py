@@ -203,8 +203,9 @@ def now() -> datetime:
 
 @app.exception_handler(DeclinedError)
 def declined(_: Request, error: DeclinedError) -> JSONResponse:
-    """Nothing of the change is written, and the attempt is on record."""
-    return refused(409, str(error).splitlines())
+    """Nothing of the change is written, and the attempt is on record. The cures are for whoever asks, not for the log."""
+    cures = [f"Cure: {cure['explanation']}" for cure in error.decision["cures"]]
+    return refused(409, [*str(error).splitlines(), *cures])
 
 
 @app.exception_handler(DealError)

@@ -1,7 +1,9 @@
 """Decisions made again: what drifted is told apart, with the direction, and everything else matches."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -16,7 +18,9 @@ from dealgate.adapters.compliance.replaying import (
     replay_stored,
 )
 from dealgate.models.erasure import purge, record_notice, redact
+from dealgate.rules.decision import Decision
 from dealgate.rules.evaluation import CompiledPolicy
+from dealgate.rules.reference import Result
 from tests.adapters.commands import invoke
 from tests.adapters.compliance.drifting import (
     INCOME,
@@ -28,7 +32,7 @@ from tests.adapters.compliance.drifting import (
     policy_altered,
 )
 from tests.models.ledgers import START, a_signer, seal_all, submit_deals, verified
-from tests.models.samples import OVERRIDABLE, a_deal, compiled, submit
+from tests.models.samples import CLEAN, OVERRIDABLE, a_deal, compiled, submit
 
 MANY = 24
 
@@ -168,15 +172,56 @@ def test_another_version_that_concluded_the_same_matches(database: Engine, datab
     assert replayed(database, database_url, decision).verdicts == {Verdict.MATCH: 1}
 
 
-def test_a_doubted_decision_is_not_replayable(
-    database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+def failed(*_: object) -> dict[str, Result]:
+    raise MemoryError("the engine gave up")
+
+
+@pytest.mark.parametrize("engine", [lambda *_: {}, failed])
+@pytest.mark.parametrize("deal", [a_deal(), CLEAN])
+def test_a_doubted_decision_is_made_again_with_its_doubt(
+    database: Engine,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Callable[..., dict[str, Result]],
+    deal: dict[str, Any],
 ) -> None:
-    failing = CompiledPolicy(compiled().policy)
-    monkeypatch.setattr(failing.engine, "evaluate", lambda *_: {})
+    doubted = CompiledPolicy(compiled().policy)
+    monkeypatch.setattr(doubted.engine, "evaluate", engine)
     with database.begin() as connection:
-        decision = submit(connection, a_deal(), now=START, policy=failing).decision_id
-    summary = replayed(database, database_url, decision)
-    assert list(summary.reasons) == ["the rules engine failed when it was made"]
+        decision = submit(connection, deal, now=START, policy=doubted).decision_id
+    assert replayed(database, database_url, decision).verdicts == {Verdict.MATCH: 1}
+    report = verified(database, level="replay")
+    assert report.flaws == []
+    assert [one for one in report.remarks if "engine" in one] == [
+        "1 decisions refer their deals as the rules engine failed or differed then: that it did, nothing shows today"
+    ]
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "outcome": lambda decision: {"outcome": "pass"},
+    "rule": lambda decision: {
+        "findings": [one if one["rule"] != "LTV-TOTAL" else one | {"result": "pass"} for one in decision["findings"]]
+    },
+    "doubt": lambda decision: {"outcome": "pass", "findings": decision["findings"][:-1]},
+    "severity": lambda decision: {
+        "findings": [*decision["findings"][:-1], decision["findings"][-1] | {"severity": "flag"}]
+    },
+    "elsewhere": lambda decision: {"findings": [decision["findings"][-1], *decision["findings"][:-1]]},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_that_the_engine_is_said_to_have_failed_excuses_nothing(
+    database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, forged: str
+) -> None:
+    """Written by the program's own door, by whoever may submit."""
+    doubted, told = CompiledPolicy(compiled().policy), Decision.document
+    monkeypatch.setattr(doubted.engine, "evaluate", lambda *_: {})
+    with database.begin() as connection, monkeypatch.context() as patch:
+        patch.setattr(Decision, "document", lambda decision: told(decision) | FORGED[forged](told(decision)))
+        decision = submit(connection, a_deal(), now=START, policy=doubted).decision_id
+    assert "replay" in {flaw.what for flaw in verified(database, level="replay").flaws}
+    assert Verdict.MATCH not in replayed(database, database_url, decision).verdicts
 
 
 def test_several_processes_find_the_same_as_one(
