@@ -417,7 +417,10 @@ WHOLE_DEALS = st.fixed_dictionaries(
         "cash_down": money(0, 5_000_00),
         "products": st.lists(
             st.fixed_dictionaries(
-                {"kind": st.sampled_from(["gap", "service_contract", "other"]), "price": money(100_00, 3_000_00)}
+                {
+                    "kind": st.sampled_from(["gap", "service_contract", "tire_and_wheel"]),
+                    "price": money(100_00, 3_000_00),
+                }
             ),
             max_size=3,
         ),
