@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dealgate.rules.amounts import MAX_CENTS, hundredths
-from dealgate.rules.deal import MAX_ITEMS, RATE_SCALE
+from dealgate.rules.deal import MAX_ITEMS, MODEL_YEARS_AHEAD
 from dealgate.rules.fields import FIELDS, LISTS, FieldOfDeal, Unit
 from dealgate.rules.smt import Term, Terms, Whole, constant
+from dealgate.rules.stated_values import KIND_PATTERN, RATE_SCALE
 
 ITEMS = 3
 """Items of a list that are spelled out."""
@@ -59,6 +60,7 @@ PLAUSIBLE_DAY = (date(2026, 6, 1).toordinal(), date(2026, 7, 31).toordinal())
 
 STATE = re.compile(r"[A-Z]{2}")
 WORD = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+PATTERNS = {"state": STATE, "kind": KIND_PATTERN}
 
 
 class Variable(NamedTuple):
@@ -109,7 +111,10 @@ class AnyDeal:
         return self.fields[name]
 
     def _in_its_time(self, name: str, day: Variable) -> None:
-        """What the deal document asks of dates: nothing is funded before, nor reported after the deal is submitted."""
+        """What the deal document asks of dates: nothing is funded before, nor reported or built long after the deal is submitted."""
+        if name == "model_year":
+            begun = _before_year(day.value.term - MODEL_YEARS_AHEAD - 1) < self.field("submitted_on").value.term
+            self.terms.hold(self.terms.implies(day.known, begun))
         if name in {"expected_funding_on", "credit_report_as_of"}:
             operator = ">=" if name == "expected_funding_on" else "<="
             in_time = self.terms.compare(operator, day.value, self.field("submitted_on").value)
@@ -152,7 +157,7 @@ class AnyDeal:
         known = True if always else terms.flag(f"known {name}")
         match spec.unit:
             case Unit.MONEY:
-                return Variable(known, terms.whole(name, 0, MAX_CENTS))
+                return Variable(known, terms.whole(name, spec.least, MAX_CENTS))
             case Unit.PERCENT:
                 return Variable(known, terms.whole(name, 0, 1000 * RATE_SCALE - 1))
             case Unit.COUNT:
@@ -341,7 +346,7 @@ def _may_be(spec: FieldOfDeal, word: str) -> bool:
     """Whether a deal document can state this word in this field."""
     if spec.words:
         return word in spec.words
-    return bool((STATE if spec.name == "state" else WORD).fullmatch(word))
+    return bool(PATTERNS.get(spec.name, WORD).fullmatch(word))
 
 
 def _codes(start: int) -> Iterable[str]:
@@ -353,7 +358,7 @@ def _codes(start: int) -> Iterable[str]:
 def _spare_words(start: int) -> Iterable[str]:
     number = start
     while True:
-        yield f"other {number + 1}" if number else "other"
+        yield f"other_{number + 1}" if number else "other"
         number += 100
 
 

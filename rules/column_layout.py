@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dealgate.rules.amounts import MAX_CENTS
-from dealgate.rules.deal import MAX_ITEMS, RATE_SCALE
+from dealgate.rules.deal import MAX_ITEMS
 from dealgate.rules.fields import FIELDS, LISTS, FieldOfDeal, Unit
+from dealgate.rules.stated_values import RATE_SCALE
 
 CENTS = "_cents"
 AS_OF = "_as_of"
@@ -90,7 +91,8 @@ class Layout:
         yield BookColumn("deal_id", "deal_id", Unit.TEXT, required=True)
         for field in FIELDS.values():
             stated = stated_name(field)
-            bounds = {Unit.MONEY: MONEY, Unit.PERCENT: RATES}.get(field.unit, COUNTS.get(stated))
+            money = MONEY._replace(least=field.least)
+            bounds = {Unit.MONEY: money, Unit.PERCENT: RATES}.get(field.unit, COUNTS.get(stated))
             required, absent = stated in REQUIRED, field.zero_when_absent
             yield BookColumn(column_of(field), stated, field.unit, bounds, field.words, required, absent)
         for basis in self.bases:

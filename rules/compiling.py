@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dealgate.rules.amounts import half_up
-from dealgate.rules.deal import RATE_SCALE
 from dealgate.rules.equity import Equity, projected
 from dealgate.rules.expressions import (
     All,
@@ -42,6 +41,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.expressions import Any as AnyOf
 from dealgate.rules.fields import FIELDS, Unit
 from dealgate.rules.payment import level_payment
+from dealgate.rules.stated_values import RATE_SCALE
 
 RATE_DENOMINATOR = 100 * RATE_SCALE
 

@@ -1,7 +1,6 @@
 """The deal document: what a host submits. Strict, every error at once, money never through a float."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -14,31 +13,19 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    PlainSerializer,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from dealgate.rules.amounts import MAX_CENTS, dollars, hundredths
+from dealgate.rules.stated_values import Day, Kind, Money, Payment, Rate, State, Vin, Word, carried, refuse
 
 MAX_ITEMS = 100
 """More trades or products than this in one deal is a broken feed, and sums must stay within 64 bits."""
 
-MAX_DEPTH = 50
-"""Levels of lists and objects in metadata."""
-
-GREATEST_INTEGER = 2**53 - 1
-"""In metadata, either side of zero: a greater one that is no double is not the same to every reader of JSON."""
-
-MONEY_PATTERN = re.compile(r"\d{1,8}(\.\d{1,2})?", re.ASCII)
-RATE_PATTERN = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
-RATE_SCALE = 10_000
-"""A rate of 1 percent is this many units: rates are exact to a ten-thousandth of a percent."""
+MODEL_YEARS_AHEAD = 2
+"""A model year begins at most a year before its number; one further ahead is a slip, and would make a vehicle younger than new."""
 
 
 class Problem(NamedTuple):
@@ -59,141 +46,6 @@ class DealError(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
-
-
-def _refuse(kind: str, message: str, remedy: str, **more: str) -> NoReturn:
-    """`more` may name the `part` of the value that is wrong, and what stands there, its `value`."""
-    raise PydanticCustomError(kind, "{message}", {"message": message, "remedy": remedy, **more})
-
-
-def _decimal_text(value: object, pattern: re.Pattern[str], what: str, example: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        remedy = f'Write {what} as a decimal string such as "{example}".'
-        if value is None:
-            _refuse(
-                "null",
-                "null is not an amount",
-                "Give the amount, or leave out a part of the structure that the deal does not have.",
-            )
-        if isinstance(value, float):
-            _refuse("float", "a binary float is not exact", remedy)
-        _refuse("type", f"not {what}", remedy)
-    if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value.adjusted()) > 12:
-            _refuse("number", f"not {what} this document can hold", f'Write it as "{example}".')
-        exponent = value.as_tuple().exponent
-        value = format(value if not isinstance(exponent, int) or exponent <= 0 else value.quantize(Decimal(1)), "f")
-    elif isinstance(value, int):
-        value = str(value) if abs(value) < 10**12 else "9" * 13
-    if value.startswith("-") and pattern.fullmatch(value[1:]):
-        if not value.strip("-0."):
-            return value[1:]
-        _refuse("negative", "must not be negative", "Give the amount itself; the formula knows its sign.")
-    if not pattern.fullmatch(value):
-        fraction = value.partition(".")[2]
-        places = 2 if pattern is MONEY_PATTERN else 4
-        if fraction.isascii() and fraction.isdigit() and len(fraction) > places and value.partition(".")[0].isdigit():
-            _refuse(
-                "places",
-                f"more than {places} decimal places",
-                f'Round it as the contract does, for example "{example}".',
-            )
-        _refuse("form", f"not {what}", f'Write it with digits and at most {places} places, for example "{example}".')
-    return value
-
-
-def _cents(value: object) -> int:
-    whole, _, part = _decimal_text(value, MONEY_PATTERN, "an amount of money", "1500.00").partition(".")
-    cents = int(whole) * 100 + int(part.ljust(2, "0"))
-    if cents > MAX_CENTS:
-        _refuse(
-            "size", f"above the largest amount, {dollars(MAX_CENTS)}", "Check the unit: amounts are dollars and cents."
-        )
-    return cents
-
-
-def _rate(value: object) -> int:
-    whole, _, part = _decimal_text(value, RATE_PATTERN, "a rate in percent", "7.90").partition(".")
-    return int(whole) * RATE_SCALE + int(part.ljust(4, "0"))
-
-
-def _date(value: object) -> object:
-    written = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII)
-    if not written and type(value) is not date:
-        _refuse("date", "not a calendar date", 'Write it as "YYYY-MM-DD", for example "2026-11-20".')
-    return value
-
-
-def _rate_text(rate: int) -> str:
-    whole, part = divmod(rate, RATE_SCALE)
-    places = f"{part:04d}".rstrip("0").ljust(2, "0")
-    return f"{whole}.{places}"
-
-
-def _carried(value: object) -> object:
-    """Metadata is carried, never judged; but it is stored, so it must be something that JSON can write and UTF-8 can hold."""
-    try:
-        plain = _plain_numbers(value, MAX_DEPTH)
-        json.dumps(plain, ensure_ascii=False, allow_nan=False, skipkeys=True, default=repr).encode()
-    except (ValueError, OverflowError):
-        _refuse("metadata", "holds something that JSON cannot carry", _METADATA_REMEDY)
-    return plain
-
-
-_METADATA_REMEDY = (
-    f"Leave out NaN, endless numbers, broken characters and what is nested deeper than {MAX_DEPTH} levels; write integers "
-    "beyond ±(2^53 - 1) as text."
-)
-
-
-def _as_double(value: int) -> float:
-    """The double that is this integer, or is written with its digits. Raises `ValueError` and `OverflowError`."""
-    double = float(value)
-    if double != value and Decimal(repr(double)) != value:
-        raise ValueError
-    return double
-
-
-def _plain_numbers(value: object, depth: int) -> object:
-    """Fractions become the nearest double, as any JSON reader would have them."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict | list) and not depth:
-        raise ValueError
-    if isinstance(value, int) and abs(value) > GREATEST_INTEGER:
-        return _as_double(value)
-    if isinstance(value, dict):
-        return {name: _plain_numbers(part, depth - 1) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain_numbers(part, depth - 1) for part in value]
-    return value
-
-
-def _schema(example: str, what: str, places: int, digits: int) -> WithJsonSchema:
-    written = {"type": "string", "pattern": rf"^\d{{1,{digits}}}(\.\d{{1,{places}}})?$", "examples": [example]}
-    return WithJsonSchema({"description": what, "anyOf": [written, {"type": "number", "minimum": 0}]})
-
-
-Money = Annotated[
-    int,
-    BeforeValidator(_cents),
-    PlainSerializer(hundredths, return_type=str, when_used="json"),
-    _schema("1500.00", "Dollars and cents; a number where it is exact in cents.", 2, 8),
-]
-"""Integer cents, read from "1500.00", 1500 or Decimal("1500.00")."""
-
-Rate = Annotated[
-    int,
-    BeforeValidator(_rate),
-    PlainSerializer(_rate_text, return_type=str, when_used="json"),
-    _schema("7.90", "Percent, with at most four places.", 4, 3),
-]
-"""Ten-thousandths of a percent, read from "7.90"."""
-
-Day = Annotated[date, BeforeValidator(_date), Field(strict=False)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Vin = Annotated[str, StringConstraints(min_length=5, max_length=17, pattern=r"^[A-HJ-NPR-Z0-9]+$")]
-State = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
 class Part(BaseModel):
@@ -230,7 +82,7 @@ class PartialVehicle(Part):
         bases = [value.basis for value in self.values]
         twice = next((basis for basis in bases if bases.count(basis) > 1), None)
         if twice:
-            _refuse("basis", f"two values on the basis {twice!r}", "Keep one value for each basis.")
+            refuse("basis", f"two values on the basis {twice!r}", "Keep one value for each basis.")
         return self
 
 
@@ -239,7 +91,7 @@ class Vehicle(PartialVehicle):
 
 
 class Product(Part):
-    kind: Word
+    kind: Kind
     price: Money
 
 
@@ -255,9 +107,7 @@ class TradeIn(Part):
     @model_validator(mode="after")
     def _nothing_owed(self) -> Self:
         if self.kind == "none" and self.payoff:
-            _refuse(
-                "payoff", "a trade of kind 'none' owes nothing, yet has a payoff", "Use the kind 'loan' or 'lease'."
-            )
+            refuse("payoff", "a trade of kind 'none' owes nothing, yet has a payoff", "Use the kind 'loan' or 'lease'.")
         return self
 
 
@@ -283,17 +133,15 @@ class PartialDeal(Part):
     prepaid_finance_charge: Money = 0
     term_months: Annotated[int, Field(ge=1, le=600)] | None = None
     apr_percent: Rate | None = None
-    monthly_payment: Money | None = None
-    metadata: Annotated[dict[str, JsonValue], BeforeValidator(_carried)] = {}
+    monthly_payment: Payment | None = None
+    metadata: Annotated[dict[str, JsonValue], BeforeValidator(carried)] = {}
 
     @field_validator("expected_funding_on")
     @classmethod
     def _funded_no_earlier(cls, funding: date | None, info: ValidationInfo) -> date | None:
         submitted = info.data.get("submitted_on")
         if funding and submitted and funding < submitted:
-            _refuse(
-                "funding", f"before the deal is submitted, on {submitted}", "Give the day the loan is to be funded."
-            )
+            refuse("funding", f"before the deal is submitted, on {submitted}", "Give the day the loan is to be funded.")
         return funding
 
     @field_validator("applicant")
@@ -301,7 +149,7 @@ class PartialDeal(Part):
     def _report_no_later(cls, applicant: Applicant, info: ValidationInfo) -> Applicant:
         report, submitted = applicant.credit_report_as_of, info.data.get("submitted_on")
         if report and submitted and report > submitted:
-            _refuse(
+            refuse(
                 "report",
                 f"after the deal is submitted, on {submitted}",
                 "Give the day the report was drawn.",
@@ -309,6 +157,20 @@ class PartialDeal(Part):
                 value=str(report),
             )
         return applicant
+
+    @field_validator("vehicle")
+    @classmethod
+    def _built_by_now(cls, vehicle: PartialVehicle, info: ValidationInfo) -> PartialVehicle:
+        year, submitted = vehicle.model_year, info.data.get("submitted_on")
+        if year and submitted and year > submitted.year + MODEL_YEARS_AHEAD:
+            refuse(
+                "year",
+                f"more than {MODEL_YEARS_AHEAD} years after the deal is submitted, on {submitted}",
+                "Give the model year of the vehicle.",
+                part="model_year",
+                value=str(year),
+            )
+        return vehicle
 
     @classmethod
     def read(cls, document: object) -> Self:

@@ -119,7 +119,7 @@ def _rank(step: Step) -> int:
 def _field_steps(names: frozenset[str]) -> Iterator[Step]:
     for field in FIELDS.values():
         if field.name in names and field.unit in MOVABLE and field.name != "submitted_on":
-            yield _step(tuple(field.path.split(".")), field.unit)
+            yield _step(tuple(field.path.split(".")), field.unit, field.least)
 
 
 def _item_steps(deal: Document, names: frozenset[str]) -> Iterator[Step]:
@@ -135,12 +135,12 @@ def _item_steps(deal: Document, names: frozenset[str]) -> Iterator[Step]:
             yield _step(("vehicle", "values", index, "as_of"), Unit.DATE)
 
 
-def _step(path: Path, unit: Unit) -> Step:
+def _step(path: Path, unit: Unit, least: int = 0) -> Step:
     if unit == Unit.COUNT:
         return Step(path, unit, *RANGES[str(path[-1])])
     if unit == Unit.DATE:
         return Step(path, unit, *DAYS)
-    return Step(path, unit, 0, MAX_CENTS if unit == Unit.MONEY else MOST_BASIS_POINTS)
+    return Step(path, unit, least, MAX_CENTS if unit == Unit.MONEY else MOST_BASIS_POINTS)
 
 
 def numbers_read(policy: Policy, *expressions: Expression | None) -> frozenset[str]:

@@ -5,9 +5,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from dealgate.rules.amounts import dollars, percent
-from dealgate.rules.deal import RATE_SCALE, PartialDeal
+from dealgate.rules.deal import PartialDeal
 from dealgate.rules.equity import Equity, Projection, project
 from dealgate.rules.reading import read_equity
+from dealgate.rules.stated_values import RATE_SCALE
 from dealgate.rules.structure import Document, Unknown, money_measure
 
 NO_CURVE = "There is no equity curve"

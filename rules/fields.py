@@ -23,7 +23,8 @@ class Unit(StrEnum):
 class FieldOfDeal:
     """One fact of a deal. `path` is where it stands, and what an error or a request for information names.
 
-    `personal` facts are about a person rather than the deal; the record keeps them where they can be erased.
+    `personal` facts are about a person rather than the deal; the record keeps them where they can be erased. `least` is the least
+    amount, in cents, that a document can state.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FieldOfDeal:
     consumer_report: bool = False
     zero_when_absent: bool = False
     personal: bool = False
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ FIELDS: Mapping[str, FieldOfDeal] = {
         _plain("term_months", Unit.COUNT),
         _plain("apr_percent", Unit.PERCENT),
         # The measure `monthly_payment` is what rules read: as given, else computed.
-        FieldOfDeal("given_monthly_payment", Unit.MONEY, "monthly_payment"),
+        FieldOfDeal("given_monthly_payment", Unit.MONEY, "monthly_payment", least=1),
     )
 }
 

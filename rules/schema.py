@@ -14,6 +14,7 @@ from dealgate.rules.limit_reading import AGGREGATES, HIT_POLICIES
 from dealgate.rules.policy import UTC, Outcome
 from dealgate.rules.reading import NAME, RULE_ID, shipped_curves, shipped_measures
 from dealgate.rules.reference import Result
+from dealgate.rules.stated_values import KIND_PATTERN
 from dealgate.rules.table_files import MOST_ROWS
 
 Schema = dict[str, Any]
@@ -296,7 +297,7 @@ def _deal() -> Schema:
                 "values": _items({"basis": _text("The lender's word."), "amount": _money(), "as_of": _date()}, "basis", "amount"),
             }
         ),
-        "products": _items({"kind": _text("Such as gap."), "price": _money()}, "kind", "price"),
+        "products": _items({"kind": _kind(), "price": _money()}, "kind", "price"),
         "trade_ins": _items(
             {
                 "kind": {"enum": ["loan", "lease", "none"]}, "allowance": _money(), "acv": _money(), "payoff": _money(),
@@ -308,7 +309,7 @@ def _deal() -> Schema:
         "expected_funding_on": _date(),
         "channel": {"enum": ["indirect", "direct"]},
         "state": {"type": "string", "pattern": "^[A-Z]{2}$"},
-        "term_months": _whole_number(1, 600),
+        "term_months": _whole_number(1, 600), "monthly_payment": _payment(),
         "apr_percent": {"type": ["string", "integer"], "pattern": r"^\d{1,3}(\.\d{1,4})?$"},
         "deal_id": _text("The deal's id."),
         "dealer_id": _text("The dealer's id."),
@@ -334,6 +335,18 @@ def _whole_number(least: int, most: int) -> Schema:
 
 def _money() -> Schema:
     return {"type": ["string", "integer"], "pattern": r"^\d{1,8}(\.\d{1,2})?$", "minimum": 0}
+
+
+def _payment() -> Schema:
+    return {"type": ["string", "integer"], "pattern": r"^(?=.*[1-9])\d{1,8}(\.\d{1,2})?$", "exclusiveMinimum": 0}
+
+
+def _kind() -> Schema:
+    return {
+        "type": "string",
+        "pattern": _whole(KIND_PATTERN.pattern),
+        "description": "Such as gap or service_contract.",
+    }
 
 
 def _date() -> Schema:

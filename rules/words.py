@@ -23,6 +23,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.fields import BASIS_NAMES, Unit
 from dealgate.rules.parsing import ExpressionError, Syntax, parse
 from dealgate.rules.policy import Policy
+from dealgate.rules.stated_values import KIND_PATTERN
 
 STATES = frozenset(
     re.findall(
@@ -225,7 +226,12 @@ def _state(word: NamedWord) -> Iterator[WordRemark]:
 
 def _kind(word: NamedWord) -> Iterator[WordRemark]:
     near = None if word.word in PRODUCTS else _near(word.word, PRODUCTS)
-    if near:
+    if not KIND_PATTERN.fullmatch(word.word):
+        message = (
+            f"kind is never {word.word!r}: it is lower-case letters, digits and underscores, beginning with a letter"
+        )
+        yield WordRemark(word.place, message, f"Did you mean {near!r}?" if near else "Write it as deals state it.")
+    elif near:
         yield WordRemark(
             word.place, f"{word.word!r} is no product named elsewhere", f"Did you mean {near!r}?", is_warning=True
         )

@@ -14,6 +14,7 @@ from dealgate.adapters.portfolio.evaluating import evaluate_book
 from dealgate.adapters.portfolio.rows import row_of
 from dealgate.adapters.portfolio.running import files_of
 from dealgate.adapters.portfolio.sources import Source
+from dealgate.rules.deal import MODEL_YEARS_AHEAD
 from dealgate.rules.fields import Unit, facts_of
 from dealgate.rules.policy import Outcome
 from dealgate.rules.reference import Value, compile_reference
@@ -47,7 +48,10 @@ def random_deals(seed: int, count: int) -> Iterator[Deal]:
     for number in range(count):
         document = author.deal() | {"deal_id": f"D-{seed}-{number}"}
         if pick.random() < 0.5:  # of another year, without the dates that would have to follow
-            document["submitted_on"] = f"20{pick.randrange(10, 40)}-02-28"
+            year = 2000 + pick.randrange(10, 40)
+            document["submitted_on"] = f"{year}-02-28"
+            if document["vehicle"].get("model_year"):
+                document["vehicle"]["model_year"] = min(document["vehicle"]["model_year"], year + MODEL_YEARS_AHEAD)
             document.pop("expected_funding_on", None)
             document["applicant"].pop("credit_report_as_of", None)
         if pick.random() < 0.2:
@@ -56,7 +60,7 @@ def random_deals(seed: int, count: int) -> Iterator[Deal]:
             document["term_months"] = pick.randrange(1, 601)
             document["apr_percent"] = f"{pick.randrange(1000)}.{pick.randrange(10_000):04d}"
         if pick.random() < 0.1:
-            document["monthly_payment"] = f"{pick.randrange(2_000)}.{pick.randrange(100):02d}"
+            document["monthly_payment"] = f"{pick.randrange(1, 2_000)}.{pick.randrange(100):02d}"
         yield Deal.read(document)
 
 

@@ -22,8 +22,9 @@ from dealgate.adapters.mappings.problems import (
 )
 from dealgate.adapters.mappings.readers import Given, read_payloads
 from dealgate.adapters.mappings.selecting import unselected
-from dealgate.rules.deal import GREATEST_INTEGER, Deal, DealError
+from dealgate.rules.deal import Deal, DealError
 from dealgate.rules.document import MAX_CHARACTERS, Place, Problem
+from dealgate.rules.stated_values import GREATEST_INTEGER
 
 SHIPPED = ("routeone", "meridianlink", "dealertrack", "csv", "absee")
 

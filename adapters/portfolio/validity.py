@@ -7,9 +7,11 @@ import narwhals as nw
 
 from dealgate.rules.column_layout import AS_OF, CENTS, BookColumn, Layout, as_of_column
 from dealgate.rules.column_numbers import whole
+from dealgate.rules.deal import MODEL_YEARS_AHEAD
 from dealgate.rules.fields import Unit
 
 WORD = r"^[^\x00-\x1f\x7f]{1,100}$"
+KIND = r"^[a-z][a-z0-9_]{0,99}$"
 STATE = r"^[A-Z]{2}$"
 
 
@@ -24,6 +26,8 @@ def valid(layout: Layout, names: Iterable[str]) -> nw.Expr:
     submitted = nw.col("submitted_on")
     if "expected_funding_on" in there:
         tests.append(_known(nw.col("expected_funding_on") >= submitted))
+    if "model_year" in there:
+        tests.append(_known(nw.col("model_year") <= submitted.dt.year().cast(nw.Int64) + whole(MODEL_YEARS_AHEAD)))
     if "credit_report_as_of" in there:
         tests.append(_known(nw.col("credit_report_as_of") <= submitted))
     return reduce(lambda one, other: one & other, tests)
@@ -39,10 +43,16 @@ def _tests(column: BookColumn) -> Iterator[nw.Expr]:
     if column.words:
         yield _known(value.is_in(list(column.words)))
     elif column.unit == Unit.TEXT:
-        yield _known(value.str.contains(STATE if column.name == "state" else WORD))
+        yield _known(value.str.contains(_pattern(column.name)))
     item, _, field = column.name.rpartition("_price" + CENTS)
     if item.startswith("product_") and not field:
         yield value.is_null() == nw.col(f"{item}_kind").is_null()
+
+
+def _pattern(column: str) -> str:
+    if column == "state":
+        return STATE
+    return KIND if column.endswith("_kind") else WORD
 
 
 def _known(test: nw.Expr) -> nw.Expr:

@@ -1,7 +1,6 @@
 """Cures on the command line: under the findings, one lever at a time, and as they were stored."""
 
 import io
-import json
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from rich.console import Console
 
 from dealgate.adapters.command_line.terminal import cures_table, decision_in_full
 from dealgate.rules.levers import LEVERS
-from tests.adapters.commands import SAMPLES, Document, invoke, json_lines, read_lines
+from tests.adapters.commands import SAMPLES, Document, invoke, read_lines
 
 LINES = SAMPLES.read_text().splitlines()
 FIRST = LINES[0]
@@ -101,9 +100,3 @@ def test_what_is_shown_of_a_stored_decision_has_the_cures_that_were_stored(datab
 def test_a_decision_that_was_stored_before_there_were_cures_is_shown_without() -> None:
     old = {name: value for name, value in decided().items() if name not in {"cures", "unfixable"}}
     assert "Cures" not in shown(old, 100)
-
-
-def test_the_kind_of_a_product_is_told_as_it_is_written() -> None:
-    deal = json.loads(FIRST) | {"products": [{"kind": "[red]gap", "price": "9000.00"}], "cash_price": "25000.00"}
-    printed = invoke("evaluate", "-", "--cure", "products", stdin=json_lines([deal])).stdout
-    assert "Dropping [red]gap ($9,000.00) clears" in printed

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dealgate.rules.amounts import MAX_CENTS, hundredths
+from dealgate.rules.deal import MODEL_YEARS_AHEAD
 
 Strategy = st.SearchStrategy[Any]
 
@@ -15,6 +16,7 @@ EDGES = (0, 1, 99, 100, 2_500_00, 5_000_00, 15_500_00, 27_000_00, 33_750_00, 33_
 MONEY: Strategy = st.one_of(st.sampled_from(EDGES), st.integers(0, 60_000_00), st.integers(0, MAX_CENTS)).map(
     hundredths
 )
+PAYMENT: Strategy = MONEY.filter(lambda amount: amount != "0.00")
 RATE: Strategy = st.one_of(
     st.sampled_from(["0.00", "0", "0.0001", "7.90", "999.9999"]),
     st.integers(0, 40_0000).map(lambda rate: f"{rate // 10_000}.{rate % 10_000:04d}"),
@@ -26,6 +28,9 @@ DAYS: Strategy = st.one_of(
 )
 """Close together more often than not, so that some are stale and some are not."""
 DAY: Strategy = DAYS.map(lambda day: day.isoformat())
+KIND: Strategy = st.one_of(
+    st.sampled_from(["gap", "service_contract"]), st.from_regex(r"[a-z][a-z0-9_]{0,11}", fullmatch=True)
+)
 WORD: Strategy = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 BASES = ("invoice", "msrp", "jdpower_clean_trade", "kbb_trade_in", "blackbook_average", "house value")
 
@@ -73,7 +78,7 @@ TRADE = _object(
 OWNED = _object(
     kind=st.just("none"), allowance=_mostly(MONEY), acv=_mostly(MONEY), payoff=_mostly(st.sampled_from(["0.00", None]))
 )
-PRODUCT = _object(kind=st.one_of(st.sampled_from(["gap", "service_contract"]), WORD), price=MONEY)
+PRODUCT = _object(kind=KIND, price=MONEY)
 CARRIED = st.recursive(
     st.one_of(
         st.none(),
@@ -88,8 +93,10 @@ CARRIED = st.recursive(
 
 
 def _in_its_time(deal: dict[str, Any]) -> dict[str, Any]:
-    """No loan is funded before its deal is submitted, no report drawn after."""
-    submitted, applicant = deal["submitted_on"], deal.get("applicant", {})
+    """No loan is funded before its deal is submitted, no report drawn after, no vehicle built long after."""
+    submitted, applicant, vehicle = deal["submitted_on"], deal.get("applicant", {}), deal["vehicle"]
+    if (vehicle.get("model_year") or 0) > (newest := int(submitted[:4]) + MODEL_YEARS_AHEAD):
+        deal = {**deal, "vehicle": {**vehicle, "model_year": newest if newest >= 1900 else None}}
     if deal.get("expected_funding_on"):
         deal = {**deal, "expected_funding_on": max(submitted, deal["expected_funding_on"])}
     if applicant.get("credit_report_as_of"):
@@ -118,7 +125,7 @@ DEALS = _object(
     prepaid_finance_charge=_mostly(MONEY, null=False),
     term_months=st.one_of(st.sampled_from([1, 72, 600]), st.integers(1, 600)),
     apr_percent=_mostly(RATE),
-    monthly_payment=_mostly(MONEY),
+    monthly_payment=_mostly(PAYMENT),
     metadata=_mostly(st.dictionaries(WORD, CARRIED, max_size=2), null=False),
 ).map(_in_its_time)
 """Deal documents as a host may send them."""

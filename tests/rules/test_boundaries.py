@@ -144,10 +144,10 @@ def shipped(request: pytest.FixtureRequest) -> tuple[CompiledPolicy, list[Bounda
 def test_every_limit_of_a_shipped_policy_has_its_deals(
     shipped: tuple[CompiledPolicy, list[Boundary | NoBoundary]],
 ) -> None:
-    """Only a measure that cannot be below zero has no deal below a limit of zero."""
+    """Only a measure that cannot be below zero has no deal below a limit of zero, and no number moves the kind of a product."""
     _, found = shipped
     incomplete = {part.target.rule.id for part in found if isinstance(part, Boundary) and len(part.cases) < 3}
-    assert incomplete <= {"NE-HIDDEN", "TRADE-AT-PAYOFF", "OVER-ALLOWANCE"}
+    assert incomplete <= {"NE-HIDDEN", "TRADE-AT-PAYOFF", "OVER-ALLOWANCE", "PRODUCT-KIND"}
     assert {part.rule.id for part in found if isinstance(part, NoBoundary)} <= {"LAYERED", "GAP-COVERED-BORROWER"}
 
 
@@ -173,8 +173,8 @@ def test_the_deals_of_a_limit_differ_in_one_number_only(
 ) -> None:
     _, found = shipped
     for part in (part for part in found if isinstance(part, Boundary)):
-        assert part.moved
-        assert len({str(part.moved.moved(case.deal, 500)) for case in part.cases}) == 1
+        assert part.moved or part.target.rule.id == "PRODUCT-KIND"
+        assert part.moved is None or len({str(part.moved.moved(case.deal, 500)) for case in part.cases}) == 1
 
 
 def test_an_example_says_what_every_rule_comes_to(find: Find) -> None:

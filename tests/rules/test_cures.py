@@ -368,7 +368,7 @@ def test_a_search_that_is_given_up_proves_nothing_and_says_so(judge: Judges) -> 
 
 
 def test_more_products_than_can_be_tried_are_not_searched(judge: Judges) -> None:
-    products = [{"kind": f"product {number}", "price": "100.00"} for number in range(13)]
+    products = [{"kind": f"product_{number}", "price": "100.00"} for number in range(13)]
     evaluation = judge("amount_financed <= $13,100", products=products)
     found = next(found for found in evaluation.cures.unfixable if found.lever == "products")
     assert (found.reason, found.proved) == ("Not searched: the deal has more than 12 products.", False)
@@ -417,7 +417,10 @@ WHOLE_DEALS = st.fixed_dictionaries(
         "cash_down": money(0, 5_000_00),
         "products": st.lists(
             st.fixed_dictionaries(
-                {"kind": st.sampled_from(["gap", "service_contract", "other"]), "price": money(100_00, 3_000_00)}
+                {
+                    "kind": st.sampled_from(["gap", "service_contract", "tire_and_wheel"]),
+                    "price": money(100_00, 3_000_00),
+                }
             ),
             max_size=3,
         ),

@@ -131,7 +131,7 @@ def small_deals(draw: st.DrawFn) -> Document:
             for _ in range(draw(st.integers(0, 3)))
         ],
         "trade_ins": [trade() for _ in range(draw(st.integers(0, 2)))],
-        "monthly_payment": draw(st.one_of(st.none(), st.none(), money(300))),
+        "monthly_payment": draw(st.one_of(st.none(), st.none(), money(300).filter(lambda payment: payment != "0.00"))),
         "applicant": {"monthly_income": draw(sometimes(money(300))), "monthly_debt": draw(money(100))},
     }
     return {name: value for name, value in document.items() if value is not None}

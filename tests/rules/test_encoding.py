@@ -260,7 +260,7 @@ def test_the_bounds_of_a_count_are_those_of_the_deal_document(name: str, small_d
 
     def deal(value: int) -> Deal:
         if outer == ["vehicle"]:
-            found: Deal = small_deal(vehicle={"condition": "used", last: value})
+            found: Deal = small_deal(submitted_on="2099-11-20", vehicle={"condition": "used", last: value})
         else:
             found = small_deal(**({outer[0]: {last: value}} if outer else {last: value}))
         return found
@@ -276,6 +276,10 @@ def test_the_bounds_of_a_count_are_those_of_the_deal_document(name: str, small_d
 def test_the_bounds_of_amounts_and_rates_are_those_of_the_deal_document(small_deal: Any) -> None:
     deal = AnyDeal(Terms(), {})
     assert deal.field("cash_price").value[1:] == (0, MAX_CENTS)
+    assert deal.field("given_monthly_payment").value[1:] == (1, MAX_CENTS)
+    assert small_deal(monthly_payment="0.01").monthly_payment == 1
+    with pytest.raises(DealError):
+        small_deal(monthly_payment="0.00")
     most = deal.field("apr_percent").value.high
     assert small_deal(apr_percent=f"{most / 10_000:.4f}").apr_percent == most
     with pytest.raises(DealError):

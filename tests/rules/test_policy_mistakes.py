@@ -319,7 +319,13 @@ REVIEWED = [
         "cash_down + rebate", 'sum(products, price, kind == «"gapp"»)', "? 'gapp' is no product", "Did you mean 'gap'?"
     ),
     Broken(
-        "cash_down + rebate", 'sum(products, price, kind in ["gap", «"GAP"»])', "? 'GAP' is no product", "mean 'gap'?"
+        "cash_down + rebate", 'sum(products, price, kind in ["gap", «"GAP"»])', "kind is never 'GAP'", "mean 'gap'?"
+    ),
+    Broken(
+        "cash_down + rebate",
+        'sum(products, price, kind == «"Roof Box"»)',
+        "kind is never 'Roof Box'",
+        "as deals state it",
     ),
     Broken(
         'tier == "A"',

@@ -409,6 +409,8 @@ LIMITED = {"limits": {"max_ltv": TIERS}}
         " and apr_percent <= 5% and term_months > 59",
         "max(cash_price, cash_down) < min(cash_price, cash_down)",
         "cash_price * term_months < $0",
+        "vehicle_age < -2",
+        "given_monthly_payment == $0",
     ],
 )
 def test_a_guarantee_that_holds_is_proved(never: str, look: Callable[..., Review]) -> None:

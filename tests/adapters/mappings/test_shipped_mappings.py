@@ -104,6 +104,13 @@ def test_a_deal(name: str, mappings: Mapping[str, HostMapping]) -> None:
 
 
 @DEALERS
+def test_a_payment_of_zero_is_not_stated(name: str, mappings: Mapping[str, HostMapping]) -> None:
+    mapped = mappings[name].deal(WRITERS[name](DEAL | {"monthly_payment": "0.00"}))
+    unstated = {field: part for field, part in DEAL.items() if field != "monthly_payment"}
+    assert as_read(mapped.document) == stated_by(name, unstated)
+
+
+@DEALERS
 def test_a_deal_with_two_trade_ins(name: str, mappings: Mapping[str, HostMapping]) -> None:
     deal = DEAL | {"trade_ins": [TRADE, SECOND]}
     assert as_read(mappings[name].deal(WRITERS[name](deal)).document) == stated_by(name, deal)

@@ -218,6 +218,9 @@ BROKEN = {
     "credit_report_as_of": "2039-12-31",
     "trade_in_1_payoff_good_through": "2026-11-31",
     "value_invoice_as_of": "11/18/2026",
+    "monthly_payment": "0.00",
+    "model_year": "2099",
+    "product_1_kind": "GAP",
 }
 
 
@@ -242,13 +245,16 @@ def test_bad_rows_of_a_book_in_cents_are_left_out_and_told(polars: Engine, tmp_p
     rows = [row_of(deal) for deal in DEALS]
     rows[3] = rows[3] | {"cash_price_cents": -1}
     rows[7] = rows[7] | {"mileage": 10_000_001}
+    rows[9] = rows[9] | {"monthly_payment_cents": 0, "model_year": 2099}
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(tmp_path / "book.parquet")
     found, judged = evaluated(polars, Source(str(tmp_path / "book.parquet")), tmp_path)
-    assert found.rejected == 2
-    assert judged.keys() == {deal.deal_id for number, deal in enumerate(DEALS) if number not in {3, 7}}
+    assert found.rejected == 3
+    assert judged.keys() == {deal.deal_id for number, deal in enumerate(DEALS) if number not in {3, 7, 9}}
     assert [(line["row"], line["column"]) for line in read_rejects(found.rejects_file)] == [
         ("4", "cash_price"),
         ("8", "mileage"),
+        ("10", "model_year"),
+        ("10", "monthly_payment"),
     ]
 
 
