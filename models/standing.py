@@ -72,6 +72,10 @@ class Override(NamedTuple):
         """The end of the grant that ends first; None where none has an end."""
         return min((one.ends_at for one in self.grants if one.ends_at), default=None)
 
+    def recorded_by(self, at: datetime) -> datetime:
+        """The moment, or that of the latest step, whichever is later."""
+        return max(at, *(one.granted_at for one in self.grants), self.denied_at or at)
+
     def lacking(self, at: datetime) -> int:
         """How many persons have still to grant it, as known at a moment."""
         return self.persons - sum(one.granted_at <= at for one in self.grants)
@@ -158,11 +162,12 @@ def steps_told(session: Writable, override: Override) -> list[dict[str, Any]]:
     return told
 
 
-def clearance(session: Writable, deal_id: str, at: datetime) -> Clearance:
+def clearance(session: Writable, deal_id: str, at: datetime, *, in_hindsight: bool = False) -> Clearance:
     """Whether a deal's last submission may be booked at a moment. Raises `UnknownDealError`.
 
     A decision that refers or declines is cleared where overrides in force cover every finding that does; one that passes or
-    flags, unless an override in force turns it down.
+    flags, unless an override in force turns it down. That one counts as soon as it is recorded, also by a process whose clock is
+    ahead; only `in_hindsight` is left out what was recorded later than `at`.
     """
     latest = session.execute(LATEST, {"deal": deal_id}).first()
     if latest is None:
@@ -172,7 +177,11 @@ def clearance(session: Writable, deal_id: str, at: datetime) -> Clearance:
     if decision is None:
         return Clearance(*head, False, False, (), None, ("the deal's records were purged",))
     found = _overrides(session, STEPS.where(STEP.c.decision_id == latest.decision_id))
-    high = [one for one in found if one.side is Side.HIGH and one.state(at) == IN_FORCE]
+    high = [
+        one
+        for one in found
+        if one.side is Side.HIGH and one.state(at if in_hindsight else one.recorded_by(at)) == IN_FORCE
+    ]
     if high:
         against = tuple(f"turned down by {_persons(one)}: {one.reason}" for one in high)
         return Clearance(*head, False, True, tuple(one.override_id for one in high), None, against)

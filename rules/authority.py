@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from unicodedata import normalize
 
 from dealgate.rules.amounts import dollars
 
@@ -138,8 +139,8 @@ class Overrides:
 
 
 def plain_name(name: str) -> str:
-    """A person's name as it is compared: without spaces around it, capital letters or not."""
-    return name.strip().casefold()
+    """A person's name as it is compared: without spaces around it, capital letters or not, in whichever of Unicode's spellings."""
+    return normalize("NFKC", normalize("NFKC", name).strip().casefold())
 
 
 def _is_above(value: int | None, threshold: int | None) -> bool:

@@ -175,7 +175,8 @@ def clearance_(
     from dealgate.models import clearance  # noqa: PLC0415
 
     with override_exit_codes(), stored(db) as connection:
-        found = clearance(connection, deal_id, read_moment(at) if at else datetime.now(UTC))
+        moment = read_moment(at) if at else datetime.now(UTC)
+        found = clearance(connection, deal_id, moment, in_hindsight=at is not None)
         document = found.document()
         if as_json:
             print(json.dumps(document))

@@ -76,7 +76,8 @@ def _answer(response: httpcore.Response) -> Answer:
     if 300 <= response.status < 400:
         error += ": redirects are not followed, give the address that it leads to"
     headers = {name.lower(): value for name, value in response.headers}
-    return Answer(response.status, error, _seconds(headers.get(b"retry-after", b"").decode("latin-1")))
+    wait = _seconds(headers.get(b"retry-after", b"").decode("latin-1")) if error else 0.0
+    return Answer(response.status, error, wait)
 
 
 def _seconds(text: str) -> float:
@@ -85,9 +86,9 @@ def _seconds(text: str) -> float:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return 0.0
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _cause(error: BaseException) -> str:

@@ -33,7 +33,9 @@ class ApiKeys:
         """The database is asked only for what is written as a key is."""
         written = read_key(credential)
         key = self._key(written.key_id) if written else None
-        if written is None or key is None or not key.opens(written) or key.state(datetime.now(UTC)) != "valid":
+        if written is None or key is None or not key.opens(written):
+            return None
+        if key.revoked_at or key.state(datetime.now(UTC)) != "valid":  # whose clock revoked it, too, is no matter
             return None
         roles = ROLES.intersection(key.roles)
         return Principal(key.name, roles, frozenset(key.authorities), counted_as=f"key {key.key_id}")

@@ -178,7 +178,7 @@ def read_clearance(
 ) -> Response:
     """Whether a deal's last submission may be booked."""
     with service.reading() as connection:
-        standing = clearance(connection, deal_id, at or datetime.now(UTC))
+        standing = clearance(connection, deal_id, at or datetime.now(UTC), in_hindsight=at is not None)
     return json_response(standing.document())
 
 

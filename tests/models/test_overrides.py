@@ -209,6 +209,17 @@ def test_a_deal_that_the_policy_lets_pass_is_turned_down(database: Engine) -> No
     assert cleared(database, NOW + DAY).cleared
 
 
+def test_a_deal_is_turned_down_by_whosever_clock_once_it_is_recorded(database: Engine) -> None:
+    decision = decided(database, **CLEAN, applicant__monthly_income="9000.00")
+    ahead = NOW + HOUR
+    override = requested(database, decision, side="high", reason="COLLATERAL-DOUBT", now=ahead)
+    granted(database, override, ahead)
+    assert (cleared(database).cleared, cleared(database).turned_down) == (False, True)
+    with database.connect() as connection:
+        assert clearance(connection, "D", NOW, in_hindsight=True).cleared
+        assert clearance(connection, "D", ahead, in_hindsight=True).turned_down
+
+
 # Denial
 
 

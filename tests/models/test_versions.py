@@ -89,6 +89,13 @@ def test_the_author_does_not_approve(database: Engine, approver: str) -> None:
         approve_version(connection, policy, JAN, actor=approver)
 
 
+def test_a_name_in_another_of_unicodes_spellings_is_the_same_person(database: Engine) -> None:
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    policy = added(database, version(1), author=composed)
+    with database.begin() as connection, pytest.raises(VersionError, match="another person approves"):
+        approve_version(connection, policy, JAN, actor=decomposed)
+
+
 @pytest.mark.parametrize("approver", ["ann", " Ann ", "ANN"])
 def test_and_the_database_refuses_it_too(database: Engine, approver: str) -> None:
     policy = added(database, version(1))

@@ -239,7 +239,10 @@ def test_what_one_takes_another_does_not_wait_for(postgresql: PostgreSQL) -> Non
     postgresql.give_back(url)
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("30", 30), ("100000", 120), ("soon", 10)])
+OUT_OF_TIME = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("30", 30), ("100000", 120), ("soon", 10), (OUT_OF_TIME, 10)])
 def test_a_receiver_that_asks_for_time_gets_it_up_to_a_bound(database: Engine, asked: str, waited: int) -> None:
     with receiving(lambda _: (503, {"Retry-After": asked})) as receiver:
         outbox = outbox_of(database, receiver, OutboxSettings(first_pause=10, longest_pause=120, at_once=1))
@@ -249,7 +252,15 @@ def test_a_receiver_that_asks_for_time_gets_it_up_to_a_bound(database: Engine, a
             pause = (rows(database)[0].due_at - moment_of(connection)).total_seconds()
     assert waited * 0.7 < pause <= waited * 1.2
     # The other deal waits, too, where the receiver asked for time.
-    assert len(receiver.told) == (2 if asked == "soon" else 1)
+    assert len(receiver.told) == (1 if asked.isdigit() else 2)
+
+
+def test_what_was_taken_is_told_no_more_whatever_else_the_receiver_says(database: Engine) -> None:
+    with receiving(lambda _: (200, {"Retry-After": OUT_OF_TIME})) as receiver:
+        outbox = outbox_of(database, receiver)
+        submit_deals(database, "D-1")
+        outbox.deliver()
+    assert [row.state for row in rows(database)] == ["delivered"]
 
 
 def test_a_receiver_that_cannot_be_reached_is_left_in_peace(database: Engine) -> None:

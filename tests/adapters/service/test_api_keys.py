@@ -1,6 +1,7 @@
 """Callers by an API key: while it stands, and never on what was known of it before."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
@@ -32,11 +33,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def revoke(database: Engine, key: str) -> None:
+def revoke(database: Engine, key: str, now: datetime = START) -> None:
     written = read_key(key)
     assert written is not None
     with database.begin() as connection:
-        revoke_key(connection, written.key_id, START, actor="bob")
+        revoke_key(connection, written.key_id, now, actor="bob")
 
 
 def test_a_key_that_stands_opens_in_its_roles(database: Engine, database_url: str) -> None:
@@ -75,13 +76,14 @@ def test_nobody_gets_in_with_something_else(database: Engine, database_url: str)
         assert ask(service, None, DEAL + f"?key={key}").status_code == 401
 
 
-def test_a_revocation_takes_effect_within_the_seconds_that_are_told(
-    database: Engine, database_url: str, clock: Clock
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(minutes=10)])
+def test_a_revocation_takes_effect_within_the_seconds_that_are_told_whosever_clock_is_ahead(
+    database: Engine, database_url: str, clock: Clock, ahead: timedelta
 ) -> None:
     key = a_key(database)
     with hosted(database_url) as service:
         assert ask(service, key).status_code == 404
-        revoke(database, key)
+        revoke(database, key, datetime.now(UTC) + ahead)
         clock.ahead += api_keys.KEPT_SECONDS
         assert ask(service, key).status_code == 401
 
