@@ -20,7 +20,7 @@ def pages(pdf: bytes) -> int:
 def crowded() -> Documents:
     """Four trades, twelve products, and more findings than a page has room for, the most severe last."""
     trades = [{"kind": "loan", "allowance": "1000.00", "acv": "900.00", "payoff": "2500.00"}] * 4
-    products = [{"kind": f"product {number}", "price": "100.00"} for number in range(12)]
+    products = [{"kind": f"product_{number}", "price": "100.00"} for number in range(12)]
     deal, decision = decided_sample(trade_ins=trades, products=products)
     finding = next(finding for finding in decision["findings"] if finding["result"] == "violated")
     for number in range(60):
