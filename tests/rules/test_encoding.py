@@ -20,7 +20,7 @@ from dealgate.rules.encoding import Encoder
 from dealgate.rules.expressions import LimitName, MeasureName
 from dealgate.rules.fields import FIELDS, LISTS, Facts, Unit, facts_of
 from dealgate.rules.limit_encoding import TableEncoder
-from dealgate.rules.quantities import Case, Logic, Quantity, single
+from dealgate.rules.quantities import FREE, Case, Logic, Quantity, single
 from dealgate.rules.reading import read_policy, shipped_measures
 from dealgate.rules.reference import Value, compile_reference
 from dealgate.rules.smt import Term, Terms, Whole, constant
@@ -86,6 +86,8 @@ class Fixed:
             holds = self.encoder.compare("==", number, exact).yes
         if not self.possible(holds):
             yield f"{name} cannot be {value}"
+        if any(case.bottom.high == FREE for case in number.cases):
+            return  # a sum of shares, each of another divisor, is left free
         otherwise = self.terms.negated(holds)
         if not self.terms.free_in(otherwise) and self.is_short and self.possible(otherwise):
             yield f"{name} can be another than {value}"

@@ -141,8 +141,9 @@ def by_the_table(document: Document) -> dict[str, Known]:
     front_end = less(financed, products)
     collateral = listed[0] if listed else None
     given = cents(document.get("monthly_payment"))
-    level = payment(financed, None if rate is None else Fraction(rate), document["term_months"])
-    monthly = level if given is None else given
+    monthly = (
+        payment(financed, None if rate is None else Fraction(rate), document["term_months"]) if given is None else given
+    )
     year = vehicle.get("model_year")
     submitted = document["submitted_on"]
     dated = [value.get("as_of") for value in vehicle.get("values", [])]
@@ -166,7 +167,6 @@ def by_the_table(document: Document) -> dict[str, Known]:
         "front_end_ltv": share(front_end, collateral),
         "negative_equity_to_value": share(rolled_in, collateral),
         "monthly_payment": monthly,
-        "payment_below_level": at_least_zero(less(level, given)),
         "payment_to_income": share(monthly, income),
         "debt_to_income": share(total(debt, monthly), income),
         "days_past_good_through": past,
