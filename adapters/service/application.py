@@ -21,7 +21,7 @@ from dealgate.adapters.service import (
     submissions,
 )
 from dealgate.adapters.service.bounds import Bounds
-from dealgate.adapters.service.documents import describe
+from dealgate.adapters.service.documents import add_description
 from dealgate.adapters.service.observed_requests import ObservedRequests
 from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
@@ -41,14 +41,14 @@ def create_application(service: Service) -> ObservedRequests:
         title="dealgate",
         version=version("dealgate"),
         description=DESCRIPTION,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
         responses={},
     )
     app.state.service = service
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    add_description(app)
     for router in ROUTERS:
         app.include_router(router)
     routes = [route for router in ROUTERS for route in router.routes]
