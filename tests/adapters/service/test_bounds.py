@@ -136,5 +136,6 @@ def test_a_failure_inside_is_an_incident_without_its_words(
     answer = hosted.post("sam", SUBMISSIONS, a_deal())
     problem = refused(answer, 500, "incident")
     assert problem["incident"]
+    assert "whether anything is stored is not known" in problem["detail"]
     assert "SECRET" not in answer.text
     assert count_rows(database) == NOTHING
