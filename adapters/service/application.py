@@ -23,8 +23,8 @@ from dealgate.adapters.service import (
 from dealgate.adapters.service.bounds import Bounds
 from dealgate.adapters.service.documents import add_description
 from dealgate.adapters.service.observed_requests import ObservedRequests
-from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
+from dealgate.adapters.service.routes import AskedRoute, roles_of
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.watches import watching
 
@@ -76,5 +76,4 @@ def check_denied_by_default(routes: Iterable[BaseRoute]) -> None:
     """Raises `AssertionError` for an endpoint that asks nobody who they are."""
     for route in routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
-            asked = {one.call for one in route.dependant.dependencies}
-            assert in_role in asked, f"{route.path} names no role"
+            assert isinstance(route, AskedRoute) and roles_of(route), f"{route.path} names no role"

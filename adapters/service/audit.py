@@ -24,10 +24,11 @@ from dealgate.adapters.service.endpoints import Form, Text, TheService, json_res
 from dealgate.adapters.service.files import sent_file
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.timed_reading import reading_within
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=AskedRoute)
 
 Compliance = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE])]
 ReaderName = Annotated[

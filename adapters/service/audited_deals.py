@@ -29,6 +29,7 @@ from dealgate.adapters.service.endpoints import (
 )
 from dealgate.adapters.service.files import sent_file
 from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.timed_reading import reading_within
 from dealgate.models import Receipt
 from dealgate.models.erasure import NOTICE, NoticeError, record_notice
@@ -38,7 +39,7 @@ from dealgate.rules.decision import moment
 from dealgate.rules.effective import zone_of
 from dealgate.rules.finding import MOST_REASONS
 
-router = APIRouter(prefix="/v1/audit/deals", tags=["audit"])
+router = APIRouter(prefix="/v1/audit/deals", tags=["audit"], route_class=AskedRoute)
 
 DealId = Annotated[str, text_of(100)]
 Zone = Annotated[str, text_of(60), Query(description="Whose days count, such as America/Chicago.")]

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     threads: Annotated[int, Field(ge=1, le=256)] = 8
-    """Requests that are worked on at once, each with a connection to the database."""
+    """Requests that are worked on at once, each with a connection to the database; half of them, where no deal is decided."""
     most_waiting: Annotated[int, Field(ge=1)] = 128
     """Requests that are taken in at once; further ones are sent away for a second."""
     most_body_bytes: Annotated[int, Field(ge=1)] = 2_000_000

@@ -14,12 +14,13 @@ from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key
 from dealgate.adapters.service.observation import part
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError, refused_field
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.service import Service
 from dealgate.rules.deal import Deal
 
 log = logging.getLogger("dealgate.service")
 
-router = APIRouter(prefix="/v1", tags=["deals"])
+router = APIRouter(prefix="/v1", tags=["deals"], route_class=AskedRoute)
 
 Submitter = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER])]
 Asks = Annotated[

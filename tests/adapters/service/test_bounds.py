@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from dealgate import Gate
+from dealgate.adapters.service import audit
 from tests.adapters.service.hosting import Hosted, refused
 from tests.databases import NOTHING, count_rows
 from tests.models.samples import a_deal
@@ -53,8 +54,13 @@ class Held:
         monkeypatch.setattr(Gate, "submit", held)
 
 
-def test_a_body_that_is_too_large_is_refused_by_its_length_or_as_it_comes(hosted: Hosted, database: Engine) -> None:
-    refused(hosted.post("sam", SUBMISSIONS, content=b" " * 10_001), 413, "body-size")
+@pytest.mark.parametrize(
+    ("who", "path"), [("sam", SUBMISSIONS), ("cole", "/v1/audit/search"), ("ann", "/v1/overrides")]
+)
+def test_a_body_that_is_too_large_is_refused_by_its_length_or_as_it_comes(
+    hosted: Hosted, database: Engine, who: str, path: str
+) -> None:
+    refused(hosted.post(who, path, content=b" " * 10_001), 413, "body-size")
 
     async def in_parts() -> AsyncIterator[bytes]:
         for _ in range(100):
@@ -62,10 +68,31 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_or_as_it_comes(hosted
 
     async def send() -> httpx.Response:
         async with client_of(hosted) as client:
-            return await client.post(SUBMISSIONS, content=in_parts())
+            return await client.post(path, content=in_parts(), headers={"Authorization": f"Bearer {who}"})
 
     refused(asyncio.run(send()), 413, "body-size")
     assert count_rows(database) == NOTHING
+
+
+@pytest.mark.parametrize("path", ["/v1/overrides", "/v1/audit/search", "/v1/policies"])
+def test_who_calls_is_looked_at_before_the_body(hosted: Hosted, path: str) -> None:
+    """Whoever is not let in is not waited for, and counts as one who tried."""
+    failed = list[str]()
+    hosted.service.rates.failed = lambda address, credential: failed.append(credential)  # type: ignore[method-assign]
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(30)
+
+    async def send(who: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {who}", "Content-Type": "application/json"}
+        async with client_of(hosted) as client:
+            return await client.post(path, content=never(), headers=headers)
+
+    refused(asyncio.run(send("nobody")), 401, "credential")
+    refused(asyncio.run(send("sam")), 403, "role")
+    refused(hosted.post("nobody", path, content=b"{"), 401, "credential")
+    assert failed == ["nobody", "nobody"]
 
 
 def test_who_waits_too_long_is_told_to_ask_again_and_the_decision_is_kept(
@@ -139,3 +166,36 @@ def test_a_failure_inside_is_an_incident_without_its_words(
     assert "whether anything is stored is not known" in problem["detail"]
     assert "SECRET" not in answer.text
     assert count_rows(database) == NOTHING
+
+
+def test_whoever_decides_deals_finds_a_thread_however_much_is_asked_for(
+    database_url: str, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many searches as there are threads, each of which takes until it is let."""
+    hosted = Hosted(database_url, policy="prime-auto", threads=4, request_seconds=5)
+    let, begun, found = threading.Event(), threading.Semaphore(0), audit.search
+
+    def held(*args: Any, **options: Any) -> Any:
+        begun.release()
+        assert let.wait(20)
+        return found(*args, **options)
+
+    monkeypatch.setattr(audit, "search", held)
+
+    async def work() -> list[httpx.Response]:
+        async with hosted.running(), client_of(hosted) as client:
+            asking = {"Authorization": "Bearer cole"}
+            searches = [client.post("/v1/audit/search", json={}, headers=asking) for _ in range(4)]
+            waiting = [asyncio.create_task(one) for one in searches]
+            for _ in range(2):
+                await asyncio.to_thread(begun.acquire)
+            answers = [
+                await client.post(SUBMISSIONS, json=a_deal()),
+                await client.post("/v1/evaluations", json=a_deal()),
+                await client.get(f"/v1/deals/{a_deal()['deal_id']}/clearance"),
+                await client.get("/readyz"),
+            ]
+            let.set()
+            return [*answers, *await asyncio.gather(*waiting)]
+
+    assert [one.status_code for one in asyncio.run(work())] == [201, *[200] * 7]
