@@ -56,7 +56,7 @@ def create_application(service: Service) -> ObservedRequests:
     app.state.routes = routes
     add_handlers(app)
     settings = service.settings
-    bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
+    bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds, service.rates)
     app.state.bounds = bounds
     service.metrics.in_progress.set_function(lambda: len(bounds.working))
     return ObservedRequests(bounds, routes, service.metrics, service.tracing)
@@ -76,4 +76,5 @@ def check_denied_by_default(routes: Iterable[BaseRoute]) -> None:
     """Raises `AssertionError` for an endpoint that asks nobody who they are."""
     for route in routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
-            assert isinstance(route, AskedRoute) and roles_of(route), f"{route.path} names no role"
+            asks = isinstance(route, AskedRoute) and roles_of(route)
+            assert asks, f"{route.path} names no role"

@@ -1,6 +1,8 @@
 """What a request may take: bytes, time, a place. Nobody is told of a pass that is not kept, and what was taken in is finished."""
 
 import asyncio
+import json
+import math
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import Engine
+from starlette.types import Message
 
 from dealgate import Gate
 from dealgate.adapters.service import audit
+from dealgate.adapters.service.files import BLOCK
 from tests.adapters.service.hosting import Hosted, refused
 from tests.databases import NOTHING, count_rows
 from tests.models.samples import a_deal
@@ -137,6 +141,7 @@ def test_who_finds_no_place_is_sent_away_at_once_and_probes_are_not(
 
     async def work() -> list[httpx.Response]:
         async with client_of(narrow) as client:
+            await client.get("/v1/decisions/none")  # sam is known from here on
             two = [asyncio.create_task(client.post(SUBMISSIONS, json=a_deal(deal_id=f"D-{one}"))) for one in (1, 2)]
             for _ in two:
                 await asyncio.to_thread(held.begun.acquire)
@@ -151,6 +156,77 @@ def test_who_finds_no_place_is_sent_away_at_once_and_probes_are_not(
     assert probe.status_code == 200
     assert [one.status_code for one in two] == [201, 201]
     assert count_rows(database)["dealgate_decision"] == 2
+
+
+class Reader:
+    """Reads an answer as slowly as it likes, a block in so many seconds; it asks in ASGI, as a server does for it."""
+
+    def __init__(self, hosted: Hosted, path: str, pause: float, who: str = "") -> None:
+        self.hosted, self.pause, self.read = hosted, pause, b""
+        authorization = [(b"authorization", f"Bearer {who}".encode())] if who else []
+        self.scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": authorization,
+            "client": ("192.0.2.1", 5000),
+        }
+
+    async def ask(self) -> None:
+        await self.hosted.application(self.scope, self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(self.pause * math.ceil(len(message["body"]) / BLOCK))
+            self.read += message["body"]
+
+
+def test_answers_that_nobody_reads_hold_no_place_for_ever_and_not_the_places_of_those_who_are_known(
+    database_url: str, database: Engine
+) -> None:
+    """Anybody may ask for the OpenAPI document, which is long."""
+    hosted = Hosted(database_url, policy="prime-auto", most_waiting=4, request_seconds=1)
+
+    async def work() -> list[int]:
+        async with client_of(hosted) as client:
+            statuses = [(await client.post("/v1/evaluations", json=a_deal())).status_code]
+            idle = [asyncio.create_task(Reader(hosted, "/openapi.json", 60).ask()) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            statuses += [len(hosted.bounds.working), (await client.post("/v1/evaluations", json=a_deal())).status_code]
+            strange = await client.get("/openapi.json", headers={"Authorization": ""})
+            await asyncio.wait_for(hosted.bounds.finish(), 20)
+            statuses += [strange.status_code, len(hosted.bounds.working)]
+            for one in idle:
+                one.cancel()
+            return statuses
+
+    assert asyncio.run(work()) == [200, 2, 200, 503, 0]
+    hosted.close()
+
+
+def test_an_answer_that_is_read_slowly_is_read_to_its_end(hosted: Hosted) -> None:
+    reader = Reader(hosted, "/openapi.json", pause=0.3)
+    asyncio.run(reader.ask())
+    assert json.loads(reader.read) == hosted.openapi()
+
+
+def test_an_answer_to_nobody_is_no_reason_to_wait_at_the_end(database_url: str, database: Engine) -> None:
+    hosted = Hosted(database_url, policy="prime-auto", request_seconds=60)
+
+    async def work() -> None:
+        asking = asyncio.create_task(Reader(hosted, "/openapi.json", 60).ask())
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        await asyncio.wait_for(hosted.bounds.finish(), 20)
+
+    asyncio.run(work())
+    hosted.close()
 
 
 def test_a_failure_inside_is_an_incident_without_its_words(
