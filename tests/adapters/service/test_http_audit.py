@@ -190,6 +190,11 @@ def test_a_report_that_cannot_be_given_names_the_parameter(
     assert fields_of(without_tables.get("cole", f"/v1/audit/reports/exceptions?{given}"), kind) == {field}
 
 
+@pytest.mark.parametrize("path", ["reports", "deals/D/clocks"])
+def test_only_a_report_has_parameters_of_its_own(without_tables: Records, path: str) -> None:
+    assert fields_of(without_tables.get("cole", f"/v1/audit/{path}?set.colour=red")) == {"query.set.colour"}
+
+
 @pytest.mark.parametrize(("name", "parameter"), [("near-limits", "width"), ("retention", "months")])
 @pytest.mark.parametrize("value", ["wide", "-1", "0", "9" * 40, "2.5"])
 def test_a_parameter_of_a_report_that_makes_no_sense_is_refused(
