@@ -25,9 +25,9 @@ class TooLargeError(ProblemError):
 class Bounds:
     """ASGI middleware. Who is sent away for its time has been taken in all the same, and is worked on to its end.
 
-    Half of the places at the most are for those whose credential never opened, so that nobody else's are taken by whoever can
-    reach the port. An answer of which nothing is read for `seconds` is given up. Whatever else goes wrong inside is
-    answered here, with an incident in the log.
+    Those whose credential never opened have half of the places at the most: not everybody who reaches the port can take them all.
+    An answer of which nothing is read for `seconds` is given up. Whatever else goes wrong inside is answered here, with an
+    incident in the log.
     """
 
     def __init__(self, app: ASGIApp, most_bytes: int, most_waiting: int, seconds: float, rates: Rates) -> None:

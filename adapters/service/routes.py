@@ -1,9 +1,10 @@
 """The way of a request to its endpoint: who calls, then the body, then a turn, so that whoever decides deals always finds a thread."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, get_type_hints
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, fail_after
 from anyio.lowlevel import RunVar
 from fastapi import Request, params
 from fastapi.responses import Response
@@ -11,7 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from dealgate.adapters.service.principals import admit, in_role
-from dealgate.adapters.service.problems import CANNOT_BE_READ, ProblemError
+from dealgate.adapters.service.problems import CANNOT_BE_READ, ProblemError, unavailable
+from dealgate.adapters.service.settings import Settings
 
 DECIDES = {
     "POST /v1/submissions",
@@ -21,7 +23,7 @@ DECIDES = {
     "POST /v1/overrides/{override_id}/deny",
     "GET /v1/deals/{deal_id:path}/clearance",
 }
-"""What waits for nothing else. All other endpoints together have half of the threads."""
+"""What waits for nothing else. All other endpoints together have half of the threads, and half of the places to wait for them."""
 
 _turns: RunVar[CapacityLimiter] = RunVar("dealgate_turns")
 
@@ -39,10 +41,11 @@ class AskedRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             await admit(request, roles)
-            await _read(request)
+            if request.method != "GET":
+                await _read(request)
             if decides:
                 return await answer(request)
-            async with _turns_of(request.app.state.service.settings.threads):
+            async with _turn(request.app.state.service.settings):
                 return await answer(request)
 
         return handle
@@ -66,6 +69,24 @@ async def _read(request: Request) -> None:
         await request.body()
     except ClientDisconnect:
         raise ProblemError(400, "request", CANNOT_BE_READ, "The body did not come whole.") from None
+
+
+@asynccontextmanager
+async def _turn(settings: Settings) -> AsyncIterator[None]:
+    """Raises `ProblemError` where too many wait for one, and where none comes before the caller is told to come again."""
+    limiter = _turns_of(settings.threads)
+    away = unavailable("As much is asked for as may be while deals are decided.", "1")
+    if limiter.statistics().tasks_waiting >= max(1, settings.most_waiting // 2):
+        raise away
+    try:
+        with fail_after(settings.request_seconds):
+            await limiter.acquire()
+    except TimeoutError:
+        raise away from None
+    try:
+        yield
+    finally:
+        limiter.release()
 
 
 def _turns_of(threads: int) -> CapacityLimiter:

@@ -9,12 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 from starlette.types import Message
 
 from dealgate import Gate
 from dealgate.adapters.service import audit
+from dealgate.adapters.service.application import ROUTERS
 from dealgate.adapters.service.files import BLOCK
+from dealgate.adapters.service.routes import DECIDES
 from tests.adapters.service.hosting import Hosted, refused
 from tests.databases import NOTHING, count_rows
 from tests.models.samples import a_deal
@@ -247,8 +250,9 @@ def test_a_failure_inside_is_an_incident_without_its_words(
 def test_whoever_decides_deals_finds_a_thread_however_much_is_asked_for(
     database_url: str, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many searches as there are threads, each of which takes until it is let."""
-    hosted = Hosted(database_url, policy="prime-auto", threads=4, request_seconds=5)
+    """As many searches as there are places, each of which takes until it is let: two are made, four wait, two are sent away."""
+    hosted = Hosted(database_url, policy="prime-auto", threads=4, most_waiting=8, request_seconds=5)
+    hosted.get("cole", "/v1/decisions/none")
     let, begun, found = threading.Event(), threading.Semaphore(0), audit.search
 
     def held(*args: Any, **options: Any) -> Any:
@@ -261,7 +265,7 @@ def test_whoever_decides_deals_finds_a_thread_however_much_is_asked_for(
     async def work() -> list[httpx.Response]:
         async with hosted.running(), client_of(hosted) as client:
             asking = {"Authorization": "Bearer cole"}
-            searches = [client.post("/v1/audit/search", json={}, headers=asking) for _ in range(4)]
+            searches = [client.post("/v1/audit/search", json={}, headers=asking) for _ in range(8)]
             waiting = [asyncio.create_task(one) for one in searches]
             for _ in range(2):
                 await asyncio.to_thread(begun.acquire)
@@ -274,4 +278,11 @@ def test_whoever_decides_deals_finds_a_thread_however_much_is_asked_for(
             let.set()
             return [*answers, *await asyncio.gather(*waiting)]
 
-    assert [one.status_code for one in asyncio.run(work())] == [201, *[200] * 7]
+    statuses = [one.status_code for one in asyncio.run(work())]
+    assert statuses[:4] == [201, 200, 200, 200]
+    assert sorted(statuses[4:]) == [200] * 6 + [503] * 2
+
+
+def test_what_decides_deals_is_among_the_endpoints() -> None:
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    assert {f"{method} {route.path}" for route in routes for method in route.methods} >= DECIDES
