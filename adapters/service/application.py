@@ -21,10 +21,10 @@ from dealgate.adapters.service import (
     submissions,
 )
 from dealgate.adapters.service.bounds import Bounds
-from dealgate.adapters.service.documents import describe
+from dealgate.adapters.service.documents import add_description
 from dealgate.adapters.service.observed_requests import ObservedRequests
-from dealgate.adapters.service.principals import in_role
 from dealgate.adapters.service.problems import add_handlers
+from dealgate.adapters.service.routes import AskedRoute, roles_of
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.watches import watching
 
@@ -41,14 +41,14 @@ def create_application(service: Service) -> ObservedRequests:
         title="dealgate",
         version=version("dealgate"),
         description=DESCRIPTION,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
         responses={},
     )
     app.state.service = service
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    add_description(app)
     for router in ROUTERS:
         app.include_router(router)
     routes = [route for router in ROUTERS for route in router.routes]
@@ -56,7 +56,7 @@ def create_application(service: Service) -> ObservedRequests:
     app.state.routes = routes
     add_handlers(app)
     settings = service.settings
-    bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds)
+    bounds = Bounds(app, settings.most_body_bytes, settings.most_waiting, settings.request_seconds, service.rates)
     app.state.bounds = bounds
     service.metrics.in_progress.set_function(lambda: len(bounds.working))
     return ObservedRequests(bounds, routes, service.metrics, service.tracing)
@@ -76,5 +76,5 @@ def check_denied_by_default(routes: Iterable[BaseRoute]) -> None:
     """Raises `AssertionError` for an endpoint that asks nobody who they are."""
     for route in routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
-            asked = {one.call for one in route.dependant.dependencies}
-            assert in_role in asked, f"{route.path} names no role"
+            asks = isinstance(route, AskedRoute) and roles_of(route)
+            assert asks, f"{route.path} names no role"

@@ -3,7 +3,6 @@
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -21,13 +20,14 @@ from dealgate.adapters.compliance.search import search
 from dealgate.adapters.replay import Replayer
 from dealgate.adapters.service.documents import archive, found, problems_of
 from dealgate.adapters.service.endpoints import Form, Text, TheService, json_response, refused, text_of
-from dealgate.adapters.service.files import sent_file
+from dealgate.adapters.service.files import folder_for_files, sent_file
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.timed_reading import reading_within
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=AskedRoute)
 
 Compliance = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE])]
 ReaderName = Annotated[
@@ -111,13 +111,13 @@ def export(
     now = datetime.now(UTC)
     asked = _query(form)
     query = asked if asked.as_of else replace(asked, as_of=now)
-    with TemporaryDirectory(prefix="dealgate-") as folder:
-        path = Path(folder) / f"decisions.{file_format}"
+    with folder_for_files() as folder:
+        path = folder / f"decisions.{file_format}"
         _write(service, Export(query, Reader(reader, principal.name), most), path, now)
-        with ZipFile(Path(folder) / "export.zip", "w", ZIP_DEFLATED) as zipped:
+        with ZipFile(folder / "export.zip", "w", ZIP_DEFLATED) as zipped:
             for one in (path, manifest_path(path)):
                 zipped.write(one, one.name)
-        return sent_file(Path(folder) / "export.zip", "decisions.zip")
+        return sent_file(folder / "export.zip", "decisions.zip")
 
 
 @router.post("/replays", responses=found("What came out how.", "Replays") | problems_of(404, 413, 422, 503))

@@ -2,8 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -27,8 +25,9 @@ from dealgate.adapters.service.endpoints import (
     refused,
     text_of,
 )
-from dealgate.adapters.service.files import sent_file
+from dealgate.adapters.service.files import folder_for_files, sent_file
 from dealgate.adapters.service.problems import ProblemError
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.timed_reading import reading_within
 from dealgate.models import Receipt
 from dealgate.models.erasure import NOTICE, NoticeError, record_notice
@@ -38,7 +37,7 @@ from dealgate.rules.decision import moment
 from dealgate.rules.effective import zone_of
 from dealgate.rules.finding import MOST_REASONS
 
-router = APIRouter(prefix="/v1/audit/deals", tags=["audit"])
+router = APIRouter(prefix="/v1/audit/deals", tags=["audit"], route_class=AskedRoute)
 
 DealId = Annotated[str, text_of(100)]
 Zone = Annotated[str, text_of(60), Query(description="Whose days count, such as America/Chicago.")]
@@ -76,8 +75,8 @@ def read_case_file(_: Compliance, service: TheService, deal_id: DealId, reader: 
             remedy = "Use dealgate audit file."
             raise refused("path.deal_id", deal_id, f"{entries:,} entries are more than {MOST_ENTRIES}", remedy)
         made = case_file(connection, deal_id, reader)
-    with TemporaryDirectory(prefix="dealgate-") as folder:
-        path = Path(folder) / "case.zip"
+    with folder_for_files() as folder:
+        path = folder / "case.zip"
         write_zip(made, path)
         response = sent_file(path, "case.zip")
     response.headers["X-Manifest-SHA256"] = manifest_hash(made)

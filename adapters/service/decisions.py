@@ -10,10 +10,11 @@ from dealgate.adapters.service.documents import found, problems_of
 from dealgate.adapters.service.endpoints import TheService, json_response, text_of
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import not_found
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.models import clearance, find_decision, overrides_of
 from dealgate.models.reading import list_decisions
 
-router = APIRouter(prefix="/v1", tags=["deals"])
+router = APIRouter(prefix="/v1", tags=["deals"], route_class=AskedRoute)
 
 Reads = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER, Role.UNDERWRITER, Role.COMPLIANCE])]
 DecisionId = Annotated[str, text_of(36)]

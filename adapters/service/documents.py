@@ -8,8 +8,9 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
 
 from dealgate.adapters.mappings import SHIPPED
 from dealgate.adapters.policies import load_policy
@@ -90,6 +91,18 @@ SUBMITTED: Documents = {
     200: answer("Decided and recorded before, under the same Idempotency-Key.", "Submission"),
 }
 EVALUATED = found("What the policy says. Nothing is stored.", "Evaluation")
+
+
+def add_description(app: FastAPI) -> None:
+    """`/openapi.json`, made once and kept as bytes: whoever reaches the port may ask for it, as often as they like."""
+    described = cache(lambda: describe(app))
+    written = cache(lambda: bytes(JSONResponse(described()).body))
+
+    async def answer_bytes(_: Request) -> Response:
+        return Response(written(), media_type="application/json")
+
+    app.openapi = described  # type: ignore[method-assign]
+    app.add_route("/openapi.json", answer_bytes, include_in_schema=False)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

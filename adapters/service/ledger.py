@@ -9,9 +9,10 @@ from dealgate.adapters.sealed_entries import newest_note, prove_entry
 from dealgate.adapters.service.documents import plain_text, problems_of
 from dealgate.adapters.service.endpoints import TheService, text_of
 from dealgate.adapters.service.principals import Principal, Role, in_role
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.timed_reading import reading_within
 
-router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
+router = APIRouter(prefix="/v1/ledger", tags=["ledger"], route_class=AskedRoute)
 
 Holds = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE, Role.SUBMITTER])]
 

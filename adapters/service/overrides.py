@@ -26,6 +26,7 @@ from dealgate.adapters.service.endpoints import (
 )
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError, not_found
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.service import Service
 from dealgate.models import (
     OverrideError,
@@ -41,7 +42,7 @@ from dealgate.models import (
 from dealgate.models.overrides import LONGEST_NOTE, UnknownIdError
 from dealgate.models.standing import steps_told
 
-router = APIRouter(prefix="/v1", tags=["overrides"])
+router = APIRouter(prefix="/v1", tags=["overrides"], route_class=AskedRoute)
 
 Underwriter = Annotated[Principal, Security(in_role, scopes=[Role.UNDERWRITER])]
 Reads = Annotated[Principal, Security(in_role, scopes=[Role.UNDERWRITER, Role.COMPLIANCE, Role.SUBMITTER])]

@@ -1,10 +1,12 @@
 """Who calls: a name, and the roles in which that name may do something. Denied is whatever no role allows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPBearer
 
 from dealgate.adapters.service.observation import observed
 from dealgate.adapters.service.parameters import check_parameters
@@ -12,7 +14,7 @@ from dealgate.adapters.service.problems import ProblemError
 from dealgate.adapters.service.rates import Rates
 from dealgate.models.api_keys import Role
 
-__all__ = ["Authenticates", "Principal", "Role", "UnauthenticatedError", "in_role"]
+__all__ = ["Authenticates", "Principal", "Role", "UnauthenticatedError", "admit", "in_role"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,25 @@ class UnauthenticatedError(ProblemError):
 bearer = HTTPBearer(auto_error=False, description="An API key, or a token of the lender's identity provider.")
 
 
-def in_role(
-    scopes: SecurityScopes,
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-) -> Principal:
-    """Who calls, in one of the roles that the endpoint names as its scopes."""
+async def in_role(request: Request, _: Annotated[object, Security(bearer)]) -> Principal:
+    """Who calls, in one of the roles that the endpoint names as its scopes: its route has looked, before it read the body."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def admit(request: Request, roles: Collection[str]) -> None:
+    """Let a request in as its caller's. Raises `ProblemError` for who is not known, not in one of these roles, or asks too often."""
+    credentials = await bearer(request)
     if credentials is None:
         raise UnauthenticatedError("Send the header Authorization: Bearer, with an API key or a token.")
-    principal = _admitted(request, credentials.credentials)
+    principal = await run_in_threadpool(_admitted, request, credentials.credentials)
     if noted := observed():
         noted.actor = principal.name
-    if not principal.roles.intersection(scopes.scopes):
-        needed = " or ".join(scopes.scopes)
+    if not principal.roles.intersection(roles):
+        needed = " or ".join(roles)
         raise ProblemError(403, "role", "Not in this role", f"{principal.name} is not {needed}: ask for that role.")
     check_parameters(request)  # only who may ask is told what is wrong with the question
-    return principal
+    request.state.principal = principal
 
 
 def _admitted(request: Request, credential: str) -> Principal:

@@ -141,9 +141,11 @@ def of_database(error: Exception) -> ProblemError:
 def of_incident(error: BaseException) -> ProblemError:
     incident = str(uuid4())
     log.critical("incident %s: %s", incident, type(error).__name__, exc_info=error)
-    problem = ProblemError(
-        500, "incident", "A failure inside", f"It is in the log as incident {incident}. No deal has passed."
+    detail = (
+        f"It is in the log as incident {incident}. Take nothing for passed; whether anything is stored is not known. Send "
+        "the request again under the same Idempotency-Key: it is stored once."
     )
+    problem = ProblemError(500, "incident", "A failure inside", detail)
     problem.document["incident"] = incident
     return problem
 

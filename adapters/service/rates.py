@@ -50,23 +50,28 @@ class Rates:
 
         So one program with an old key locks out none of those that share its address.
         """
-        if not self._limiter.test(self._failed, "failed", address) and _digest(credential) not in self._opened:
+        if not self._limiter.test(self._failed, "failed", address) and not self.has_opened(digest(credential)):
             detail = f"At most {self._failed} credentials that do not open, from one address."
             raise self._error(self._failed, "failed", address, detail)
 
+    def has_opened(self, hashed: bytes) -> bool:
+        """Whether the credential of this hash opened when it was tried last."""
+        return hashed in self._opened
+
     def failed(self, address: str, credential: str) -> None:
-        self._opened.discard(_digest(credential))
+        self._opened.discard(digest(credential))
         self._limiter.hit(self._failed, "failed", address)
 
     def opened(self, credential: str) -> None:
         if len(self._opened) >= MOST_REMEMBERED:
             self._opened.clear()
-        self._opened.add(_digest(credential))
+        self._opened.add(digest(credential))
 
     def _error(self, rate: RateLimitItem, kind: str, who: str, detail: str) -> TooManyError:
         free_at = self._limiter.get_window_stats(rate, kind, who).reset_time
         return TooManyError(detail, max(1, math.ceil(free_at - time.time())))
 
 
-def _digest(credential: str) -> bytes:
+def digest(credential: str) -> bytes:
+    """By which a credential is remembered."""
     return hashlib.sha256(credential.encode()).digest()

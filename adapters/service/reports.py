@@ -14,9 +14,10 @@ from dealgate.adapters.service.documents import found, problems_of
 from dealgate.adapters.service.endpoints import MomentOrDay, TheService, json_response, refused, text_of
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError, not_found
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.timed_reading import reading_within
 
-router = APIRouter(prefix="/v1/audit/reports", tags=["audit"])
+router = APIRouter(prefix="/v1/audit/reports", tags=["audit"], route_class=AskedRoute)
 
 Compliance = Annotated[Principal, Security(in_role, scopes=[Role.COMPLIANCE])]
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 from dealgate.adapters.service.problems import ProblemError, unavailable
@@ -20,16 +19,13 @@ _turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 def reviewed(text: str, seconds: float) -> dict[str, Any]:
     """What `Review.document` tells of a document, each error with its `source_line`.
 
-    Raises `ProblemError` where the review is not done in time, or waits for others all the time.
+    Raises `ProblemError` where the review is not done in time, and where as many are under way as may be.
     """
-    end = time.monotonic() + seconds
-    if not _turns.acquire(timeout=seconds):
+    if not _turns.acquire(blocking=False):  # a thread that waits is one less for everybody else
         raise unavailable(f"{MOST_AT_ONCE} policies are being checked already.")
     try:
         command = [sys.executable, "-m", "dealgate.adapters.service.review_worker", FILE]
-        ended = subprocess.run(
-            command, input=text.encode(), capture_output=True, check=True, timeout=max(0.1, end - time.monotonic())
-        )
+        ended = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         detail = (
             f"Checking it takes longer than {seconds:g} seconds: use dealgate policy check, and dealgate policy add."

@@ -60,12 +60,12 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     threads: Annotated[int, Field(ge=1, le=256)] = 8
-    """Requests that are worked on at once, each with a connection to the database."""
+    """Requests that are worked on at once, each with a connection to the database; half of them, where no deal is decided."""
     most_waiting: Annotated[int, Field(ge=1)] = 128
-    """Requests that are taken in at once; further ones are sent away for a second."""
+    """Requests that are taken in at once; further ones are sent away for a second. Half of them, of credentials that never opened."""
     most_body_bytes: Annotated[int, Field(ge=1)] = 2_000_000
     request_seconds: Seconds = 10.0
-    """How long a caller waits at most before it is told to ask again."""
+    """How long a caller waits at most before it is told to ask again, and an answer for a caller who reads nothing of it."""
     shutdown_seconds: Seconds = 30.0
     """How long what was accepted may take when the service is told to stop."""
 

@@ -1,6 +1,7 @@
 """Deals: submitted, or only evaluated."""
 
 import json
+import logging
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Security
@@ -13,10 +14,13 @@ from dealgate.adapters.service.endpoints import Body, Key, TheService, check_key
 from dealgate.adapters.service.observation import part
 from dealgate.adapters.service.principals import Principal, Role, in_role
 from dealgate.adapters.service.problems import ProblemError, refused_field
+from dealgate.adapters.service.routes import AskedRoute
 from dealgate.adapters.service.service import Service
 from dealgate.rules.deal import Deal
 
-router = APIRouter(prefix="/v1", tags=["deals"])
+log = logging.getLogger("dealgate.service")
+
+router = APIRouter(prefix="/v1", tags=["deals"], route_class=AskedRoute)
 
 Submitter = Annotated[Principal, Security(in_role, scopes=[Role.SUBMITTER])]
 Asks = Annotated[
@@ -42,6 +46,7 @@ def submit(
 ) -> Response:
     """Hold a deal against the policy and record the decision. What is answered is committed.
 
+    Where the host's own reply cannot be written, it is the decision document, with `reply_problem`.
     After 503, and where no answer comes, send it again under the same Idempotency-Key.
     """
     read, mapped = _read(service, body, mapping)
@@ -52,13 +57,18 @@ def submit(
     verdict = service.gate.submit(deal, actor=principal.name, idempotency_key=idempotency_key)
     headers = {"Location": f"/v1/decisions/{verdict.decision_id}"}
     status = 200 if verdict.replayed else 201
+    told = _told(read)
     if reply == "mapping" and mapped is not None:
-        return _in_their_words(mapped, verdict, status, headers)
+        try:
+            return _in_their_words(mapped, verdict, status, headers)
+        except Exception as error:  # whatever the mapping lacks: what is committed is not answered as a failure
+            log.error("a reply cannot be written by the mapping %s: %s", mapping, type(error).__name__)
+            told["reply_problem"] = f"Recorded, and not to be told in the words of the mapping {mapping}: {error}"[:600]
     answer = {
         **verdict.decision,
         "replayed": verdict.replayed,
         "receipt": receipt_document(verdict.receipt),
-        **_told(read),
+        **told,
     }
     return json_response(answer, status, headers)
 

@@ -1,6 +1,7 @@
 """A service on a database, and people who call it: each request goes through the ASGI application."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from json import dumps
 from typing import Any
 
@@ -58,6 +59,12 @@ class Hosted:
     def bounds(self) -> Bounds:
         assert isinstance(self.application.app, Bounds)
         return self.application.app
+
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """As its server runs it: with its threads, and its end when it stops."""
+        application: Any = self.bounds.app
+        context: AbstractAsyncContextManager[Any] = application.router.lifespan_context(application)
+        return context
 
     def openapi(self) -> dict[str, Any]:
         document: dict[str, Any] = self.bounds.app.openapi()  # type: ignore[attr-defined]

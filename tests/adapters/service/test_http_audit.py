@@ -1,6 +1,7 @@
 """Compliance over HTTP: decisions found and taken along, made again, reports, case files, notices and their clocks."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -190,6 +191,11 @@ def test_a_report_that_cannot_be_given_names_the_parameter(
     assert fields_of(without_tables.get("cole", f"/v1/audit/reports/exceptions?{given}"), kind) == {field}
 
 
+@pytest.mark.parametrize("path", ["reports", "deals/D/clocks"])
+def test_only_a_report_has_parameters_of_its_own(without_tables: Records, path: str) -> None:
+    assert fields_of(without_tables.get("cole", f"/v1/audit/{path}?set.colour=red")) == {"query.set.colour"}
+
+
 @pytest.mark.parametrize(("name", "parameter"), [("near-limits", "width"), ("retention", "months")])
 @pytest.mark.parametrize("value", ["wide", "-1", "0", "9" * 40, "2.5"])
 def test_a_parameter_of_a_report_that_makes_no_sense_is_refused(
@@ -217,6 +223,16 @@ def test_a_case_file_passes_its_own_check(records: Records, decisions: list[str]
     assert a_deal()["vehicle"]["vin"].encode() in b"".join(
         ZipFile(BytesIO(records.get("cole", path).content)).read(name) for name in files
     )
+
+
+def test_without_room_for_a_file_the_answer_says_so(
+    records: Records, decisions: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a container whose file system cannot be written."""
+    seal_all(records.service.engine, a_signer())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    for answer in (records.post("cole", "/v1/audit/exports", {}), records.get("cole", "/v1/audit/deals/D-0/file")):
+        assert "temporary folder" in refused(answer, 503, "unavailable")["detail"]
 
 
 def test_a_case_file_of_very_many_entries_is_for_the_command_line(

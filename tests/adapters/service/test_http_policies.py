@@ -1,7 +1,9 @@
 """Policy versions over HTTP: checked, added, approved by another person, in force, retired, read."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from dealgate.adapters.service.problems import ProblemError
-from dealgate.adapters.service.reviewing import reviewed
+from dealgate.adapters.service.reviewing import MOST_AT_ONCE, _turns, reviewed
 from dealgate.models.versions import add_version
 from tests.adapters.service.hosting import PEOPLE, Hosted, answered, fields_of, refused
 from tests.databases import count_rows
@@ -141,6 +143,31 @@ def test_a_check_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(ProblemError) as given_up:
         reviewed(POLICY, 0.1)
     assert given_up.value.document["type"] == "urn:dealgate:problem:too-long"
+
+
+def test_a_check_that_takes_too_long_is_told_before_its_caller_is_sent_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker that never comes to an end."""
+    endless = tmp_path / "python"
+    endless.write_text("#!/bin/sh\nexec sleep 60\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(endless))
+    hosted = Committee(f"sqlite:///{tmp_path / 'empty.db'}", request_seconds=2)
+    refused(hosted.check(POLICY), 422, "too-long")
+    hosted.close()
+
+
+def test_a_check_waits_for_no_others(tmp_path: Path) -> None:
+    """It would take a thread from those who decide deals, until its caller is sent away in other words."""
+    hosted = Committee(f"sqlite:///{tmp_path / 'empty.db'}", request_seconds=1)
+    with ExitStack() as checks:
+        for _ in range(MOST_AT_ONCE):
+            checks.enter_context(_turns)
+        away = hosted.check(POLICY)
+    assert "are being checked already" in refused(away, 503, "unavailable")["detail"]
+    assert away.headers["retry-after"]
+    hosted.close()
 
 
 def test_another_content_under_a_version_that_is_taken(committee: Committee) -> None:

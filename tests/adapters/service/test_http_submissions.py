@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import jsonschema
 import pytest
 from sqlalchemy import Engine
 
+from dealgate.adapters.mappings import load_mapping
 from dealgate.models import find_decision
 from tests.adapters.mappings.test_hostile_payloads import GOOD
 from tests.adapters.service.hosting import Hosted, answered, fields_of, refused
@@ -96,6 +98,28 @@ def test_a_host_is_answered_in_its_own_words_where_it_asks_for_them(hosted: Host
     assert fields_of(hosted.post("sam", f"{DEALS}?mapping=nobodys", content=b"x"), "mapping") == {"mapping"}
     assert fields_of(hosted.post("sam", f"{DEALS}?mapping=/etc/passwd", content=b"x"), "mapping") == {"mapping"}
     assert count_rows(database) == before
+
+
+@pytest.mark.parametrize(
+    "program", ["{from: policy.name, values: {subprime-auto: SUB}}", "{each: submission, item: decision_id}"]
+)
+def test_a_reply_that_cannot_be_written_leaves_no_doubt_of_what_is_recorded(
+    database: Engine, database_url: str, tmp_path: Path, program: str
+) -> None:
+    """The host's document has no word for this policy, or repeats what there is once."""
+    document = load_mapping("csv").text.replace("mapping: csv", "mapping: own").partition("\nreply:")[0]
+    (tmp_path / "own.yaml").write_text(f"{document}\nreply: {{fields: {{Decision: outcome, Program: {program}}}}}\n")
+    hosted = Hosted(database_url, policy="prime-auto", mappings={"own": tmp_path / "own.yaml"})
+    asked = {"params": {"mapping": "own", "reply": "mapping"}, "headers": {"Idempotency-Key": "k-1"}}
+    answers = [hosted.post("sam", DEALS, content=GOOD["csv"], **asked) for _ in range(2)]
+    first, again = answered(answers[0], 201), answered(answers[1], 200)
+    stored = answered(hosted.get("sam", f"/v1/decisions/{first['decision_id']}"))
+    assert stored.items() <= first.items()
+    assert "Decision" not in first
+    assert first["reply_problem"]
+    assert again == first | {"replayed": True}
+    assert count_rows(database)["dealgate_decision"] == 1
+    hosted.close()
 
 
 def test_a_payload_that_cannot_be_read_is_refused_with_its_places(hosted: Hosted) -> None:

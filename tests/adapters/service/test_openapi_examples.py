@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.openapi.utils import get_openapi
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
 
+from dealgate.adapters.service import documents
 from tests.adapters.service.answers import EXAMPLES, answers
-from tests.adapters.service.hosting import Hosted
+from tests.adapters.service.hosting import Hosted, answered
 
 WITHOUT_EXAMPLE = {"Response Lives Healthz Get", "Response Is Ready Readyz Get"}
 
@@ -49,6 +51,16 @@ def test_every_body_has_an_example_that_keeps_to_its_schema(hosted: Hosted) -> N
         assert errors == [], where
         seen += 1
     assert seen > 100
+
+
+def test_it_is_made_once_however_often_anybody_asks_for_it(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making it takes a tenth of a second of the processor, and nobody who asks says who they are."""
+    made = list[object]()
+    monkeypatch.setattr(documents, "get_openapi", lambda **given: made.append(given) or get_openapi(**given))
+    answers = [hosted.get("nobody", "/openapi.json") for _ in range(3)]
+    assert len(made) == 1
+    assert {one.headers["content-type"] for one in answers} == {"application/json"}
+    assert [answered(one) for one in answers] == [hosted.openapi()] * 3
 
 
 def test_the_examples_are_what_the_service_answers(database: Engine) -> None:
