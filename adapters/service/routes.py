@@ -37,7 +37,7 @@ class AskedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
         roles = roles_of(self)
-        decides = any(f"{method} {self.path}" in DECIDES for method in self.methods)
+        decides = any(f"{method} {self.path}" in DECIDES for method in self.methods or ())
 
         async def handle(request: Request) -> Response:
             await admit(request, roles)
@@ -59,7 +59,7 @@ def roles_of(route: APIRoute) -> list[str]:
         role
         for mark in marks
         if isinstance(mark, params.Security) and mark.dependency is in_role
-        for role in mark.scopes
+        for role in mark.scopes or ()
     ]
 
 
