@@ -32,15 +32,26 @@ def serve(service: Service) -> None:
     with metrics as address, _stopping_is_no_failure():
         if address is not None:
             print(f"metrics are at {address}", flush=True)
-        _Server(config).run()
+        _Server(config, settings.request_seconds).run()
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, seconds: float) -> None:
+        super().__init__(config)
+        self.seconds = seconds
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for server in self.servers if self.started else ():
             for listener in server.sockets:
+                _drop_who_reads_nothing(listener, self.seconds)
                 print(f"dealgate listens on {_address(listener)}", flush=True)
+
+
+def _drop_who_reads_nothing(listener: socket.socket, seconds: float) -> None:
+    """A connection that is closed otherwise stays until its caller has read what was written to it. Linux can be told."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
 
 
 def _address(listener: socket.socket) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import httpx
+import psutil
+import pytest
 from sqlalchemy import create_engine
 
 from dealgate.adapters.database import open_database, upgrade_database
@@ -113,3 +115,26 @@ def test_the_command_serves_until_it_is_interrupted_and_names_a_port_that_is_tak
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert 'route="/v1/submissions" status=401' in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+def test_the_connection_of_who_reads_nothing_is_dropped(tmp_path: Path) -> None:
+    """It asks for more than fits between the two, and waits."""
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    engine = open_database(url)
+    upgrade_database(engine)
+    engine.dispose()
+    variables = {"DEALGATE_DB": url, "DEALGATE_REQUEST_SECONDS": "1"}
+    with a_process([sys.executable, "-c", PROGRAM], tmp_path / "log", **variables) as (process, address):
+        host, _, port = address.removeprefix("http://").rpartition(":")
+
+        def is_open() -> bool:
+            connections = psutil.Process(process.pid).net_connections("tcp")
+            return any(one.raddr and one.laddr.port == int(port) for one in connections)
+
+        with socket.socket() as idle:
+            idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            idle.connect((host, int(port)))
+            idle.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: dealgate\r\n\r\n" * 16)
+            wait_for(is_open)
+            wait_for(lambda: not is_open())
