@@ -17,7 +17,6 @@ from dealgate.models.erasure import ERASED
 READS_ONLY = "dealgate_reads_only"
 """The execution option of a connection that stores nothing."""
 
-
 BUSY = 30_000
 """How long SQLite waits for a lock, in milliseconds."""
 

@@ -72,7 +72,7 @@ class Override(NamedTuple):
         """The end of the grant that ends first; None where none has an end."""
         return min((one.ends_at for one in self.grants if one.ends_at), default=None)
 
-    def recorded_by(self, at: datetime) -> datetime:
+    def caught_up(self, at: datetime) -> datetime:
         """The moment, or that of the latest step, whichever is later."""
         return max(at, *(one.granted_at for one in self.grants), self.denied_at or at)
 
@@ -180,7 +180,7 @@ def clearance(session: Writable, deal_id: str, at: datetime, *, in_hindsight: bo
     high = [
         one
         for one in found
-        if one.side is Side.HIGH and one.state(at if in_hindsight else one.recorded_by(at)) == IN_FORCE
+        if one.side is Side.HIGH and one.state(at if in_hindsight else one.caught_up(at)) == IN_FORCE
     ]
     if high:
         against = tuple(f"turned down by {_persons(one)}: {one.reason}" for one in high)
