@@ -159,10 +159,7 @@ def test_a_key_that_another_transaction_is_about_to_use_is_waited_for(
         waiting = pool.submit(gate.submit, a_deal(deal_id=deal), idempotency_key="K")
         until_it_waits(database)
         assert not waiting.done()
-        if commits:
-            first.commit()
-        else:
-            first.rollback()
+        (first.commit if commits else first.rollback)()
 
         if not commits:
             assert waiting.result(20).replayed is False

@@ -61,10 +61,7 @@ def test_a_purge_leaves_what_is_no_longer_due_once_it_has_the_deal(
         waiting = pool.submit(purged, database)
         until_it_waits(database)
         assert not waiting.done()
-        if commits:
-            first.commit()
-        else:
-            first.rollback()
+        (first.commit if commits else first.rollback)()
         gone = [deal.deal_id for deal in waiting.result(20)]
     assert gone == (["D-2"] if commits else ["D-1", "D-2"])
     with database.connect() as connection:

@@ -87,7 +87,7 @@ class Fixed:
         if not self.possible(holds):
             yield f"{name} cannot be {value}"
         if any(case.bottom.high == FREE for case in number.cases):
-            return  # a sum of shares, each of another divisor, is left free
+            return  # left free, as a sum of shares with different divisors is: of it nothing more is claimed
         otherwise = self.terms.negated(holds)
         if not self.terms.free_in(otherwise) and self.is_short and self.possible(otherwise):
             yield f"{name} can be another than {value}"
