@@ -47,7 +47,7 @@ test-every-python:
 
 # Tampering, crashes, power loss, cut connections and full disks, at length; shows figures. The short ones run in `make test`.
 faults: $(READY)
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m faults -v -n auto --dist worksteal --durations 20
 
 lint: $(READY)
 	$(BIN)/ruff check .

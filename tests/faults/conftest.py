@@ -7,7 +7,6 @@ from random import Random
 import pytest
 
 SEED = int(os.environ.get("FAULTS_SEED", "7"))
-_figures: list[str] = []
 
 
 @pytest.fixture
@@ -19,11 +18,18 @@ def chance(request: pytest.FixtureRequest) -> Random:
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """What was tried and what came of it, for the end of the run."""
-    return lambda text: _figures.append(f"{request.node.name}: {text}")
+    return lambda text: request.node.user_properties.append(("figure", f"{request.node.name}: {text}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _figures:
+    ended = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+    ]
+    figures = [text for report in ended for kind, text in report.user_properties if kind == "figure"]
+    if figures:
         terminalreporter.section(f"figures, FAULTS_SEED={SEED}")
-        for line in _figures:
+        for line in figures:
             terminalreporter.line(line)
