@@ -183,6 +183,8 @@ def sqlite_triggers(revision: str = "") -> Iterator[Trigger]:
     yield _sqlite("dealgate_deal", "refuses_delete", "BEFORE DELETE", "", _refusal("dealgate_deal", NEVER_DELETED))
     pend = "INSERT INTO dealgate_ledger_pending (entry) VALUES (NEW.id)"
     yield _sqlite("dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "", pend)
+    end = "UPDATE dealgate_deal SET head = NEW.leaf_hash WHERE deal_id = NEW.deal_id AND entries = NEW.deal_seq"
+    yield _sqlite("dealgate_ledger_entry", "ends_its_chain", "AFTER INSERT", "", end)
 
 
 def _sqlite_triggers(guard: Guard) -> Iterator[Trigger]:
@@ -245,6 +247,12 @@ BEGIN
   EXECUTE format('INSERT INTO %I.dealgate_ledger_pending (entry) VALUES ($1)', TG_TABLE_SCHEMA) USING NEW.id;
   RETURN NULL;
 END""",
+    "dealgate_end_the_chain": """
+BEGIN
+  EXECUTE format('UPDATE %I.dealgate_deal SET head = $1 WHERE deal_id = $2 AND entries = $3', TG_TABLE_SCHEMA)
+    USING NEW.leaf_hash, NEW.deal_id, NEW.deal_seq;
+  RETURN NULL;
+END""",
     **outbox_triggers.FUNCTIONS,
 }
 """Their bodies name the schema of the table they guard, so that no search path misleads them."""
@@ -283,6 +291,7 @@ def postgresql_triggers(revision: str = "") -> Iterator[Trigger]:
     yield _postgresql(
         "dealgate_ledger_entry", "waits_for_the_seal", "AFTER INSERT", "ROW", "dealgate_wait_for_the_seal()"
     )
+    yield _postgresql("dealgate_ledger_entry", "ends_its_chain", "AFTER INSERT", "ROW", "dealgate_end_the_chain()")
 
 
 def partition_triggers(partition: str) -> Iterator[Trigger]:

@@ -35,7 +35,6 @@ NEXT_ENTRY = (
     .values(entries=DEAL.c.entries + 1)
     .returning(DEAL.c.entries, DEAL.c.head)
 )
-SET_HEAD = update(DEAL).where(DEAL.c.deal_id == bindparam("deal")).values(head=bindparam("leaf"))
 ENTRY_WITH_BODY = select(
     ENTRY.c.id, ENTRY.c.entry_id, ENTRY.c.kind, ENTRY.c.deal_seq, ENTRY.c.leaf_hash, BODY.c.envelope
 ).join(BODY, BODY_OF_ENTRY)
@@ -79,7 +78,10 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
 
 
 def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], now: datetime) -> list[Receipt]:
-    """Append entries whose places are taken, in this order. Entries of one deal among them follow each other."""
+    """Append entries whose places are taken, in this order. Entries of one deal among them follow each other.
+
+    The database's own trigger notes the last one's leaf hash on the deal's row: nobody can add an entry and leave it out.
+    """
     heads: dict[str, bytes] = {}
     written = [_write(draft, place, heads, now) for draft, place in drafts]
     numbers = insert_numbered(session, INSERT_ENTRY, [one.row for one in written])
@@ -97,8 +99,6 @@ def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], 
     ]
     if private:
         session.execute(INSERT_PRIVATE, private)
-    if heads:
-        session.execute(SET_HEAD, [{"deal": deal, "leaf": leaf} for deal, leaf in sorted(heads.items())])
     return [
         Receipt(one.row["entry_id"], one.row["leaf_hash"], number, one.row["deal_seq"])
         for number, one in zip(numbers, written, strict=True)

@@ -18,7 +18,26 @@ LARGEST_INTEGER = 2**63
 TOLD = {"violated", "mitigated", "not_evaluable"}
 """Results that stand in the finding table; the decision's document holds every rule."""
 
-MEASURE_COLUMNS = cast("Table", tables.Decision.__table__).columns
+COUNTS = ("vehicle_age", "days_past_good_through", "book_value_age", "credit_report_age", "break_even_month")
+
+
+def _measure_columns() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for column in cast("Table", tables.Decision.__table__).columns.keys():  # noqa: SIM118  it iterates over columns
+        name, _, kind = column.rpartition("_")
+        if kind == "numerator":
+            found[name] = (column, f"{name}_denominator")
+        elif kind == "cents":
+            found[name] = (column,)
+        elif column in COUNTS:
+            found[column] = (column,)
+    return found
+
+
+MEASURE_COLUMNS = _measure_columns()
+"""Of each shipped measure: two for a ratio, one for an amount or a count. A policy's own stand in the document only, and may be
+called as another column is.
+"""
 
 
 def submission_columns(deal: Deal) -> dict[str, Any]:
@@ -92,7 +111,7 @@ def number_of(columns: Mapping[str, Any], parts: Iterable[Sequence[Mapping[str, 
 
 
 def decision_columns(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a decision as it stands in the envelope: the shipped measures; a policy's own stand in the document only."""
+    """Of a decision as it stands in the envelope."""
     columns: dict[str, Any] = {
         "decision_id": decision["decision_id"],
         "deal_id": decision["deal_id"],
@@ -102,11 +121,12 @@ def decision_columns(decision: Mapping[str, Any]) -> dict[str, Any]:
         "engine_agreed": decision["engine"]["agreed"],
     }
     for name, measure in decision["measures"].items():
-        if f"{name}_numerator" in MEASURE_COLUMNS:
-            ratio = (_integer(measure.get("numerator")), _integer(measure.get("denominator")))
-            columns[f"{name}_numerator"], columns[f"{name}_denominator"] = stored_ratio(*ratio)
-        elif f"{name}_cents" in MEASURE_COLUMNS or name in MEASURE_COLUMNS:
-            columns[f"{name}_cents" if f"{name}_cents" in MEASURE_COLUMNS else name] = stored(measure.get("value"))
+        match MEASURE_COLUMNS.get(name):
+            case (numerator, denominator):
+                ratio = stored_ratio(_integer(measure.get("numerator")), _integer(measure.get("denominator")))
+                columns[numerator], columns[denominator] = ratio
+            case (column,):
+                columns[column] = stored(measure.get("value"))
     return columns
 
 

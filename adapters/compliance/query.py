@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dealgate.models.erasure import NOTICES
-from dealgate.models.projections import MEASURE_COLUMNS, TOLD
+from dealgate.models.projections import COUNTS, MEASURE_COLUMNS, TOLD
 from dealgate.rules.authority import Side
 from dealgate.rules.decision import moment
 
@@ -43,12 +43,9 @@ class QueryError(ValueError):
 
 def _measures() -> dict[str, str]:
     """The measures that stand in columns, each with its unit."""
-    units = {}
-    for name in MEASURE_COLUMNS.keys():  # noqa: SIM118  the collection of columns iterates over columns
-        if name.endswith("_cents"):
-            units[name.removesuffix("_cents")] = MONEY
-        elif name.endswith("_numerator"):
-            units[name.removesuffix("_numerator")] = PERCENT
+    units = {
+        name: PERCENT if len(columns) > 1 else MONEY for name, columns in MEASURE_COLUMNS.items() if name not in COUNTS
+    }
     return units | dict.fromkeys(("vehicle_age", "break_even_month"), COUNT)
 
 

@@ -142,8 +142,8 @@ def _carry(connection: sa.Connection, row: Any, personal: PersonalParts, places:
     receipt = append_all(connection, [(draft, place)], _utc(row.decided_at))[0]
     places[row.deal_id] = Place(place.deal_seq + 1, receipt.leaf_hash)
     connection.execute(
-        sa.text("UPDATE dealgate_deal SET entries = :entries WHERE deal_id = :deal"),
-        {"entries": place.deal_seq, "deal": row.deal_id},
+        sa.text("UPDATE dealgate_deal SET entries = :entries, head = :head WHERE deal_id = :deal"),
+        {"entries": place.deal_seq, "head": receipt.leaf_hash, "deal": row.deal_id},
     )
     told = decision_columns(content["decision"])
     connection.execute(OVER_TIME, {"id": row.id, **{name: told.get(name) for name in COLUMNS_OVER_TIME}})

@@ -189,7 +189,8 @@ def planned(
     sqlite = connection.dialect.name == "sqlite"
     by_column = defaultdict[tuple[str, str], list[tuple[Cell, tuple[str, object]]]](list)
     for cell in cells(connection, effort.rows, chance, whole=whole):
-        by_column[cell.table, cell.column] += [(cell, change) for change in flips(cell, chance, sqlite=sqlite)]
+        for change in flips(cell, chance, sqlite=sqlite):  # none of an empty text
+            by_column[cell.table, cell.column].append((cell, change))
     if effort.flips is None:
         return list(chain.from_iterable(by_column.values()))
     return [chance.choice(by_column[column]) for column in chance.sample(sorted(by_column), effort.flips)]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 
 from dealgate.adapters.sealed_entries import check_receipt
 from dealgate.models.erasure import redact
-from dealgate.models.ledger import BODY, ENTRY, PRIVATE, Receipt
+from dealgate.models.ledger import BODY, DEAL, ENTRY, PRIVATE, Receipt
 from dealgate.models.merkle import ProofError
 from dealgate.models.notes import read_checkpoint, sign_checkpoint
 from dealgate.models.sealing import CHECKPOINT, PENDING, seal
@@ -141,8 +141,9 @@ def take_envelope_out_without_leave(connection: Connection, ledger: Ledger) -> N
 
 def erase_with_leave(connection: Connection, ledger: Ledger) -> None:
     redaction = redact(connection, ledger.id(0), [VIN], "asked by the applicant", START, actor="privacy")
-    # The trigger that does this is lifted with the guards.
+    # The triggers that do this are lifted with the guards.
     connection.execute(PENDING.insert(), {"entry": redaction.entry})
+    connection.execute(DEAL.update().where(DEAL.c.deal_id == "D-0").values(head=redaction.leaf_hash))
 
 
 class Seen(NamedTuple):

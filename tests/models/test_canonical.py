@@ -3,10 +3,13 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import pytest
 import rfc8785
@@ -129,6 +132,15 @@ class Count(IntEnum):
     TWO = 2
 
 
+class Plain(Enum):
+    ONE = 1
+
+
+@dataclass
+class Point:
+    x: int
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -158,6 +170,11 @@ def test_what_python_calls_differently_is_written_as_json_calls_it(document: obj
         ({"a": Decimal("1.50")}, "/a", "Decimal('1.50') is of type Decimal, which JSON lacks; write it as text"),
         ({"a": b"x"}, "/a", "bytes"),
         ({"a": {1, 2}}, "/a", "set"),
+        ({"a": UUID(int=1)}, "/a", "of type UUID"),
+        ({"a": [date(2026, 11, 27)]}, "/a/0", "of type date"),
+        ({"a": {"b": datetime(2026, 11, 27, tzinfo=UTC)}}, "/a/b", "of type datetime"),
+        ({"a": Plain.ONE}, "/a", "of type Plain"),
+        ({"a": Point(1)}, "/a", "of type Point"),
         ({"a": {1: "x"}}, "/a", "the name 1 is of type int; give every name as text"),
         ({"a": {True: "x"}}, "/a", "the name True"),
         ({"a": {None: "x", "b": 1.5}}, "/a", "the name None"),
@@ -174,6 +191,13 @@ def test_what_has_no_canonical_form_is_refused_with_its_place_value_and_remedy(
     assert refused.value.pointer == pointer
     assert message in str(refused.value)
     assert str(refused.value).startswith(pointer)
+
+
+def test_a_document_of_many_levels_is_written_as_any_other() -> None:
+    document: dict[str, Any] = {"b": 1, "a": "x"}
+    for _ in range(300):
+        document = {"b": [document], "a": None}
+    assert canonical(document) == json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def test_a_document_that_holds_itself_is_refused() -> None:

@@ -295,6 +295,22 @@ def test_every_shipped_measure_has_its_columns_but_those_that_tell_an_income() -
         assert wanted & columns == (set() if name in personal else wanted), name
 
 
+def test_a_policys_own_measures_fill_no_column_whatever_they_are_called(database: Engine) -> None:
+    columns = [name for name in Decision.__table__.columns.keys() if name not in compiled().policy.measures]  # noqa: SIM118
+    assert {"outcome", "submission", "engine_agreed", "total_ltv_numerator", "trade_acv_cents"} <= {*columns}
+    own = "".join(f"\n  {name}: {{unit: money, formula: cash_price}}" for name in columns)
+    with Session(database) as session:
+        submit(session, a_deal())
+        recorded = submit(session, a_deal(), policy=compiled(f"{POLICY.replace('sample', 'own')}\nmeasures:{own}\n"))
+        session.commit()
+
+    assert recorded.decision["measures"]["outcome"]["value"] == "29995.00"
+    plain, named = stored(database, Decision, "submission")
+    given = {"id", "decision_id", "submission_id", "submission", "policy_sha256"}
+    assert (named.decision_id, named.submission) == (recorded.decision_id, 2)
+    assert [name for name in columns if getattr(plain, name) != getattr(named, name) and name not in given] == []
+
+
 def test_an_unknown_measure_is_null(database: Engine) -> None:
     with Session(database) as session:
         submit(session, a_deal(vehicle__values=[], vehicle__model_year=None))
