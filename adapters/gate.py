@@ -53,6 +53,8 @@ from dealgate.rules.policy import Outcome, Policy
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
+    from dealgate.adapters.sealer import Sealer
+
 BATCH = 200
 """Deals that are stored with one round of statements when many are submitted at once."""
 
@@ -87,7 +89,7 @@ class Gate:
     examples do not hold is refused with `PolicyError`. With `IN_FORCE` for a policy, the version in force that answers for a
     deal is chosen at each submission. An `isolated` gate runs the rules engine in worker processes: whatever happens to its
     C code then happens to a worker, and the deal is referred after 250 milliseconds at the latest, or the seconds that are
-    given in place of True.
+    given in place of True. With a `sealer`, a submission is answered once its entry is sealed: for transactions of the gate's own.
     """
 
     def __init__(
@@ -96,9 +98,11 @@ class Gate:
         policy: Policy | PolicyDocument | InForce | str | None = None,
         *,
         isolated: bool | float = False,
+        sealer: "Sealer | None" = None,
     ) -> None:
         opened(database)
         self.database = database
+        self.sealer = sealer
         self._process = os.getpid()
         self._turn = Lock()
         engine = _engine(isolated)
@@ -146,7 +150,8 @@ class Gate:
 
         A submission with a key that was used before returns the first decision. Raises `DealError` for a bad document,
         `IdempotencyConflictError` for a key used with another deal, `ValueError` in autocommit, and what SQLAlchemy raises when
-        the database fails: then nothing is stored, and the deal has not passed.
+        the database fails: then nothing is stored, and the deal has not passed. `UnsealedError` where the entry of a gate with a
+        sealer is stored and not sealed.
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
         if idempotency_key is not None and idempotency_key.casefold().startswith(REFUSED):
@@ -160,6 +165,7 @@ class Gate:
                 )
             if isinstance(place, Engine):
                 return self._submit_alone(place, deal, actor, idempotency_key)
+            self._refuse_to_seal()
             return _verdict(self._store(join(place), deal, actor, idempotency_key))
 
     async def submit_async(
@@ -196,6 +202,7 @@ class Gate:
 
     def submit_all(self, deals: Iterable[Deal], *, session: Joinable, actor: str | None = None) -> Iterator[Verdict]:
         """Submit many deals in the caller's transaction, a batch at a time; the verdicts come in the order of the deals."""
+        self._refuse_to_seal()
         for batch in _batches(deals, BATCH):
             connection = join(_joinable(session))
             now = datetime.now(UTC)  # of the choice among policies and of the decision: a version may begin meanwhile
@@ -225,6 +232,7 @@ class Gate:
         `"amount"` or `"trade_ins.payoff"`; all columns of the class where nothing is said. With `raise`, a change whose deal the policy
         declines leaves the flush as `DeclinedError`. `actor` is a name, or asked at each decision.
         """
+        self._refuse_to_seal()
         guard = Guard(self._judge, cls, mapping, fields, on_decline, actor)
         self._guards = [*self._listening, guard]
         return guard
@@ -279,7 +287,17 @@ class Gate:
         """In a transaction of its own, tried again after failures that pass. Its entry is stored once, however often that is."""
         with self._reading(engine) as reading:
             attempt = Attempt(deal, self._conclude(reading, deal), str(uuid4()), actor, key)
-        return _verdict(self._keep(engine, attempt))
+        recorded = self._keep(engine, attempt)
+        if self.sealer is not None:
+            self.sealer.seal_through(recorded.receipt)
+        return _verdict(recorded)
+
+    def _refuse_to_seal(self) -> None:
+        if self.sealer is not None:
+            raise ValueError(
+                "what the host has not committed cannot be sealed: build the gate without a sealer, and call "
+                "sealer.seal_through(verdict.receipt) after the commit"
+            )
 
     def _keep(self, engine: Engine, attempt: Attempt) -> Recorded:
         deal, concluded, entry_id, _, key = attempt

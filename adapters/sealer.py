@@ -4,24 +4,33 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.transactions import in_transaction
-from dealgate.models.ledger import table
+from dealgate.models.ledger import Receipt, table
 from dealgate.models.ledger_tables import LedgerAnchor
-from dealgate.models.sealing import AT_ONCE, LAST, Sealed, seal
+from dealgate.models.sealing import AT_ONCE, LAST, Sealed, SealError, seal
 from dealgate.models.signing import Signer
-from dealgate.models.tree import StoredTree
+from dealgate.models.tree import LEAF, StoredTree
 
 log = logging.getLogger("dealgate.sealer")
 
 ANCHOR = table(LedgerAnchor)
 INSERT_ANCHOR = insert(ANCHOR)
+LEAF_OF = select(LEAF.c.leaf_index).where(LEAF.c.entry == bindparam("entry"))
 SINKS_AT = select(ANCHOR.c.sink).where(ANCHOR.c.size == bindparam("at"))
+
+
+PAUSE = 0.01
+"""In seconds, while another sealer is at work."""
+
+
+class UnsealedError(RuntimeError):
+    """An entry is recorded, but was not sealed when its caller could wait no longer."""
 
 
 class Sealer:
@@ -50,6 +59,28 @@ class Sealer:
             if sealed.added < AT_ONCE:
                 break
         return last._replace(added=added) if last else None
+
+    def seal_through(self, receipt: Receipt, patience: float = 5.0) -> None:
+        """Return once this committed entry is sealed, by this sealer or by another that is at work.
+
+        Raises `UnsealedError` where it is not within so many seconds, or cannot be: the entry stands, and is sealed later.
+        """
+        ending = monotonic() + patience
+        try:
+            while not self._is_sealed(receipt.entry):
+                if monotonic() >= ending:
+                    raise SealError("another sealer is at work, or it does not wait to be sealed")
+                if self.seal() is None:
+                    sleep(PAUSE)
+        except Exception as error:
+            raise UnsealedError(
+                f"entry {receipt.entry_id} is recorded and not sealed yet: {error}; take nothing for passed, and submit it again "
+                "under the same idempotency key"
+            ) from error
+
+    def _is_sealed(self, entry: int) -> bool:
+        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+            return connection.execute(LEAF_OF, {"entry": entry}).first() is not None
 
     def anchor(self) -> list[AnchorError]:
         """Publish the newest checkpoint to every anchor that does not have it. One that fails is told, and tried again next time."""

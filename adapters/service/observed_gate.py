@@ -9,6 +9,7 @@ from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.gate import Gate
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.programs import InForce
+from dealgate.adapters.sealer import Sealer
 from dealgate.adapters.service.metrics import Metrics
 from dealgate.adapters.service.observation import observed, part
 from dealgate.models import Recorded
@@ -22,10 +23,16 @@ log = logging.getLogger("dealgate.service")
 
 class ObservedGate(Gate):
     def __init__(
-        self, database: Engine, policy: Policy | PolicyDocument | InForce | str, metrics: Metrics, *, isolated: bool
+        self,
+        database: Engine,
+        policy: Policy | PolicyDocument | InForce | str,
+        metrics: Metrics,
+        *,
+        isolated: bool,
+        sealer: Sealer | None,
     ) -> None:
         self.metrics = metrics
-        super().__init__(database, policy, isolated=isolated)
+        super().__init__(database, policy, isolated=isolated, sealer=sealer)
 
     def _conclude(self, connection: Connection | None, deal: Deal, now: datetime | None = None) -> Concluded:
         with part("evaluate"), self.metrics.evaluation.time():

@@ -17,6 +17,7 @@ from dealgate.adapters.compliance.query import QueryError
 from dealgate.adapters.database import DatabaseError
 from dealgate.adapters.mappings import MappingProblem
 from dealgate.adapters.sealed_entries import NotSealedError, UnknownEntryError
+from dealgate.adapters.sealer import UnsealedError
 from dealgate.models import IdempotencyConflictError, OverrideError, PolicyConflictError, UnknownDealError
 from dealgate.models.merkle import ProofError
 from dealgate.models.overrides import UnknownIdError
@@ -138,6 +139,14 @@ def of_database(error: Exception) -> ProblemError:
     )
 
 
+def of_unsealed(error: Exception) -> ProblemError:
+    log.critical("a submission is recorded and not sealed: %s", error.__cause__)
+    return unavailable(
+        "The submission is recorded and its entry is not sealed yet. Take nothing for passed. Send the request again under the "
+        "same Idempotency-Key: it is stored once."
+    )
+
+
 def of_incident(error: BaseException) -> ProblemError:
     incident = str(uuid4())
     log.critical("incident %s: %s", incident, type(error).__name__, exc_info=error)
@@ -197,6 +206,7 @@ def add_handlers(app: FastAPI) -> None:
         UnknownIdError: lambda error: not_found(str(error)),
         UnknownDealError: lambda error: not_found(str(error)),
         UnknownEntryError: lambda error: not_found(str(error)),
+        UnsealedError: of_unsealed,
         NotSealedError: lambda _: ProblemError(
             409, "not-sealed", "Not sealed yet", "The ledger is sealed time and again: ask again a little later."
         ),

@@ -20,7 +20,7 @@ from dealgate.adapters.service.principals import Authenticates
 from dealgate.adapters.service.problems import refused_field
 from dealgate.adapters.service.rates import Rates
 from dealgate.adapters.service.settings import Settings
-from dealgate.adapters.service.watches import watches_of
+from dealgate.adapters.service.watches import sealer_of, watches_of
 
 if TYPE_CHECKING:
     from dealgate.adapters.service.tracing import Tracing
@@ -47,7 +47,14 @@ class Service:
         self.depths = Depths(settings.db.get_secret_value(), self.metrics.scrape_errors)
         self.metrics.registry.register(self.depths)
         self.tracing = _tracing(settings.otlp_endpoint)
-        self.gate = ObservedGate(self.engine, settings.policy or IN_FORCE, self.metrics, isolated=settings.isolated)
+        at_once = settings.ledger_key if settings.seal_at_once else None
+        self.gate = ObservedGate(
+            self.engine,
+            settings.policy or IN_FORCE,
+            self.metrics,
+            isolated=settings.isolated,
+            sealer=sealer_of(at_once, settings, self.engine) if at_once else None,
+        )
         own = {name: load_mapping(str(path)) for name, path in settings.mappings.items()}
         self.mappings: Mapping[str, HostMapping] = {name: load_mapping(name) for name in SHIPPED} | own
 

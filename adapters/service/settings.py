@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     # sealing
     ledger_key: SecretStr | None = None
     """The private key, or the file that holds it: with one, this process seals the ledger whenever no other does."""
+    seal_at_once: bool = False
+    """Answer a submission when its entry is sealed, and not before. Needs `ledger_key`."""
     anchors: tuple[str, ...] = ()
     """Where checkpoints are kept outside the database: `file:/path`, `tsa:https://...`, `witness:https://...#key`."""
     anchor_seconds: Seconds = 60.0
@@ -105,6 +107,13 @@ class Settings(BaseSettings):
     """Who is told what happened, by names of their own; a secret may stand in DEALGATE_WEBHOOKS__NAME__SECRET."""
     outbox: OutboxSettings = OutboxSettings()
     """How events are told: how long is waited, how often is tried."""
+
+    @field_validator("seal_at_once")
+    @classmethod
+    def _with_a_key(cls, at_once: bool, given: ValidationInfo) -> bool:
+        if at_once and given.data.get("ledger_key") is None:
+            raise ValueError("there is no key to seal with: set ledger_key")
+        return at_once
 
     @classmethod
     def settings_customise_sources(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Protocol
 
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from dealgate.adapters.anchors.addresses import parse_anchor
@@ -24,12 +25,15 @@ def watches_of(settings: Settings, engine: Engine) -> list[Watches]:
     """Raises `NoteError` and `AnchorError` for a key or an anchor that cannot be used."""
     watches = list[Watches]()
     if settings.ledger_key is not None:
-        signer = _signer(settings.ledger_key.get_secret_value())
-        anchors = [parse_anchor(text) for text in settings.anchors]
-        watches.append(Sealer(engine, signer, anchors, anchor_every=settings.anchor_seconds))
+        watches.append(sealer_of(settings.ledger_key, settings, engine))
     if settings.webhooks:
         watches.append(Outbox(engine, settings.webhooks, settings.outbox))
     return watches
+
+
+def sealer_of(key: SecretStr, settings: Settings, engine: Engine) -> Sealer:
+    anchors = [parse_anchor(text) for text in settings.anchors]
+    return Sealer(engine, _signer(key.get_secret_value()), anchors, anchor_every=settings.anchor_seconds)
 
 
 @contextmanager

@@ -2,17 +2,20 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from dealgate import Deal, Gate
 from dealgate.adapters.anchors.anchor import AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
-from dealgate.adapters.sealer import Sealer
+from dealgate.adapters.sealer import Sealer, UnsealedError
 from dealgate.models.merkle import Nodes
 from dealgate.models.sealing import SEALER_LOCK
 from tests.models.ledgers import a_signer, scalar, seal_all, submit_deals, verified
+from tests.models.samples import a_deal
 
 SIGNER = a_signer()
 
@@ -117,6 +120,65 @@ def test_a_watch_goes_on_after_a_failure(
     assert len(rounds) == 3
     assert "the ledger was not sealed" in caplog.text
     assert verified(database, SIGNER.key).sealed == 1
+
+
+def test_a_gate_with_a_sealer_answers_when_the_entry_is_sealed(database: Engine) -> None:
+    gate = Gate(database, "prime-auto", sealer=Sealer(database, SIGNER))
+    keys = [f"K-{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        verdicts = list(pool.map(lambda key: (gate.submit(a_deal(), idempotency_key=key), sealed_of(database)), keys))
+    for verdict, sealed in verdicts:
+        assert verdict.receipt.entry in sealed
+    replayed = gate.submit(a_deal(), idempotency_key=keys[0])
+    assert (replayed.replayed, replayed.decision_id) == (True, verdicts[0][0].decision_id)
+    assert verified(database, SIGNER.key).intact
+
+
+def sealed_of(database: Engine) -> set[object]:
+    with database.connect() as connection:
+        return {*connection.execute(text("SELECT entry FROM dealgate_ledger_leaf")).scalars()}
+
+
+def test_what_cannot_be_sealed_is_told_and_answered_once_it_can(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = Sealer(database, SIGNER)
+    gate, deal = Gate(database, "prime-auto", sealer=sealer), a_deal()
+    monkeypatch.setattr(sealer, "seal", lambda: None)  # as while another one is at work
+    with pytest.raises(UnsealedError, match=r"another sealer is at work.*same idempotency key") as refused:
+        sealer.seal_through(Gate(database, "prime-auto").submit(deal, idempotency_key="K").receipt, patience=0.05)
+    assert "is recorded and not sealed yet" in str(refused.value)
+    monkeypatch.undo()
+    seal_all(database, a_signer())
+    with pytest.raises(UnsealedError, match="does not verify"):  # by a key that is not this one's
+        gate.submit(deal, idempotency_key="K2")
+    with database.connect() as connection:
+        assert scalar(connection, "SELECT count(*) FROM dealgate_decision") == 2
+
+
+def test_another_sealer_that_is_at_work_is_waited_for(database: Engine) -> None:
+    sealer = Sealer(database, SIGNER)
+    receipt = Gate(database, "prime-auto").submit(a_deal()).receipt
+    other = threading.Timer(0.2, seal_all, (database, SIGNER))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealer, "seal", lambda: None)
+        other.start()
+        sealer.seal_through(receipt, patience=30)
+    other.join()
+    assert receipt.entry in sealed_of(database)
+
+
+def test_a_gate_with_a_sealer_takes_no_transaction_of_a_host(database: Engine) -> None:
+    gate = Gate(database, "prime-auto", sealer=Sealer(database, SIGNER))
+    with database.begin() as connection:
+        for refused in (
+            lambda: gate.submit(a_deal(), session=connection),
+            lambda: list(gate.submit_all([Deal.read(a_deal())], session=connection)),
+            lambda: gate.guard(object, mapping=lambda _: a_deal()),
+        ):
+            with pytest.raises(ValueError, match=r"sealer.seal_through\(verdict.receipt\) after the commit"):
+                refused()
+        assert scalar(connection, "SELECT count(*) FROM dealgate_deal") == 0
 
 
 def test_while_one_sealer_is_at_work_another_waits_or_leaves(database: Engine) -> None:
