@@ -145,6 +145,7 @@ def test_a_measure_is_not_taken_for_what_another_is_divided_by(
         "share": {"unit": "percent", "formula": "cash_price / collateral_value"},
         "share_per": {"unit": "percent", "formula": "cash_down / cash_price"},
         "total_ltv_per": {"unit": "money", "formula": "cash_price - cash_down"},
+        "self": {"unit": "money", "formula": "cash_price + cash_down"},
     }
     rules = ("share <= 100%", "share_per <= 10%", "total_ltv <= 100%", "total_ltv_per <= $9,000")
     policy = Policy.from_text(write_policy(*rules, measures=own))
