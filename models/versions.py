@@ -83,7 +83,9 @@ class Shadow(NamedTuple):
 def add_version(session: Writable, policy: Policy, text: str, now: datetime, *, actor: str) -> Step:
     """Put a checked policy document on record as a draft of its author's. Raises `VersionError` and `PolicyConflictError`."""
     if policy.name == UNANSWERED.name:
-        raise VersionError(f"{policy.name!r} is what decisions name where no policy answers: give the policy another name")
+        raise VersionError(
+            f"{policy.name!r} is what decisions name where no policy answers: give the policy another name"
+        )
     session = in_turn(session, policy.sha256)
     steps = steps_of(session, policy.sha256)
     if added := _taken(steps, "add"):

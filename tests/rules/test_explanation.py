@@ -331,6 +331,8 @@ def test_a_comparison_that_holds_does_not_stand_for_the_one_that_fails(require: 
         ("not first_time_buyer", "first time buyer is false: it holds."),
         ("missing(mileage) and (first_time_buyer or state == 'NV')",
          "mileage is unknown and (first time buyer is true or state is NV): it holds."),
+        ("cash_price - (rebate + cash_down) in [$1]", "cash price less (rebate plus cash down) is $1.00: it does not hold."),
+        ("(cash_price - rebate) * 2 - doc_fee in [$1]", "(cash price less rebate) times 2 less doc fee is $1.00: it does not hold."),
         ("count(products, kind == 'gap') in [1, 2]", "the number of products where kind is gap is one of 1, 2: it does not hold."),
     ],
 )  # fmt: skip
