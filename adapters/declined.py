@@ -1,6 +1,6 @@
 """What a guard refuses, and in which words."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -49,7 +49,16 @@ def _words(row: str, decision: Mapping[str, Any], personal: Collection[str]) -> 
 def _cures(decision: Mapping[str, Any], personal: Collection[str]) -> list[str]:
     """How far a lever may go is bounded by every rule, those on the income too: from a cure it follows to the cent."""
     if not decision["cures"]:
-        return ["No single change cures it."]
+        return _why_none(decision["unfixable"])
     if any(finding["rule"] in personal for finding in decision["findings"]):
         return ["What would cure it may tell of the applicant: the decision has it."]
     return [f"Cure: {cure['explanation']}" for cure in decision["cures"]]
+
+
+def _why_none(levers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """No lever was pulled where nothing is broken: then the findings say what is missing."""
+    if not levers:
+        return []
+    if all(lever["proved"] for lever in levers):
+        return ["No single change cures it."]
+    return ["Whether a single change cures it was not searched to the end."]

@@ -151,12 +151,15 @@ def _cure(cure: Mapping[str, Any]) -> Told:
 
 
 def _no_cure(decision: Document) -> str:
-    """Why no cure is named, where cures were sought and something is broken."""
+    """Why no cure is named, where cures were sought and something is broken; nothing where what came of it was erased."""
     broken = any(finding["result"] in {"violated", "mitigated"} for finding in decision["findings"])
-    if "cures" not in decision or decision["cures"] or not broken:
+    unfixable = decision.get("unfixable", ())
+    if "cures" not in decision or decision["cures"] or not unfixable or not broken:
         return ""
-    levers = ", ".join(_words(lever["lever"]) for lever in decision.get("unfixable", ()))
-    return f"No change of one lever alone cures the deal{f' (sought: {levers})' if levers else ''}."
+    levers = ", ".join(_words(lever["lever"]) for lever in unfixable)
+    if all(lever["proved"] for lever in unfixable):
+        return f"No change of one lever alone cures the deal (sought: {levers})."
+    return f"Whether a change of one lever alone cures the deal was not searched to the end (sought: {levers})."
 
 
 def _words(name: str) -> str:

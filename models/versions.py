@@ -21,6 +21,7 @@ from dealgate.rules.authority import plain_name
 from dealgate.rules.decision import moment
 from dealgate.rules.effective import effective_period
 from dealgate.rules.policy import Policy
+from dealgate.rules.unanswered import UNANSWERED
 
 LEAD = timedelta(seconds=1)
 """How long after it was recorded a step counts at the earliest: by then every process knows of it."""
@@ -81,6 +82,10 @@ class Shadow(NamedTuple):
 
 def add_version(session: Writable, policy: Policy, text: str, now: datetime, *, actor: str) -> Step:
     """Put a checked policy document on record as a draft of its author's. Raises `VersionError` and `PolicyConflictError`."""
+    if policy.name == UNANSWERED.name:
+        raise VersionError(
+            f"{policy.name!r} is what decisions name where no policy answers: give the policy another name"
+        )
     session = in_turn(session, policy.sha256)
     steps = steps_of(session, policy.sha256)
     if added := _taken(steps, "add"):

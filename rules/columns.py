@@ -91,16 +91,17 @@ class Compiler(ColumnExpressions):
         assert isinstance(number, ColumnNumber)
         return number
 
-    def _keep(self, name: str, value: ColumnNumber, stage: int) -> Placed:
-        """Make a column of a number that is not a plain one."""
+    def _keep(self, kind: str, name: str, value: ColumnNumber, stage: int) -> Placed:
+        """Make a column of a number that is not a plain one, and one of what it is divided by, of a kind that no other name has."""
         if isinstance(value.top, int) and isinstance(value.bottom, int):
             return Placed(value, stage)
-        self.stage(stage).columns[name] = value.expression
+        column, per = f"{self.prefix}{kind}_{name}", f"{self.prefix}{kind}per_{name}"
+        self.stage(stage).columns[column] = value.expression
         bottom = value.bottom
         if not isinstance(bottom, int):
-            self.stage(stage).columns[f"{name}_per"] = bottom
-            bottom = nw.col(f"{name}_per")
-        return Placed(value._replace(top=nw.col(name), bottom=bottom), stage + 1)
+            self.stage(stage).columns[per] = bottom
+            bottom = nw.col(per)
+        return Placed(value._replace(top=nw.col(column), bottom=bottom), stage + 1)
 
     def _define(self, definition: Measure | Limit) -> None:
         self.depth = 0
@@ -108,7 +109,7 @@ class Compiler(ColumnExpressions):
             value, kind = narrow(self._whole_cents(self.number(definition.formula), definition.unit)), "m"
         else:
             value, kind = self._limit(definition), "l"
-        self.names[definition.name] = self._keep(f"{self.prefix}{kind}_{definition.name}", value, self.depth)
+        self.names[definition.name] = self._keep(kind, definition.name, value, self.depth)
 
     def _whole_cents(self, number: ColumnNumber, unit: Unit) -> ColumnNumber:
         return half_up(number) if unit == Unit.MONEY else number

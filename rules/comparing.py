@@ -21,6 +21,7 @@ from dealgate.rules.expressions import (
 from dealgate.rules.fields import FIELDS, Unit, basis_name
 from dealgate.rules.phrasing import title_of
 from dealgate.rules.policy import Measure, Policy, Row
+from dealgate.rules.reading import shipped_measures
 from dealgate.rules.reference import Value
 from dealgate.rules.tracing import Trace
 from dealgate.rules.writing import expression_text
@@ -72,6 +73,8 @@ Room = tuple[str | int | None, str | None, str | int | None, str]
 """How far inside its limit a value is, in points where that is told in money, how far beyond it is, and the words."""
 
 NO_ROOM: Room = (None, None, None, "")
+
+COLLATERAL_VALUE = MeasureName("collateral_value", Unit.MONEY)
 
 PLACEHOLDER = re.compile(r"(\{(?:numerator|denominator|collateral)\})")
 
@@ -161,8 +164,8 @@ class Subject:
         self.title = title_of(left, policy.measures)
         self.in_words: Callable[[Ratio], str] = _year_in_words if self.measure == "model_year" else IN_WORDS[self.unit]
         self.share = measured is not None and self.unit == Unit.PERCENT and is_share_of_money(measured)
-        self.reading = PLACEHOLDER.split(measured.reading) if measured and measured.reading and self.share else []
-        self.collateral_is_listed = isinstance(policy.measures["collateral_value"].formula, ListedValue)
+        self.reading = PLACEHOLDER.split(reading) if measured and self.share and (reading := _reading(measured)) else []
+        self.collateral_is_listed = measured is not None and _divides_by_listed_value(measured, policy)
         self.read = _reader(left)
         names = dict.fromkeys(
             node
@@ -310,6 +313,22 @@ class Sides:
         if key not in self._standards:
             self._standards[key] = Standard(comparison, in_words, self.policy)
         return self._standards[key]
+
+
+def _reading(measure: Measure) -> str:
+    """A shipped reading tells what the shipped formula divides: of a policy's own formula it may be untrue."""
+    shipped = shipped_measures().get(measure.name)
+    if shipped is None or measure.reading != shipped.reading or measure.formula == shipped.formula:
+        return measure.reading
+    by_collateral = isinstance(measure.formula, Arithmetic) and measure.formula.right == COLLATERAL_VALUE
+    return "{numerator} on {collateral}" if by_collateral else "{numerator} on {denominator}"
+
+
+def _divides_by_listed_value(measure: Measure, policy: Policy) -> bool:
+    divisor = measure.formula.right if isinstance(measure.formula, Arithmetic) else None
+    if divisor == COLLATERAL_VALUE:
+        divisor = policy.measures["collateral_value"].formula
+    return isinstance(divisor, ListedValue)
 
 
 def _with_value(name: str, value: str | int) -> str:

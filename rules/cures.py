@@ -11,13 +11,23 @@ from typing import Any, NamedTuple, Protocol
 
 from dealgate.rules.amounts import dollars, hundredths
 from dealgate.rules.deal import PartialDeal
-from dealgate.rules.fields import Facts, facts_of
+from dealgate.rules.expressions import ListedValue
+from dealgate.rules.fields import Facts, basis_name, facts_of
 from dealgate.rules.finding import Finding
-from dealgate.rules.levers import LEVERS, LONGEST_TERM_SOUGHT, MOST_PRODUCTS, Choice, Motion, Payoff, Start
+from dealgate.rules.levers import (
+    LEVERS,
+    LONGEST_TERM_SOUGHT,
+    MOST_PRODUCTS,
+    Choice,
+    CollateralValue,
+    Motion,
+    Payoff,
+    Start,
+)
 from dealgate.rules.levers import motions as motions_of
 from dealgate.rules.policy import Policy
 from dealgate.rules.ranging import Ranging
-from dealgate.rules.reading import ENGINE_FAILURE
+from dealgate.rules.reading import ENGINE_FAILURE, shipped_measures
 from dealgate.rules.reference import Reckoning, Result
 from dealgate.rules.sweeping import BROKEN, Aim, Search, Sweep
 
@@ -169,11 +179,16 @@ class _Desk:
             months = "1 month" if change == 1 else f"{change} months"
             way = "shorter" if motion.sign < 0 else "longer"
             return _Told(motion.sign * change, to, f"A term of {to} months, {months} {way}, clears {{rules}}.")
-        sentence = SENTENCES[lever].format(change=dollars(change), to=dollars(to))
+        sentence = SENTENCES[lever].format(change=dollars(change), to=dollars(to), value=f"A{self._value(motion)[1:]}")
         if isinstance(motion, Payoff) and len(motion.base["trade_ins"]) > 1:
             left = {index: trade["payoff"] for index, trade in enumerate(motion.base["trade_ins"])}
             return _Told(change, to, sentence, payoffs=tuple((left | motion.payoffs(change)).values()))
         return _Told(change, to, sentence)
+
+    def _value(self, motion: Motion) -> str:
+        """What the lever of the collateral value moves: by a policy's own formula the collateral value may be another amount."""
+        own = not isinstance(self.judge.policy.measures["collateral_value"].formula, ListedValue)
+        return basis_name(motion.basis) if own and isinstance(motion, CollateralValue) else "a collateral value"
 
     def _told_products(self, choice: Choice, search: Search) -> "_Told":
         products = choice.base["products"]
@@ -194,7 +209,7 @@ class _Desk:
         sentence = told.sentence.replace("{rules}", _listed(self.broken))
         payment = None
         if lever != "collateral_value" and self.reworked.stated_payment is not None:
-            payment = reckoning.measures["monthly_payment"].numerator
+            payment = self._payment(reckoning)
             at = "" if payment is None else f": {dollars(payment)}"
             sentence += f" The stated payment is worked out anew{at}."
         return Cure(lever, told.change, told.to, self.broken, sentence, changed, told.drop, told.payoffs, payment)
@@ -209,8 +224,13 @@ class _Desk:
 
     # What is not
 
+    def _payment(self, reckoning: Reckoning) -> int | None:
+        """What the deal would state: by a policy's own formula the measure may be more than that, such as with an insurance."""
+        own = self.judge.policy.measures["monthly_payment"].formula != shipped_measures()["monthly_payment"].formula
+        return None if own else reckoning.measures["monthly_payment"].numerator
+
     def _payment_is_it(self, start: Start) -> str:
-        payment = start.reckoning.measures["monthly_payment"].numerator
+        payment = self._payment(start.reckoning)
         stated = dollars(start.stated_payment or 0)
         anew = "" if payment is None else f", {dollars(payment)},"
         return f"With the payment worked out{anew} instead of the stated {stated} no rule is broken: check the payment."
@@ -221,7 +241,8 @@ class _Desk:
             opening = "No shorter term" if found[0][0].sign < 0 else "No longer term"
             reason = f"{opening} {tails[0]}."
         elif len(set(tails)) == 1:
-            reason = f"{NOTHING[lever]} {tails[0]}."
+            nothing = NOTHING[lever].format(value=self._value(found[0][0]).partition(" ")[2])
+            reason = f"{nothing} {tails[0]}."
         else:
             reason = f"No shorter term {tails[0]}; no longer one {tails[1]}."
         rules = dict.fromkeys(rule for _, search in found for rule in _rules(search))
@@ -266,7 +287,7 @@ SENTENCES: Mapping[str, str] = {
     "cash_down": "{change} more cash down, {to} in all, clears {{rules}}.",
     "cash_price": "{change} off the cash price, which comes to {to}, clears {{rules}}.",
     "payoff": "{change} of the payoff paid outside the deal, {to} left in it, clears {{rules}}.",
-    "collateral_value": "A collateral value of {to}, {change} more than it is, would be needed to clear {{rules}}: "
+    "collateral_value": "{value} of {to}, {change} more than it is, would be needed to clear {{rules}}: "
     "the book gives the value, nobody at the desk can set it.",
 }
 
@@ -276,7 +297,7 @@ NOTHING: Mapping[str, str] = {
     "products": "No choice of products to drop",
     "payoff": "No part of the payoff, paid outside the deal,",
     "term_months": f"No term from 1 to {LONGEST_TERM_SOUGHT} months",
-    "collateral_value": "No higher collateral value",
+    "collateral_value": "No higher {value}",
 }
 
 

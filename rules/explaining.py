@@ -15,6 +15,7 @@ from dealgate.rules.expressions import (
     Expression,
     FieldName,
     LimitName,
+    ListedValue,
     MeasureName,
     Membership,
     Not,
@@ -300,12 +301,14 @@ def _value(limit: Expression, measures: Mapping[str, Measure]) -> Cell:
 
 def _assumptions(policy: Policy) -> Iterator[Block]:
     yield Heading(2, "What secures the loan")
+    what = "collateral value"
+    if not isinstance(policy.measures["collateral_value"].formula, ListedValue):
+        what = "listed value"
+        yield Paragraph("The policy has its own formula for the collateral value: it stands among the measures.")
     for condition in ("new", "used"):
         bases = policy.collateral_value.get(condition, ())
         words = ", else ".join(f"{basis_name(basis)} ({basis})" for basis in bases)
-        yield Paragraph(
-            f"The collateral value of a {condition} vehicle is {words or 'never known: no basis is listed'}."
-        )
+        yield Paragraph(f"The {what} of a {condition} vehicle is {words or 'never known: no basis is listed'}.")
     equity = policy.equity
     yield Heading(2, "Equity over time")
     shares = ", ".join(number_text(share) for share in equity.curve.retained)

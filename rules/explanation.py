@@ -18,7 +18,7 @@ from dealgate.rules.phrasing import phrase
 from dealgate.rules.policy import Outcome, Policy, Rule
 from dealgate.rules.reference import Result
 from dealgate.rules.staleness import Tells, staleness_told
-from dealgate.rules.tracing import Trace
+from dealgate.rules.tracing import NO_ROW_HOLDS, SEVERAL_ROWS_HOLD, Trace
 
 PASS, VIOLATED, MITIGATED, NOT_APPLICABLE, NOT_EVALUABLE = Result
 """By short names: to look a member up through its class costs as much as half a sentence."""
@@ -160,7 +160,10 @@ class Explainer:
             return self.condition
         if result is NOT_EVALUABLE:
             are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
-            return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. Supply {them} and submit the deal again."
+            remedy = f"Supply {them} and submit the deal again."
+            if missing and all(name.endswith((NO_ROW_HOLDS, SEVERAL_ROWS_HOLD)) for name in missing):
+                remedy = "The policy's table does not say which limit the deal has; a person decides."
+            return f"Cannot be judged: {' and '.join(missing) or 'a needed value'} {are} unknown. {remedy}"
         sentence = comparison or self.requirement[0 if result is PASS else 1]
         if rests_on:
             sentence += (

@@ -279,6 +279,10 @@ class _FileRows:
         self._limits: dict[str, Expression] = {}
 
     def read(self, found: FileTable, rows: list[Row | None]) -> None:
+        for cell in found.notes:
+            if cell.text in {*self.scope.measures, *self.scope.limits}:
+                message = f"{cell.place}: a column {cell.text!r} is for people and tests nothing, and the policy defines that name"
+                self._problem(message, "Define it by another name.")
         units = [self._unit(cell) for cell in found.names]
         if None in units:
             return

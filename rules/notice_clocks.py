@@ -8,13 +8,16 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from dealgate.rules.effective import zone_of
+from dealgate.rules.fields import FIELDS
 
 OF_ACTION = ("approval", "counteroffer", "adverse_action")
 CLOSING = ("approval", "adverse_action")
 """Notices after which nothing is owed on what was decided before, and a further submission is a new request."""
 
-LOOKED_UP = ("vehicle.values[", "applicant.credit_score", "applicant.tier")
+LOOKED_UP = ("vehicle.values[", "applicant.credit_score", "applicant.credit_report_as_of", "applicant.tier")
 """Beginnings of names of fields that the creditor finds out by itself: where only they are missing, the application is complete."""
+
+PATHS = frozenset(field.path for field in FIELDS.values())
 
 
 class Duty(NamedTuple):
@@ -76,7 +79,18 @@ class Clock(NamedTuple):
 
 def complete(missing: Iterable[str]) -> bool:
     """Whether nothing is missing that the applicant would supply."""
-    return all(name.startswith(LOOKED_UP) for name in missing)
+    return not asked_of_applicant(missing)
+
+
+def asked_of_applicant(missing: Iterable[str]) -> list[str]:
+    """Of what left rules unjudged, what the applicant would supply: not what a measure or a table of the policy comes to by itself."""
+    return [name for name in missing if not name.startswith(LOOKED_UP) and not _is_of_the_policy(name)]
+
+
+def _is_of_the_policy(name: str) -> bool:
+    """As in "collateral_value (above zero)" and "max_total_ltv (no row holds)"."""
+    head, remark, _ = name.partition(" (")
+    return bool(remark) and "[" not in head and head not in PATHS
 
 
 def clock(duty: Duty, began_on: date, met_on: date | None = None) -> Clock:

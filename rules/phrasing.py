@@ -42,6 +42,7 @@ RELATIONS = {
 }
 OPPOSITES = {"<=": ">", "<": ">=", ">=": "<", ">": "<=", "==": "!=", "!=": "=="}
 OPERATIONS = {"+": "plus", "-": "less", "*": "times", "/": "divided by"}
+BINDS = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 
 def title_of(expression: Expression, measures: Mapping[str, Measure]) -> str:
@@ -103,7 +104,8 @@ def _part(expression: Expression, measures: Mapping[str, Measure]) -> str:
         case Text(value):
             return value
         case Arithmetic(operator, left, right):
-            return f"{_part(left, measures)} {OPERATIONS[operator]} {_part(right, measures)}"
+            least = BINDS[operator]
+            return f"{_operand(left, least, measures)} {OPERATIONS[operator]} {_operand(right, least + 1, measures)}"
         case ListSum(name, value, where):
             what = "number" if expression.unit == Unit.COUNT else f"total {_part(value, measures)}"
             which = f" where {phrase(where, measures)}" if where else ""
@@ -119,6 +121,12 @@ def _part(expression: Expression, measures: Mapping[str, Measure]) -> str:
             return "the day of the collateral value"
         case _:
             return _inside_a_sentence(title_of(expression, measures))
+
+
+def _operand(expression: Expression, least: int, measures: Mapping[str, Measure]) -> str:
+    """In brackets where the words would be read in another order than they are reckoned."""
+    text = _part(expression, measures)
+    return f"({text})" if isinstance(expression, Arithmetic) and BINDS[expression.operator] < least else text
 
 
 def _inside_a_sentence(title: str) -> str:

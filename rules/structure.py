@@ -6,7 +6,7 @@ Read from the documents of deal and decision, so that a stored decision shows wh
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from dealgate.rules.amounts import dollars, hundredths
+from dealgate.rules.amounts import dollars, hundredths, percent
 from dealgate.rules.deal import PartialDeal, TradeIn
 
 Document = Mapping[str, Any]
@@ -60,10 +60,22 @@ class Structure(NamedTuple):
         if isinstance(self.collateral_value, Unknown):
             return f"{financed}. {self.collateral_value.sentence}"
         share = "" if self.total_ltv is None else f": total LTV {self.total_ltv} %"
+        if self._divides_others:
+            share = f"; total LTV, by the policy's own formula, {self.total_ltv} %"
         return f"{financed} on a collateral value of {dollars(self.collateral_value)}{share}."
 
     @property
+    def _divides_others(self) -> bool:
+        """Whether the total LTV is another than that of these amounts."""
+        value = self.collateral_value
+        if self.total_ltv is None or isinstance(value, Unknown):
+            return False
+        return value <= 0 or percent(self.amount_financed, value) != self.total_ltv
+
+    @property
     def _against_the_limit(self) -> str:
+        if self.limit is None and self._divides_others:
+            return "Limits on total LTV are held against the policy's own formula, not against these amounts."
         if self.limit is None:
             return "No limit on total LTV could be applied."
         room = self.limit.amount - self.amount_financed

@@ -64,6 +64,7 @@ class FileTable:
     aggregate: str = ""
     output_values: str = ""
     default: TableCell | None = None
+    notes: tuple[TableCell, ...] = ()
 
 
 def read_table(data: bytes, file: str, sheet: str = "", decision: str = "") -> FileTable:
@@ -114,7 +115,8 @@ def _from_grid(lines: Iterable[_Line], where: str) -> FileTable:
     tested = [place for place, cell in enumerate(header) if cell.text not in {"limit", "", *NOTES}]
     limit = next(place for place, cell in enumerate(header) if cell.text == "limit")
     rows = [_table_line(line, tested, limit, header) for line in filled[1:]]
-    return FileTable(tuple(header[place] for place in tested), tuple(rows))
+    notes = tuple(cell for cell in header if cell.text in NOTES)
+    return FileTable(tuple(header[place] for place in tested), tuple(rows), notes=notes)
 
 
 def _table_line(line: _Line, tested: Sequence[int], limit: int, header: Sequence[TableCell]) -> TableLine:

@@ -49,6 +49,9 @@ from dealgate.rules.payment import level_payment
 from dealgate.rules.policy import Limit, Policy
 from dealgate.rules.reference import Reckoning, Result, Value
 
+NO_ROW_HOLDS, SEVERAL_ROWS_HOLD = "(no row holds)", "(several rows hold)"
+"""Why a limit is unknown of which everything is known: the policy says nothing of the deal, or says two things."""
+
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
     "<": operator.lt,
@@ -250,7 +253,7 @@ class Trace:
                 return self.missing(row.when)
             if matches:
                 return self.missing(row.limit)
-        return [f"{name} (no row holds)"]
+        return [f"{name} {NO_ROW_HOLDS}"]
 
     def _missing_for_all_rows(self, limit: Limit) -> list[str]:
         """Where every row counts: what leaves a condition or a value unknown, else how the rows fail each other."""
@@ -264,7 +267,7 @@ class Trace:
         hits = [row for row, holds in zip(limit.rows, matches, strict=True) if holds]
         rows = hits or ([limit.default] if limit.default else [])
         unknown += [name for row in rows if self.value(row.limit) is None for name in self.missing(row.limit)]
-        return unknown or [f"{limit.name} ({'several rows hold' if hits else 'no row holds'})"]
+        return unknown or [f"{limit.name} {SEVERAL_ROWS_HOLD if hits else NO_ROW_HOLDS}"]
 
     def missing_for_rule(self, name: str) -> list[str]:
         rule = next(rule for rule in self.policy.rules if rule.id == name)

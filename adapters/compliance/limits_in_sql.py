@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, and_, case, false, literal, not_, null, or_, true
 
 from dealgate.adapters.compliance.ratios_in_sql import RatioSign
+from dealgate.models.projections import MEASURE_COLUMNS
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules import expressions as tree
 from dealgate.rules.amounts import MAX_CENTS
@@ -87,6 +88,10 @@ def held(policy: Policy, rule: Rule) -> Held:
     value = _ratio(comparison.left)
     limit = _limit(policy, comparison.right)
     applies = true() if rule.applies is None else _truth(rule.applies)
+    # A shipped measure may be redefined to rest on an income: its column is empty then.
+    for node in policy.everything_read(rule.require, rule.applies):
+        if isinstance(node, tree.FieldName) and FIELDS[node.name].personal:
+            raise NotCountableError(f"it reads {node.name}, which has no column: it is personal")
     return Held(comparison.left.name, comparison.operator, value, limit, applies)
 
 
@@ -116,13 +121,18 @@ def _number(expression: tree.Expression) -> tree.Number:
 
 
 def _chosen(limit: Limit, numbers: list[int]) -> Any:
-    """The first row that holds. An unknown row above it makes the limit unknown; by `unique` and `any` one anywhere does."""
+    """The first row that holds. An unknown row above it makes the limit unknown; by `unique` and `any` one anywhere does, and so do
+    two that hold, by `any` only where they differ."""
     if limit.hit_policy not in {"first", "unique", "any"}:
         raise NotCountableError(f"its table is read by {limit.hit_policy}")
     conditions = [true() if row.when is None else _truth(row.when) for row in limit.all_rows]
     rows: list[tuple[Any, Any]] = []
     if limit.hit_policy != "first":
         rows.append((or_(false(), *(condition.is_(None) for condition in conditions)), null()))
+        apart: dict[int, list[ColumnElement[bool]]] = {}
+        for place, (_, condition) in enumerate(zip(limit.rows, conditions, strict=False)):
+            apart.setdefault(place if limit.hit_policy == "unique" else numbers[place], []).append(condition)
+        rows.append((sum((case((or_(*alike), 1), else_=0) for alike in apart.values()), literal(0)) > 1, null()))
     for condition, number in zip(conditions, numbers, strict=True):
         rows += [(condition, _whole(number)), (condition.is_(None), null())]
     return case(*rows)
@@ -179,13 +189,12 @@ def _ratio(expression: tree.Expression) -> Ratio:
 
 def _measure(name: str) -> Ratio:
     """The column as the decision filled it, by the definition that its policy had."""
-    columns = DECISION.c
-    if f"{name}_numerator" in columns:
-        return Ratio(columns[f"{name}_numerator"], columns[f"{name}_denominator"])
-    column = f"{name}_cents" if f"{name}_cents" in columns else name
-    if column not in columns:
-        raise NotCountableError(f"{name} has no column: it is the policy's own, or personal")
-    return Ratio.fixed(columns[column])
+    match MEASURE_COLUMNS.get(name):
+        case (numerator, denominator):
+            return Ratio(DECISION.c[numerator], DECISION.c[denominator])
+        case (column,):
+            return Ratio.fixed(DECISION.c[column])
+    raise NotCountableError(f"{name} has no column: it is the policy's own, or personal")
 
 
 def _column(field: tree.FieldName) -> Any:

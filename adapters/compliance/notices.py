@@ -21,7 +21,7 @@ from dealgate.models.ledger import UnknownDealError
 from dealgate.models.reading import find_decision, find_decisions, find_submission
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.rules.finding import MOST_REASONS
-from dealgate.rules.notice_clocks import LOOKED_UP, Clock, Sent, Submitted, complete, notice_clocks
+from dealgate.rules.notice_clocks import Clock, Sent, Submitted, asked_of_applicant, complete, notice_clocks
 
 ACTIONS = {
     "adverse_action": "We are unable to approve your application for vehicle financing on the terms that you requested.",
@@ -148,7 +148,7 @@ def _reasons(connection: Connection, decision: Mapping[str, Any]) -> list[str]:
 
 
 def _missing(decision: Mapping[str, Any]) -> list[str]:
-    missing = [name for name in decision["unknown"] if not name.startswith(LOOKED_UP)]
+    missing = asked_of_applicant(decision["unknown"])
     if not missing:
         raise NoticeError(f"the decision {decision['decision_id']} lacks nothing that the applicant would supply")
     return missing

@@ -19,6 +19,7 @@ TINYINT = duckdb.sqltype("TINYINT")
 
 class DuckDBEngine:
     divides = True
+    folds_case = True
 
     def __init__(self) -> None:
         self._connection = duckdb.connect()

@@ -16,6 +16,7 @@ ROW_GROUP = 250_000
 
 class PolarsEngine:
     divides = True
+    folds_case = False
 
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         frames = [pl.scan_parquet(part.path, glob=False).slice(part.first, part.rows) for part in parts]
@@ -45,7 +46,7 @@ class PolarsEngine:
         return nw.from_native(native.with_columns(made.alias(REASONS)))
 
     def spell(self, frame: nw.LazyFrame[Any], columns: Sequence[OutputColumn]) -> nw.LazyFrame[Any]:
-        native: pl.LazyFrame = frame.select(**{column.name: column.source for column in columns}).to_native()
+        native: pl.LazyFrame = frame.select(*(column.source.alias(column.name) for column in columns)).to_native()
         words = [pl.col(column.name).cast(pl.UInt8).cat.to(pl.Enum(column.words)) for column in columns if column.words]
         return nw.from_native(native.with_columns(words))
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 import pyarrow.parquet as pq
 
-from dealgate.adapters.portfolio.book import SourceError
+from dealgate.adapters.portfolio.book import SourceError, refuse_like_bases
 from dealgate.adapters.portfolio.engines import Engine, Part, Work
 from dealgate.adapters.portfolio.rejects import Rejects
 from dealgate.adapters.portfolio.sources import Reading, Source, read_source
@@ -115,8 +115,10 @@ def read_book(run: Run, source: Source, tell: Tell) -> Reading:
 def judged_parts(
     run: Run, reading: Reading, judging: Judging, engine: Engine, tell: Tell, stem: str = "part"
 ) -> list[Path]:
-    """Every part of the book as Parquet files, those of a stopped run as they are."""
+    """Every part of the book as Parquet files, those of a stopped run as they are. Raises `SourceError`."""
     book = reading.book
+    if engine.folds_case:
+        refuse_like_bases(book.layout)
     groups = [[part] for part in book.parts()] if engine.divides else [[Part(file) for file in book.files]]
     found, done = [], 0
     for number, parts in enumerate(groups):

@@ -32,6 +32,7 @@ LOCAL = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.
 
 class SparkEngine:
     divides = False
+    folds_case = True
 
     def __init__(self, session: SparkSession) -> None:
         self.session = session

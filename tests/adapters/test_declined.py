@@ -1,9 +1,15 @@
 """What the error of a veto says: it ends up in logs, where nothing personal belongs."""
 
+from collections.abc import Callable
+
 from dealgate import CompiledPolicy, Deal, DeclinedError, Policy
 from dealgate.adapters.attempts import Attempt, Concluded
 from dealgate.adapters.policies import PolicyDocument
 from dealgate.adapters.programs import Answer
+from dealgate.rules.engine import Engine
+from dealgate.rules.evaluation import EvaluatesRules
+from dealgate.rules.fields import Facts
+from dealgate.rules.reference import Reckoning, Result
 from tests.models.samples import NOW, a_deal
 
 POLICY = """
@@ -22,12 +28,14 @@ ON_INCOME = """
 """
 
 
-def declined(policy: str, **fields: object) -> DeclinedError:
+def declined(
+    policy: str, engine: Callable[[Policy], EvaluatesRules] = Engine, *, cured: bool = True, **fields: object
+) -> DeclinedError:
     deal = Deal.read(a_deal(deal_id="A-1", **fields))
     read = Policy.from_text(policy)
-    evaluation = CompiledPolicy(read).evaluate(deal)
+    evaluation = CompiledPolicy(read, engine).evaluate(deal)
     document = {"decision_id": "E", "deal_id": "A-1", **evaluation.document()}
-    assert document["cures"]
+    assert bool(document["cures"]) is cured
     attempt = Attempt(deal, Concluded(Answer(evaluation, PolicyDocument(policy, read)), [], NOW), "E")
     return DeclinedError("Application 1", document, evaluation.personal.rules, attempt)
 
@@ -52,3 +60,21 @@ def test_it_tells_none_either_where_the_rule_on_the_income_is_kept() -> None:
 
 def test_it_tells_the_cures_where_no_rule_rests_on_the_applicant() -> None:
     assert "Cure: " in str(declined(POLICY))
+
+
+def test_it_says_that_nothing_cures_the_deal_only_where_that_was_proved() -> None:
+    never = POLICY.replace("cash_price <= $20,000", "state != 'TX'")
+    assert str(declined(never, cured=False)).endswith("No single change cures it.")
+
+    def failing(_policy: Policy) -> EvaluatesRules:
+        return Failing()
+
+    words = "Whether a single change cures it was not searched to the end."
+    assert str(declined(POLICY, failing, cured=False)).endswith(words)
+    unknown = "on_unknown: decline\n" + POLICY.replace("cash_price <= $20,000", "apr_percent <= 20%")
+    assert str(declined(unknown, cured=False, apr_percent=None)).endswith("Supply it and submit the deal again.")
+
+
+class Failing:
+    def evaluate(self, facts: Facts, reckoning: Reckoning) -> dict[str, Result]:
+        raise RuntimeError("no engine today")

@@ -102,8 +102,15 @@ def test_cures_are_printed_as_the_decision_has_them() -> None:
 
 def test_where_no_lever_cures_the_deal_the_letter_says_so() -> None:
     deal, decision = decided_sample()
-    decision |= {"cures": [], "unfixable": [{"lever": "cash_down", "reason": "never"}]}
+    lever = {"lever": "cash_down", "reason": "never", "proved": True}
+    decision |= {"cures": [], "unfixable": [lever]}
     assert letter_of(deal, decision).no_cure == "No change of one lever alone cures the deal (sought: cash down)."
+    given_up = decision | {"unfixable": [lever | {"proved": False}]}
+    assert letter_of(deal, given_up).no_cure == (
+        "Whether a change of one lever alone cures the deal was not searched to the end (sought: cash down)."
+    )
+    erased = decision | {"unfixable": []}  # as a decision is read back whose cures were erased
+    assert letter_of(deal, erased).no_cure == ""
     del decision["cures"]  # as decisions were before cures were sought
     assert letter_of(deal, decision).no_cure == ""
 

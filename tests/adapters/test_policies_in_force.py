@@ -16,6 +16,7 @@ from dealgate.adapters.database import open_database
 from dealgate.adapters.programs import IN_FORCE
 from dealgate.models import versions
 from dealgate.models.versions import (
+    VersionError,
     add_version,
     all_steps,
     approve_version,
@@ -104,6 +105,14 @@ def test_without_a_policy_in_force_a_deal_is_referred_and_recorded(
     assert decision["engine"]["agreed"]
     with database.connect() as connection:
         assert scalar(connection, "SELECT count(*) FROM dealgate_decision WHERE outcome = 'refer'") == 1
+
+
+def test_no_policy_takes_the_name_that_deals_without_one_are_decided_under(gate: Gate, database: Engine) -> None:
+    """Its version 1 would stand where the gate's own has to be recorded, and every such submission would fail."""
+    taken = version(1, name="unanswered", applies='state == "CA"')
+    with pytest.raises(VersionError, match="'unanswered' is what decisions name where no policy answers"):
+        put_in_force(database, taken)
+    assert gate.submit(CLEAN).decision["policy"]["name"] == "unanswered"
 
 
 def test_the_program_is_chosen_by_the_deals_own_fields(gate: Gate, database: Engine) -> None:

@@ -14,9 +14,10 @@ from dealgate.adapters.command_line.policy_texts import starter
 from dealgate.adapters.explanation_pages import write_explanation
 from dealgate.adapters.policies import SHIPPED, check_policy, load_policy
 from dealgate.rules.coverage import coverage_of, try_examples
-from dealgate.rules.explaining import Grid, Heading, Points, explain, limit_grid
+from dealgate.rules.explaining import Grid, Heading, Paragraph, Points, explain, limit_grid
 from dealgate.rules.schema import schema_text
 from tests.adapters.commands import invoke
+from tests.models.samples import POLICY
 
 # A first policy
 
@@ -158,6 +159,17 @@ def test_a_rule_is_told_in_sentences() -> None:
             "10.00 % times cash price.",
         )
     )
+
+
+def test_a_list_of_bases_is_not_told_as_the_collateral_value_where_the_policy_computes_it() -> None:
+    measures = 'measures: {collateral_value: {unit: money, formula: "90% * listed_value()"}}\n'
+    blocks = list(explain(Policy.from_text(POLICY + measures)))
+    place = blocks.index(Heading(2, "What secures the loan"))
+    assert blocks[place + 1 : place + 4] == [
+        Paragraph("The policy has its own formula for the collateral value: it stands among the measures."),
+        Paragraph("The listed value of a new vehicle is a dealer invoice (invoice)."),
+        Paragraph("The listed value of a used vehicle is a J.D. Power clean trade value (jdpower_clean_trade)."),
+    ]
 
 
 def test_what_is_not_both_is_told_in_brackets() -> None:

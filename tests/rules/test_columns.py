@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dealgate import Deal, Policy
+from dealgate.adapters.portfolio.book import SourceError
 from dealgate.adapters.portfolio.engines import open_engine
 from dealgate.adapters.portfolio.judging import output_columns
 from dealgate.rules.amounts import MAX_CENTS
@@ -134,6 +135,37 @@ def test_counts_layers_mitigation_and_lists(engine: str, write_policy: WritePoli
     }
     policy = Policy.from_text(write_policy(*rules, limits={"hits": table}))
     assert_same(open_engine(engine), policy, [*every_deal(), *random_deals(3, 300)], tmp_path)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_a_measure_is_not_taken_for_what_another_is_divided_by(
+    engine: str, write_policy: WritePolicy, tmp_path: Path
+) -> None:
+    own = {
+        "share": {"unit": "percent", "formula": "cash_price / collateral_value"},
+        "share_per": {"unit": "percent", "formula": "cash_down / cash_price"},
+        "total_ltv_per": {"unit": "money", "formula": "cash_price - cash_down"},
+        "self": {"unit": "money", "formula": "cash_price + cash_down"},
+    }
+    rules = ("share <= 100%", "share_per <= 10%", "total_ltv <= 100%", "total_ltv_per <= $9,000")
+    policy = Policy.from_text(write_policy(*rules, measures=own))
+    assert_same(open_engine(engine), policy, list(random_deals(7, 300)), tmp_path)
+
+
+def test_bases_that_differ_in_case_only_are_refused_by_an_engine_that_takes_them_for_one(
+    write_policy: WritePolicy, small_deal: Callable[..., Deal], tmp_path: Path
+) -> None:
+    """DuckDB gave a deal that states MSRP the value of another column, or none."""
+    policy = Policy.from_text(write_policy('book_value("msrp") >= $2', 'book_value("MSRP") >= $2'))
+    values = [{"basis": "msrp", "amount": "1.00"}, {"basis": "MSRP", "amount": "3.00"}]
+    lists = (values, values[:1], values[1:])
+    deals = [
+        small_deal(deal_id=f"D-{number}", vehicle={"condition": "new", "values": stated})
+        for number, stated in enumerate(lists)
+    ]
+    assert_same(open_engine("polars"), policy, deals, tmp_path)
+    with pytest.raises(SourceError, match="bases 'msrp' and 'MSRP' of book values: this engine does not tell"):
+        assert_same(open_engine("duckdb"), policy, deals, tmp_path)
 
 
 def test_a_rule_without_measures_and_a_policy_of_one_rule(write_policy: WritePolicy, tmp_path: Path) -> None:

@@ -28,8 +28,10 @@ LTV = "total_ltv <= 125%"
 def judge(write_policy: Callable[..., str], small_deal: Callable[..., Deal]) -> Judges:
     """Judge a small deal under a few rules. The deal finances $13,000 on a value of $10,000 where nothing else is said."""
 
-    def judged(*rules: Document | str, limits: Document | None = None, **parts: Any) -> Evaluation:
-        policy = Policy.from_text(write_policy(*rules, **({"limits": limits} if limits else {})))
+    def judged(
+        *rules: Document | str, limits: Document | None = None, measures: Document | None = None, **parts: Any
+    ) -> Evaluation:
+        policy = Policy.from_text(write_policy(*rules, limits=limits or {}, measures=measures or {}))
         return evaluate(small_deal(**{"cash_price": "13000.00", **parts}), policy)
 
     return judged
@@ -92,6 +94,19 @@ def test_a_higher_value_goes_to_the_basis_that_secures_the_deal(judge: Judges) -
     evaluation = judge(LTV, vehicle={"condition": "used", "values": values})
     changed = cure(evaluation, "collateral_value").deal
     assert [value.amount for value in changed.vehicle.values] == [9_000_00, 10_400_00]
+
+
+def test_where_a_policy_computes_the_collateral_value_it_is_the_book_value_that_is_told(judge: Judges) -> None:
+    own = {"collateral_value": {"unit": "money", "formula": "80% * listed_value()"}}
+    found = cure(judge(LTV, measures=own), "collateral_value")
+    assert found.explanation == (
+        "A J.D. Power clean trade value of $13,000.00, $3,000.00 more than it is, would be needed to clear R0: the book gives the "
+        "value, nobody at the desk can set it."
+    )
+    other = {"collateral_value": {"unit": "money", "formula": 'book_value("kbb_trade_in")'}}
+    values = [{"basis": basis, "amount": "10000.00"} for basis in ("jdpower_clean_trade", "kbb_trade_in")]
+    evaluation = judge(LTV, measures=other, vehicle={"condition": "used", "values": values})
+    assert reason(evaluation, "collateral_value") == "No higher J.D. Power clean trade value clears R0."
 
 
 def test_the_cheapest_products_that_suffice_are_dropped(judge: Judges) -> None:
@@ -283,6 +298,19 @@ def test_a_stated_payment_is_worked_out_anew_and_the_cure_says_so(judge: Judges)
     assert (found.monthly_payment, found.deal.monthly_payment) == (250_00, None)
     assert found.document()["monthly_payment"] == "250.00"
     assert cure(evaluation, "collateral_value").deal.monthly_payment == 250_00
+
+
+def test_a_payment_that_a_policy_defines_in_its_own_way_is_not_told_as_the_one_to_state(judge: Judges) -> None:
+    """Stated again it would be counted with the insurance twice, and the deal would still break the rule."""
+    reckoned = "first_known(given_monthly_payment, level_payment(amount_financed, apr_percent, term_months))"
+    own = {"monthly_payment": {"unit": "money", "formula": f"{reckoned} + $50"}}
+    found = cure(judge("monthly_payment <= $200", measures=own, apr_percent="0", monthly_payment="180.00"), "cash_down")
+    assert found.explanation.endswith("clears R0. The stated payment is worked out anew.")
+    assert "monthly_payment" not in found.document()
+    kept = judge("monthly_payment <= $240", measures=own, apr_percent="0", monthly_payment="200.00")
+    assert reason(kept, "cash_down") == (
+        "With the payment worked out instead of the stated $200.00 no rule is broken: check the payment."
+    )
 
 
 def test_where_only_the_stated_payment_is_in_the_way_no_lever_is_pulled(judge: Judges) -> None:

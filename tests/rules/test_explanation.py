@@ -262,6 +262,34 @@ def test_a_collateral_value_that_a_policy_computes_is_named_as_no_book_value(exp
     )
 
 
+@pytest.mark.parametrize(
+    ("measure", "formula", "told"),
+    [
+        ("total_ltv", "amount_financed / cash_price", "Total LTV is 90.00 % ($9,000.00 on $10,000.00); "),
+        (
+            "total_ltv",
+            "(amount_financed + cash_down) / collateral_value",
+            "Total LTV is 125.00 % ($10,000.00 on a J.D. Power clean trade value of $8,000.00); ",
+        ),
+        (
+            "debt_to_income",
+            "cash_down / (monthly_income - monthly_debt)",
+            "Debt to income is 25.00 % ($1,000.00 on $4,000.00); ",
+        ),
+    ],
+)
+def test_the_words_of_a_shipped_formula_are_not_said_of_a_policy_s_own(
+    measure: str, formula: str, told: str, explain: Explain
+) -> None:
+    deal = {
+        "vehicle": {"condition": "used", "values": [{"basis": "jdpower_clean_trade", "amount": "8000.00"}]},
+        "cash_down": "1000.00",
+        "applicant": {"monthly_income": "5000.00", "monthly_debt": "1000.00"},
+    }
+    measures = {measure: {"unit": "percent", "formula": formula}}
+    assert explain(f"{measure} <= 1%", deal, measures=measures)["explanation"].startswith(told)
+
+
 # Rules that are more than one comparison
 
 
@@ -303,6 +331,8 @@ def test_a_comparison_that_holds_does_not_stand_for_the_one_that_fails(require: 
         ("not first_time_buyer", "first time buyer is false: it holds."),
         ("missing(mileage) and (first_time_buyer or state == 'NV')",
          "mileage is unknown and (first time buyer is true or state is NV): it holds."),
+        ("cash_price - (rebate + cash_down) in [$1]", "cash price less (rebate plus cash down) is $1.00: it does not hold."),
+        ("(cash_price - rebate) * 2 - doc_fee in [$1]", "(cash price less rebate) times 2 less doc fee is $1.00: it does not hold."),
         ("count(products, kind == 'gap') in [1, 2]", "the number of products where kind is gap is one of 1, 2: it does not hold."),
     ],
 )  # fmt: skip

@@ -65,6 +65,15 @@ def test_a_rule_that_cannot_be_judged_names_the_fields_to_supply(
     assert {"margin", "excess"}.isdisjoint(finding)
 
 
+def test_what_the_policy_itself_leaves_open_is_not_asked_of_the_deal(write_policy: Write, small_deal: Build) -> None:
+    cap = {"unit": "money", "on_no_hit": "unknown", "rows": [{"when": "term_months <= 60", "limit": "$9,000"}]}
+    policy = Policy.from_text(write_policy("cash_price <= cap", limits={"cap": cap}))
+    [finding] = evaluate(small_deal(), policy).document()["findings"]
+    assert finding["explanation"] == (
+        "Cannot be judged: cap (no row holds) is unknown. The policy's table does not say which limit the deal has; a person decides."
+    )
+
+
 def test_an_unknown_condition_names_its_own_fields_only(write_policy: Write, small_deal: Build) -> None:
     [finding] = findings(write_policy, small_deal(), {"require": "credit_score > 5", "applies": "tier == 'A'"})
     assert finding["missing"] == ["applicant.tier"]

@@ -121,11 +121,15 @@ def test_a_submission_after_adverse_action_is_a_new_request() -> None:
     [
         ([], True),
         (["vehicle.values[invoice]", "applicant.tier", "applicant.credit_score"], True),
+        (["applicant.credit_report_as_of", "vehicle.values[invoice].as_of (on or before submitted_on)"], True),
+        (["max_total_ltv (no row holds)", "cap (several rows hold)", "collateral_value (above zero)"], True),
         (["vehicle.values[invoice]", "applicant.monthly_income"], False),
+        (["applicant.monthly_income (above zero)"], False),
+        (["trade_ins[0].allowance (above zero)"], False),
     ],
 )
 def test_what_the_creditor_looks_up_does_not_make_an_application_incomplete(missing: list[str], expected: bool) -> None:
-    """So that its own delay does not stop the clock."""
+    """So that its own delay does not stop the clock; nor does what its own policy leaves open, which no applicant can supply."""
     assert complete(missing) is expected
 
 

@@ -122,7 +122,12 @@ def test_a_rule_that_asks_for_at_least_so_much_is_no_limit() -> None:
 def test_a_policys_own_total_ltv_has_no_limit_beside_these_amounts() -> None:
     own = 'measures:\n  total_ltv: {unit: percent, formula: "front_end_amount / collateral_value"}\nrules:'
     policy = CompiledPolicy(Policy.from_text(POLICY.replace("rules:", own, 1), "own.yaml"))
-    assert structure(decided(a_deal(), policy)).limit is None
+    found = structure(decided(a_deal(), policy))
+    assert found.limit is None
+    assert found.sentences[0].endswith(f"; total LTV, by the policy's own formula, {found.total_ltv} %.")
+    assert found.sentences[1] == (
+        "Limits on total LTV are held against the policy's own formula, not against these amounts."
+    )
 
 
 @pytest.mark.parametrize(

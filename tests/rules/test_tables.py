@@ -489,6 +489,19 @@ def test_a_mistake_in_a_csv_file_is_told_with_its_line_and_column(lines: list[st
     )
 
 
+def test_a_column_for_people_is_not_passed_over_where_the_policy_defines_its_name(
+    write_policy: Callable[..., str],
+) -> None:
+    """The note is the amount of a promissory note: unread, the first row would give its limit to every deal."""
+    note = {"note": {"unit": "money", "formula": "amount_financed"}}
+    limits = {"cap": {"unit": "money", "table": "l.csv"}}
+    files = {"l.csv": csv("note,limit", "> $50000,$1", "-,$2")}
+    with pytest.raises(PolicyError, match="column note: a column 'note' is for people and tests nothing"):
+        Policy.from_text(write_policy("note <= cap", measures=note, limits=limits), "p.yaml", files.__getitem__)
+    files = {"l.csv": csv("note,tier,limit", "seen,A,$1", "all,-,$2")}
+    Policy.from_text(write_policy("cash_price <= cap", limits=limits), "p.yaml", files.__getitem__)
+
+
 def test_every_mistake_of_a_file_is_told_at_once_up_to_a_number() -> None:
     found = problems(
         {"cap": {"unit": "money", "table": "l.csv"}}, {"l.csv": csv("condition,limit", "old,5%", "new,x", "uset,$1")}

@@ -1,4 +1,4 @@
-"""Decisions near a limit where numbers are as large as can be stored: none overflows, turns into a float or is left out."""
+"""Decisions near a limit: numbers as large as can be stored are counted exactly, and no rule by what it does not go by."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -124,3 +124,47 @@ def test_numbers_of_any_size_are_counted_exactly(connection: Connection) -> None
         assert told == {rule: {name: found[name] for name in COUNTS} for rule, found in wanted.items()}, seed
         assert wanted["LTV"]["just_within"]
         assert wanted["LTV"]["just_beyond"]
+
+
+OWN_NAMES = """
+policy: named
+version: "1"
+title: Measures that are called as columns are, or rest on an income, and tables in which two rows hold
+effective_from: 2026-11-01
+collateral_value: {new: [invoice], used: [jdpower_clean_trade]}
+measures:
+  submission: {unit: count, formula: 10 * term_months}
+  outcome: {unit: money, formula: cash_price}
+  peak_shortfall: {unit: money, formula: "max($0, amount_financed - 12 * monthly_income)"}
+limits:
+  one:
+    unit: money
+    hit_policy: unique
+    on_no_hit: unknown
+    rows: [{when: 'tier == "B"', limit: "$40,000"}, {when: 'state == "TX"', limit: "$40,000"}]
+  alike: {unit: money, hit_policy: any, on_no_hit: unknown,
+          rows: [{when: 'tier == "B"', limit: "$40,000"}, {when: 'state == "TX"', limit: "$40,000"}]}
+  apart: {unit: money, hit_policy: any, on_no_hit: unknown,
+          rows: [{when: 'tier == "B"', limit: "$40,000"}, {when: 'state == "TX"', limit: "$39,000"}]}
+rules:
+  - {id: SUBMISSION, title: An own measure, require: submission <= 100, otherwise: flag, reason: Age of automobile}
+  - {id: OUTCOME, title: Another, require: "outcome <= $9,000", otherwise: flag, reason: Age of automobile}
+  - {id: INCOME, title: A shipped measure made personal, require: "peak_shortfall <= $0", otherwise: flag, reason: Age of automobile}
+  - {id: ONE, title: Two rows of unique hold, require: amount_financed <= one, otherwise: flag, reason: Age of automobile}
+  - {id: ALIKE, title: Two rows of any hold, require: amount_financed <= alike, otherwise: flag, reason: Age of automobile}
+  - {id: APART, title: Two that differ hold, require: amount_financed <= apart, otherwise: flag, reason: Age of automobile}
+"""
+
+
+def test_no_rule_is_counted_by_a_column_or_a_row_that_it_does_not_go_by(connection: Connection) -> None:
+    submit(connection, a_deal(), policy=compiled(OWN_NAMES))
+    page = read_page(connection, REPORTS["near-limits"], as_of=NOW, given={"width": "2"})
+    told = {row["rule"]: (row["judged"], row["not_counted"]) for row in page.rows}
+    assert told == {
+        "SUBMISSION": (None, "submission has no column: it is the policy's own, or personal"),
+        "OUTCOME": (None, "outcome has no column: it is the policy's own, or personal"),
+        "INCOME": (None, "it reads monthly_income, which has no column: it is personal"),
+        "ONE": (0, None),
+        "ALIKE": (1, None),
+        "APART": (0, None),
+    }

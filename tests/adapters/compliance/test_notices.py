@@ -21,7 +21,7 @@ from dealgate.models.reading import find_decision
 from tests.adapters.commands import invoke
 from tests.models.ledgers import a_signer, seal_all, unguarded, verified
 from tests.models.overriding import DAY, HOUR, decided, granted, requested
-from tests.models.samples import CLEAN, MINIMAL, NOW, OVERRIDABLE, a_deal, compiled, submit
+from tests.models.samples import CLEAN, MINIMAL, NOW, OVERRIDABLE, POLICY, a_deal, compiled, submit
 
 COLLATERAL, PRODUCTS = (
     "Value or type of collateral not sufficient",
@@ -198,6 +198,18 @@ def test_counteroffers_and_notices_of_incompleteness_have_their_own_parts(connec
         write_notice(connection, lacking, TEMPLATE, data(respond_by=None), kind="incomplete")
     with pytest.raises(NoticeError, match="counteroffer: a notice of the kind counteroffer needs it"):
         write_notice(connection, decide(connection), TEMPLATE, data(counteroffer=[]), kind="counteroffer")
+
+
+def test_no_applicant_is_asked_for_what_a_table_of_the_policy_leaves_open(connection: Connection) -> None:
+    open_table = POLICY.replace("policy: sample", "policy: open").replace(
+        "      - limit: 110%\n", "    on_no_hit: unknown\n"
+    )
+    decision = submit(connection, a_deal(applicant={"tier": "C"}), policy=compiled(open_table)).decision
+    assert "max_total_ltv (no row holds)" in decision["unknown"]
+    lacking = decision["decision_id"]
+    text = write_notice(connection, lacking, TEMPLATE, data(), kind="incomplete")
+    assert "applicant.monthly_income" in text
+    assert "max_total_ltv" not in text
 
 
 @pytest.mark.parametrize(
