@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -93,7 +94,9 @@ def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
     }
     parts["policies"] = [policy.sha256 for policy in policies]
     path = Path(source.name)
-    if not source.is_database and path.exists():
+    if source.name == "-":
+        parts["stream"] = str(uuid4())  # nobody can tell whether the same comes again
+    elif not source.is_database and path.exists():
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         parts["files"] = stats
