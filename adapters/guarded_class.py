@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Dialect, Table, inspect, select, tuple_
+from sqlalchemy import Column, ColumnElement, Dialect, Table, inspect, select, tuple_
 from sqlalchemy.orm import (
+    ColumnProperty,
     CompositeProperty,
     InstanceState,
     Mapper,
@@ -17,6 +18,7 @@ from sqlalchemy.orm import (
     aliased,
 )
 from sqlalchemy.orm.base import LoaderCallableStatus
+from sqlalchemy.sql.visitors import iterate
 
 from dealgate.models.unanswered import row_key
 
@@ -93,6 +95,7 @@ class GuardedClass:
             return
         for one in self._properties(part.mapper, names[0], path):
             part.fields.add(one.key)
+            part.noticed |= self._made_of(one, path)
             if isinstance(one, RelationshipProperty):
                 self._follow(part, one)
                 self._read((*way, one.key), names[1:], path)
@@ -100,9 +103,10 @@ class GuardedClass:
     def _follow(self, part: Part, relationship: RelationshipProperty[Any]) -> None:
         way = (*part.way, relationship.key)
         child = self.parts.setdefault(way, Part(way, relationship.mapper))
-        both = {column for pair in relationship.local_remote_pairs or () for column in pair}
+        joined = [join for join in (relationship.primaryjoin, relationship.secondaryjoin) if join is not None]
+        both = {column for join in joined for column in _columns_in(join)}
         for one in (part, child):
-            one.noticed |= {attribute.key for attribute in one.mapper.column_attrs if both & set(attribute.columns)}
+            one.noticed |= _attributes_on(one.mapper, both)
         child.noticed |= {back.key for back in child.mapper.relationships if back.mapper.common_parent(part.mapper)}
 
     def _properties(self, mapper: Mapper[Any], name: str, path: str) -> Iterator[MapperProperty[Any]]:
@@ -118,6 +122,21 @@ class GuardedClass:
                 f"{path!r}: {mapper.class_.__name__} has no mapped attribute {name!r}. Name columns and relationships in "
                 "fields=[...]; of a property, name the columns that it is made of"
             )
+
+    def _made_of(self, one: MapperProperty[Any], path: str) -> set[str]:
+        """The attributes that what the database works out is made of; nobody sets it, so they are what changes."""
+        if not isinstance(one, ColumnProperty):
+            return set()
+        columns = {column for expression in one.columns for column in _columns_in(expression)}
+        for table, computed in [(column.table, column.computed) for column in columns if column.computed]:
+            text = str(computed.sqltext).casefold()
+            columns |= {column for column in table.columns if column.name.casefold() in text}
+        if columns and {column.table for column in columns} <= set(one.parent.tables):
+            return _attributes_on(one.parent, columns)
+        raise ValueError(
+            f"{path!r}: {one.parent.class_.__name__}.{one.key} is worked out by the database from what nobody can tell. Name the "
+            "columns that it is made of in fields=[...], those of related classes too"
+        )
 
     def watched(self) -> Mapping[str, set[str]]:
         """The columns that a watch has to look at, by table."""
@@ -197,6 +216,15 @@ class GuardedClass:
             return self.payload(value, way)
         members = value.values() if isinstance(value, Mapping) else value
         return [self.payload(one, way) for one in members]
+
+
+def _columns_in(expression: Any) -> set[Column[Any]]:
+    """The columns of tables that an expression names."""
+    return {found for found in iterate(expression) if isinstance(found, Column)}
+
+
+def _attributes_on(mapper: Mapper[Any], columns: Collection[Column[Any]]) -> set[str]:
+    return {attribute.key for attribute in mapper.column_attrs if any(one in columns for one in attribute.columns)}
 
 
 def _keys(state: InstanceState[Any]) -> set[Identity]:
