@@ -41,6 +41,13 @@ def record_declined(judge: Judge, error: DeclinedError, database: Engine | Conne
     error.recorded, error.decision = True, recorded.decision
 
 
+def _changed_by(statement: Any) -> Any:
+    """The table that a statement changes, if it does: also one whose rows are returned as objects, or that goes by an alias."""
+    statement = getattr(statement, "element", statement)
+    table = statement.table if getattr(statement, "is_dml", False) else None
+    return getattr(table, "element", table)
+
+
 class _Transaction:
     """What a guard keeps in mind of a session's transaction."""
 
@@ -143,7 +150,7 @@ class Guard:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         """A statement changes rows that no session has seen. Where triggers note which, they are decided before the commit."""
-        changed = getattr(state.statement, "table", None) if getattr(state.statement, "is_dml", False) else None
+        changed = _changed_by(state.statement)
         if changed is None or isinstance(state.session, Reading):
             return
         name = str(getattr(changed, "fullname", changed.name))
