@@ -186,7 +186,7 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
-    from dealgate.adapters.database import open_database  # noqa: PLC0415
+    from dealgate.adapters.database import of_one_moment, open_database  # noqa: PLC0415
     from dealgate.models.recording import SUBMISSION  # noqa: PLC0415
     from dealgate.models.stored_deals import stored_deals  # noqa: PLC0415
 
@@ -194,7 +194,7 @@ def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, in
     try:
         if not inspect(engine).has_table(SUBMISSION.name, schema=SUBMISSION.schema):
             raise SourceError("no deals stored by dealgate in this database. Name a table of it with --table.")
-        with engine.connect() as connection:
+        with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             yield from read_documents(stored_deals(connection), Deal.from_json, folder, rejects)
     finally:
         engine.dispose()

@@ -1,22 +1,28 @@
 """Sources that are broken as files: nothing of them is read as something else, and what is wrong is told with what to do."""
 
 import csv
+import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from sqlalchemy import Engine
 
+from dealgate import Gate
 from dealgate.adapters.policies import load_policy
-from dealgate.adapters.portfolio import databases
+from dealgate.adapters.portfolio import databases, sources
 from dealgate.adapters.portfolio.book import SourceError
 from dealgate.adapters.portfolio.rejects import Rejects
 from dealgate.adapters.portfolio.running import fingerprint
 from dealgate.adapters.portfolio.sources import Reading, Source, read_source
+from dealgate.models import stored_deals
 from tests.adapters.commands import invoke
+from tests.booked import random_deals
 
 POLICY = load_policy("prime-auto").policy
 HEADER = "deal_id,submitted_on,condition,term_months,cash_price,cash_down"
@@ -155,6 +161,29 @@ def test_a_column_of_sqlite_that_begins_empty(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(databases, "ROWS_AT_ONCE", 100)
         with pytest.raises(SourceError, match=r"expected INT64 but got STRING.* Give a --query"):
             read_source(source, tmp_path / "other", rejects, lambda rows: None)
+
+
+def test_stored_deals_are_read_as_of_one_moment_and_nobody_waits_for_it(
+    database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is submitted again while they are read would stand in the book twice."""
+    gate, document = Gate(database, POLICY), next(iter(random_deals(3, 1))).document()
+    for deal_id in ("A", "B"):
+        gate.submit(document | {"deal_id": deal_id})
+    seen = list[str]()
+
+    def reading(given: Iterator[tuple[int, str]], *_: object) -> Iterator[tuple[Path, int]]:
+        for _number, text in given:
+            if not seen:
+                gate.submit(document | {"deal_id": "A", "cash_price": "12345.67"})
+            seen.append(json.loads(text)["deal_id"])
+            yield tmp_path / "none", 0
+
+    monkeypatch.setattr(stored_deals, "AT_ONCE", 1)
+    monkeypatch.setattr(sources, "read_documents", reading)
+    with pytest.raises(SourceError):
+        read(database.url.render_as_string(hide_password=False), tmp_path)
+    assert seen == ["A", "B"]
 
 
 def test_a_stopped_run_over_standard_input_is_not_taken_up_with_another() -> None:
