@@ -142,7 +142,7 @@ class GuardedClass:
         """The columns that a watch has to look at, by table."""
         columns: dict[str, set[str]] = {}
         for part in self.parts.values():
-            for attribute in part.mapper.column_attrs:
+            for attribute in (one for mapper in part.mapper.self_and_descendants for one in mapper.column_attrs):
                 for column in attribute.columns:
                     if isinstance(column.table, Table) and (not part.noticed or attribute.key in part.noticed):
                         columns.setdefault(str(column.table.fullname), set()).add(column.name)

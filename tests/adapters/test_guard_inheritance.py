@@ -11,6 +11,7 @@ from sqlalchemy import Engine, ForeignKey, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from dealgate import Deal, Gate
+from dealgate.adapters.declined import UnwatchedError
 from dealgate.adapters.transactions import passes
 from dealgate.migrations.watching import Child, unwatch, watch
 from dealgate.models.last_decision import last_decision
@@ -110,6 +111,19 @@ def test_a_guard_on_a_subclass_leaves_its_siblings_alone(loans: Engine) -> None:
             assert {change.key for change in unanswered(connection)} == {(2,)}
         with Session(loans) as session, session.begin():
             assert gate.answer(session) == []
+
+
+@pytest.mark.parametrize("fields", [None, ["price", "term"]])
+def test_a_bulk_statement_on_the_table_of_a_subclass_is_refused_where_nobody_watches(
+    loans: Engine, fields: list[str] | None
+) -> None:
+    with loans.begin() as connection:
+        unwatch(connection, "loan")
+    with guarding(Gate(policy=POLICY), Loan, mapping=loan_deal, fields=fields):
+        with Session(loans) as session, session.begin():
+            session.add(LeaseLoan(id=2, price=100, term=48))
+        with Session(loans) as session, pytest.raises(UnwatchedError, match=r"changes lease_loan, whose .*term"):
+            session.execute(update(LeaseLoan).values(term=60))
 
 
 @pytest.fixture
