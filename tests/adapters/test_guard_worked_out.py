@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Computed, Engine, ForeignKey, Integer, func, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, mapped_column, relationship
+from sqlalchemy import Computed, Engine, ForeignKey, Integer, event, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, mapped_column, relationship, sessionmaker
 
 from dealgate import Gate
 from tests.adapters.guarded_host import POLICY, decisions, guarding
@@ -95,3 +95,33 @@ def test_of_what_the_database_works_out_the_columns_that_it_is_made_of_count(sal
 def test_a_value_that_is_worked_out_from_other_tables_cannot_be_a_field() -> None:
     with pytest.raises(ValueError, match=r"Sale\.owed is worked out .* Name the columns that it is made of"):
         Gate(policy=POLICY).guard(Sale, mapping=deal_of, fields=["owed"])
+
+
+@pytest.mark.parametrize("by", [{"sale_id": 2}, None])
+def test_what_a_listener_of_the_hosts_changes_during_the_flush_is_decided_for_whom_it_belonged_to(
+    sales: Engine, by: dict[str, Any] | None
+) -> None:
+    """Its listeners may come after the guard's, and take a part from a deal that nobody else changes."""
+    gate, sessions = Gate(policy=POLICY), sessionmaker(sales)
+
+    def take_the_trade(session: Session, *_: object) -> None:
+        trade = session.get(Trade, 1)
+        if trade and by:
+            trade.sale_id = by["sale_id"]
+        elif trade:
+            session.delete(trade)
+
+    with guarding(gate, Sale, mapping=deal_of, fields=["price", "discount", "trades.payoff"]) as guard:
+        with Session(sales) as session, session.begin():
+            session.add(Sale(id=2, price=20_000))
+            session.get_one(Sale, 1).price = 29_000
+        event.listen(sessions, "before_flush", take_the_trade)
+        with sessions.begin() as session:
+            session.get_one(Sale, 2).price = 21_000
+        with Session(sales) as session, session.begin():
+            assert all(gate.check(session.get_one(Sale, number), session).current for number in (1, 2))
+    assert len(decisions(sales, "S-1")) == 2
+    assert not guard.listens
+    with Session(sales) as session, session.begin():
+        session.get_one(Sale, 1).price = 1
+    assert len(decisions(sales, "S-1")) == 2
