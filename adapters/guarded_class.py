@@ -50,6 +50,8 @@ class Part:
 
     way: tuple[str, ...]
     mapper: Mapper[Any]
+    through: RelationshipProperty[Any] | None = None
+    """The last of them."""
     fields: set[str] = field(default_factory=set)
     """The attributes that are read."""
     noticed: set[str] = field(default_factory=set)
@@ -102,11 +104,11 @@ class GuardedClass:
 
     def _follow(self, part: Part, relationship: RelationshipProperty[Any]) -> None:
         way = (*part.way, relationship.key)
-        child = self.parts.setdefault(way, Part(way, relationship.mapper))
+        child = self.parts.setdefault(way, Part(way, relationship.mapper, relationship))
         joined = [join for join in (relationship.primaryjoin, relationship.secondaryjoin) if join is not None]
         both = {column for join in joined for column in _columns_in(join)}
-        for one in (part, child):
-            one.noticed |= _attributes_on(one.mapper, both)
+        part.noticed |= _attributes_on(_holder(part.mapper, relationship), both)
+        child.noticed |= _attributes_on(child.mapper, both)
         child.noticed |= {back.key for back in child.mapper.relationships if back.mapper.common_parent(part.mapper)}
 
     def _properties(self, mapper: Mapper[Any], name: str, path: str) -> Iterator[MapperProperty[Any]]:
@@ -146,9 +148,9 @@ class GuardedClass:
                 for column in attribute.columns:
                     if isinstance(column.table, Table) and (not part.noticed or attribute.key in part.noticed):
                         columns.setdefault(str(column.table.fullname), set()).add(column.name)
-            for relationship in part.mapper.relationships:
-                if (*part.way, relationship.key) in self.parts and isinstance(relationship.secondary, Table):
-                    columns[str(relationship.secondary.fullname)] = {one.name for one in relationship.secondary.columns}
+            if part.through is not None and isinstance(part.through.secondary, Table):
+                between = part.through.secondary
+                columns[str(between.fullname)] = {one.name for one in between.columns}
         return columns
 
     # Rows
@@ -186,11 +188,12 @@ class GuardedClass:
             return set()
         if not way:
             return set(keys)
-        root: Any = aliased(self.mapper)
+        steps = [self.parts[way[: number + 1]].through for number in range(len(way))]
+        root: Any = aliased(_holder(self.mapper, steps[0]))
         statement, above = select(*(getattr(root, one) for one in self._key_names)).select_from(root), root
-        for name in way:
+        for name, then in zip(way, [*steps[1:], None], strict=True):
             attribute: Any = getattr(above, name)
-            above = aliased(attribute.property.mapper)
+            above = aliased(_holder(attribute.property.mapper, then))
             statement = statement.join(attribute.of_type(above))
         primary = inspect(above).mapper.primary_key
         columns = [getattr(above, inspect(above).mapper.get_property_by_column(column).key) for column in primary]
@@ -216,6 +219,13 @@ class GuardedClass:
             return self.payload(value, way)
         members = value.values() if isinstance(value, Mapping) else value
         return [self.payload(one, way) for one in members]
+
+
+def _holder(mapper: Mapper[Any], relationship: RelationshipProperty[Any] | None) -> Mapper[Any]:
+    """The class that has a relationship, or one of its subclasses where only that has it."""
+    if relationship is not None and relationship.parent.isa(mapper):
+        return relationship.parent
+    return mapper
 
 
 def _columns_in(expression: Any) -> set[Column[Any]]:
