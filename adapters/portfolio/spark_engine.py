@@ -23,6 +23,7 @@ from dealgate.adapters.portfolio.polars_engine import PolarsEngine
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "250000",
     "spark.sql.files.maxPartitionBytes": "16m",
     "spark.sql.parquet.mergeSchema": "true",

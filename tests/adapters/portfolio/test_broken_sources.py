@@ -17,12 +17,15 @@ from dealgate import Gate
 from dealgate.adapters.policies import load_policy
 from dealgate.adapters.portfolio import databases, sources
 from dealgate.adapters.portfolio.book import SourceError
+from dealgate.adapters.portfolio.engines import open_engine
+from dealgate.adapters.portfolio.evaluating import evaluate_book
 from dealgate.adapters.portfolio.rejects import Rejects
 from dealgate.adapters.portfolio.running import fingerprint
 from dealgate.adapters.portfolio.sources import Reading, Source, read_source
 from dealgate.models import stored_deals
+from dealgate.rules.columns import ColumnsError
 from tests.adapters.commands import invoke
-from tests.booked import random_deals
+from tests.booked import quiet, random_deals
 
 POLICY = load_policy("prime-auto").policy
 HEADER = "deal_id,submitted_on,condition,term_months,cash_price,cash_down"
@@ -125,6 +128,17 @@ def test_a_part_of_an_item_whose_other_column_is_not_there_is_rejected(
     pl.DataFrame([CENTS | part]).write_parquet(tmp_path / "book.parquet")
     reading, told = read(tmp_path / "book.parquet", tmp_path)
     assert (reading.rejected, [one["column"] for one in told]) == (1, [lacking])
+
+
+def test_duckdb_takes_no_two_bases_that_differ_in_capital_letters_only(tmp_path: Path) -> None:
+    """It would read one of the columns under the other's name."""
+    bases = {"value_MSRP_cents": 9_900_000, "value_msrp_cents": 1_000_000}
+    pl.DataFrame([CENTS | bases]).write_parquet(tmp_path / "book.parquet")
+    source, out = Source(str(tmp_path / "book.parquet")), tmp_path / "out.parquet"
+    evaluate_book(source, POLICY, open_engine("polars"), "polars", out, quiet)
+    out.unlink()
+    with pytest.raises(ColumnsError, match="'value_MSRP_cents' and 'value_msrp_cents': DuckDB does not tell"):
+        evaluate_book(source, POLICY, open_engine("duckdb"), "duckdb", out, quiet)
 
 
 def test_a_float_is_no_word(tmp_path: Path) -> None:
