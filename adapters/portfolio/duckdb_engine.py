@@ -1,6 +1,7 @@
 """DuckDB: embedded, on disk where memory does not suffice."""
 
 from collections.abc import Sequence
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class DuckDBEngine:
 
     def _scan(self, part: Part) -> duckdb.DuckDBPyRelation:
         _check_names(pq.read_schema(part.path).names)
-        rows = self._connection.read_parquet([str(part.path)], file_row_number=True)
+        rows = self._connection.read_parquet([escape(str(part.path))], file_row_number=True)
         if part.rows is not None:
             rows = rows.filter(f"file_row_number >= {part.first} AND file_row_number < {part.first + part.rows}")
         return rows.project("* EXCLUDE (file_row_number)")

@@ -165,7 +165,7 @@ def _add(path: Path, rows: pl.DataFrame) -> None:
         rows.write_parquet(path / "part-settled.parquet", compression="zstd")
         return
     both = path.with_name("both-" + path.name)
-    stored = pl.scan_parquet(path)
+    stored = pl.scan_parquet(path, glob=False)
     pl.concat([stored, rows.lazy().cast(stored.collect_schema())]).sink_parquet(both, compression="zstd")
     both.replace(path)
 

@@ -93,13 +93,13 @@ def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
         raise SourceError(EMPTY)
     first = 0
     for file, schema in zip(files, schemas, strict=True):
-        rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
+        rows = nw.from_native(pl.scan_parquet(file, glob=False).with_row_index("at"))
         bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
         if late := reject_rows(bad, layout, first, rejects):
             raise SourceError(
                 f"{file}: deal {late[0]['deal_id']!r} can be stated as a document, and not be read as a column"
             )
-        first += pl.scan_parquet(file).select(pl.len()).collect().item()
+        first += pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
     return Reading(book, not rejects.rows, rejects.rows)
 
 
@@ -112,7 +112,7 @@ def _files(source: Source, folder: Path, rejects: Rejects) -> Iterator[tuple[Pat
     if not Path(name).exists() and name != "-":
         raise SourceError(f"{name}: there is no such file")
     if _is_parquet(name):
-        tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file)))
+        tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file, glob=False)))
         return read_tables(tables, folder, rejects)
     if name.endswith(".xml"):
         return _loans(_xml_loans(name), folder, rejects)
@@ -131,7 +131,7 @@ def _csv(name: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]
         return _loans(load_mapping(LOANS).read_rows(_csv_rows(name)), folder, rejects)
     if len(set(header)) < len(header):
         raise SourceError(f"{name}: two columns have one name in the header")
-    return read_tables(_batches(pl.scan_csv(name, infer_schema=False)), folder, rejects)
+    return read_tables(_batches(pl.scan_csv(name, infer_schema=False, glob=False)), folder, rejects)
 
 
 def _checked_header(name: str) -> list[str]:

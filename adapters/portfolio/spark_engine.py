@@ -6,6 +6,7 @@ method size of the virtual machine; docs/explanation/portfolio.md has the measur
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ SETTINGS = {
     "spark.sql.files.maxPartitionBytes": "16m",
     "spark.sql.parquet.mergeSchema": "true",
 }
+PATTERN = re.compile(r"([\\*?\[\]{}])")
+"""Characters by which Spark takes a path for a pattern, and reads other files."""
+
 LOCAL = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 
 
@@ -51,7 +55,7 @@ class SparkEngine:
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         if any(part.rows is not None for part in parts):
             raise ValueError("Spark divides a book by itself: hand it whole files")
-        book = self.session.read.parquet(*(str(part.path) for part in parts))
+        book = self.session.read.parquet(*(PATTERN.sub(r"\\\1", str(part.path)) for part in parts))
 
         def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:

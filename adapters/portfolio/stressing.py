@@ -52,7 +52,7 @@ def stress(
             work = Outcomes((policy,), reading.book.layout, shock, reading.clean)
             scenario = f"stress-{shock.value_percent}-{shock.payoff_percent}"
             parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell, f"{scenario}-{number}")
-            found.append(_scenario(pl.scan_parquet(list(files_of(parts))), shock, reading.rejected))
+            found.append(_scenario(pl.scan_parquet(list(files_of(parts)), glob=False), shock, reading.rejected))
         run.discard()
     return found
 

@@ -78,7 +78,9 @@ def sweep(
             some = tuple(policies[first : first + AT_ONCE])
             work = Outcomes(some, reading.book.layout, Shock(), reading.clean)
             parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell, f"sweep-{first:03d}")
-            steps += _steps(pl.scan_parquet(list(files_of(parts))), values[first : first + AT_ONCE], reading.rejected)
+            steps += _steps(
+                pl.scan_parquet(list(files_of(parts)), glob=False), values[first : first + AT_ONCE], reading.rejected
+            )
         run.discard()
     return steps
 

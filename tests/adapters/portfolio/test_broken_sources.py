@@ -130,6 +130,21 @@ def test_a_part_of_an_item_whose_other_column_is_not_there_is_rejected(
     assert (reading.rejected, [one["column"] for one in told]) == (1, [lacking])
 
 
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_name_of_a_file_is_no_pattern(engine: str, suffix: str, tmp_path: Path) -> None:
+    """Mail programs call a second copy of book.csv book[1].csv; as a pattern, that is book1.csv."""
+    for name, deal_id in (("book[1]", "RIGHT"), ("book1", "WRONG")):
+        if suffix == "csv":
+            text = f"{HEADER}\n{GOOD.replace('A,', f'{deal_id},')}\n"
+            (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+        else:
+            pl.DataFrame([CENTS | {"deal_id": deal_id}]).write_parquet(tmp_path / f"{name}.parquet")
+    out = tmp_path / "out[1].parquet"
+    evaluate_book(Source(str(tmp_path / f"book[1].{suffix}")), POLICY, open_engine(engine), engine, out, quiet)
+    assert pl.scan_parquet(out, glob=False).collect()["deal_id"].to_list() == ["RIGHT"]
+
+
 def test_duckdb_takes_no_two_bases_that_differ_in_capital_letters_only(tmp_path: Path) -> None:
     """It would read one of the columns under the other's name."""
     bases = {"value_MSRP_cents": 9_900_000, "value_msrp_cents": 1_000_000}
