@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 BATCH = 200
 """Deals that are stored with one round of statements when many are submitted at once."""
 
+LONGEST_KEY = 200
+
 log = logging.getLogger("dealgate")
 
 
@@ -154,10 +156,8 @@ class Gate:
         sealer is stored and not sealed.
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
-        if idempotency_key is not None and idempotency_key.casefold().startswith(REFUSED):
-            raise ValueError(
-                f"an idempotency key that begins with {REFUSED!r} is that of a refused attempt: use another"
-            )
+        if idempotency_key is not None:
+            _check_key(idempotency_key)
         with self._place(session) as place:
             if place is None:
                 raise ValueError(
@@ -403,6 +403,16 @@ class Gate:
             yield self.database
         finally:
             self._turn.release()
+
+
+def _check_key(key: str) -> None:
+    """Of a host that knows no key and hands an empty one over, every submission would be a repetition of the first."""
+    if not isinstance(key, str) or not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
+        raise ValueError(
+            f"idempotency_key is {key!r:.60}: give 1 to {LONGEST_KEY} printable characters that no other submission has, or None"
+        )
+    if key.casefold().startswith(REFUSED):
+        raise ValueError(f"an idempotency key that begins with {REFUSED!r} is that of a refused attempt: use another")
 
 
 def _engine(isolated: bool | float) -> Callable[[Policy], EvaluatesRules]:

@@ -1,13 +1,13 @@
 """A guard on a host's mapped class: every change of what the deal is made of is decided in the transaction that makes it."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import StatementError, UnboundExecutionError
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
+from sqlalchemy.orm import InstanceState, ORMExecuteState, Session, SessionTransaction, UOWTransaction, object_session
 
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.declined import DeclinedError, UnwatchedError
@@ -41,6 +41,13 @@ def record_declined(judge: Judge, error: DeclinedError, database: Engine | Conne
     error.recorded, error.decision = True, recorded.decision
 
 
+def _changed_by(statement: Any) -> Any:
+    """The table that a statement changes, if it does: also one whose rows are returned as objects, or that goes by an alias."""
+    statement = getattr(statement, "element", statement)
+    table = statement.table if getattr(statement, "is_dml", False) else None
+    return getattr(table, "element", table)
+
+
 class _Transaction:
     """What a guard keeps in mind of a session's transaction."""
 
@@ -49,6 +56,8 @@ class _Transaction:
         self.noted_before = 0
         self.owners: set[Identity] = set()
         """Of objects that are about to change, as the database had it before the flush."""
+        self.asked: set[InstanceState[Any]] = set()
+        """The objects that they were looked up for."""
         self.refused: list[DeclinedError] = []
 
 
@@ -86,6 +95,9 @@ class Guard:
         }
         for name, listener in self._listeners.items():
             event.listen(Session, name, listener)
+        for mapper in {part.mapper for part in self.guarded.parts.values()}:
+            event.listen(mapper, "before_update", self._before_update, propagate=True)
+            event.listen(mapper, "before_delete", self._before_delete, propagate=True)
         LISTENING.append(self.rows)
 
     @property
@@ -99,6 +111,9 @@ class Guard:
         LISTENING.remove(self.rows)
         for name, listener in self._listeners.items():
             event.remove(Session, name, listener)
+        for mapper in {part.mapper for part in self.guarded.parts.values()}:
+            event.remove(mapper, "before_update", self._before_update)
+            event.remove(mapper, "before_delete", self._before_delete)
 
     # What a host asks
 
@@ -128,8 +143,24 @@ class Guard:
 
     def _before_flush(self, session: Session, _context: UOWTransaction, _objects: Any) -> None:
         if not isinstance(session, Reading):
-            owners = self._owners(session, [*session.dirty, *session.deleted], session.deleted)
-            self._transaction(session).owners = owners
+            transaction = self._transaction(session)
+            transaction.asked = set()
+            transaction.owners = self._owners(session, [*session.dirty, *session.deleted], session.deleted)
+
+    def _before_update(self, _mapper: object, _connection: object, changed: object) -> None:
+        self._before_write(changed, ())
+
+    def _before_delete(self, _mapper: object, _connection: object, deleted: object) -> None:
+        self._before_write(deleted, (deleted,))
+
+    def _before_write(self, one: object, whole: Collection[object]) -> None:
+        """A listener of the host's may change objects once ours has been called: the owners of those are looked up now."""
+        session = object_session(one)
+        if session is None or isinstance(session, Reading):
+            return
+        transaction = self._transaction(session)
+        if inspect(one) not in transaction.asked:
+            transaction.owners |= self._owners(session, [one], whole)
 
     def _after_flush(self, session: Session, _context: UOWTransaction) -> None:
         if isinstance(session, Reading):
@@ -143,7 +174,7 @@ class Guard:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         """A statement changes rows that no session has seen. Where triggers note which, they are decided before the commit."""
-        changed = getattr(state.statement, "table", None) if getattr(state.statement, "is_dml", False) else None
+        changed = _changed_by(state.statement)
         if changed is None or isinstance(state.session, Reading):
             return
         name = str(getattr(changed, "fullname", changed.name))
@@ -212,6 +243,7 @@ class Guard:
     def _owners(self, session: Session, objects: Sequence[object], whole: Any) -> set[Identity]:
         """The guarded rows that changed objects are part of."""
         touched = self.guarded.touched(objects, whole)
+        self._transaction(session).asked.update(*touched.values())
         if not touched:
             return set()
         with reading_on(self._connection(session)) as reading:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Dialect, Table, inspect, select, tuple_
+from sqlalchemy import Column, ColumnElement, Dialect, Table, inspect, select, tuple_
 from sqlalchemy.orm import (
+    ColumnProperty,
     CompositeProperty,
     InstanceState,
     Mapper,
@@ -17,6 +18,7 @@ from sqlalchemy.orm import (
     aliased,
 )
 from sqlalchemy.orm.base import LoaderCallableStatus
+from sqlalchemy.sql.visitors import iterate
 
 from dealgate.models.unanswered import row_key
 
@@ -48,6 +50,8 @@ class Part:
 
     way: tuple[str, ...]
     mapper: Mapper[Any]
+    through: RelationshipProperty[Any] | None = None
+    """The last of them."""
     fields: set[str] = field(default_factory=set)
     """The attributes that are read."""
     noticed: set[str] = field(default_factory=set)
@@ -93,16 +97,18 @@ class GuardedClass:
             return
         for one in self._properties(part.mapper, names[0], path):
             part.fields.add(one.key)
+            part.noticed |= self._made_of(one, path)
             if isinstance(one, RelationshipProperty):
                 self._follow(part, one)
                 self._read((*way, one.key), names[1:], path)
 
     def _follow(self, part: Part, relationship: RelationshipProperty[Any]) -> None:
         way = (*part.way, relationship.key)
-        child = self.parts.setdefault(way, Part(way, relationship.mapper))
-        both = {column for pair in relationship.local_remote_pairs or () for column in pair}
-        for one in (part, child):
-            one.noticed |= {attribute.key for attribute in one.mapper.column_attrs if both & set(attribute.columns)}
+        child = self.parts.setdefault(way, Part(way, relationship.mapper, relationship))
+        joined = [join for join in (relationship.primaryjoin, relationship.secondaryjoin) if join is not None]
+        both = {column for join in joined for column in _columns_in(join)}
+        part.noticed |= _attributes_on(_holder(part.mapper, relationship), both)
+        child.noticed |= _attributes_on(child.mapper, both)
         child.noticed |= {back.key for back in child.mapper.relationships if back.mapper.common_parent(part.mapper)}
 
     def _properties(self, mapper: Mapper[Any], name: str, path: str) -> Iterator[MapperProperty[Any]]:
@@ -119,17 +125,32 @@ class GuardedClass:
                 "fields=[...]; of a property, name the columns that it is made of"
             )
 
+    def _made_of(self, one: MapperProperty[Any], path: str) -> set[str]:
+        """The attributes that what the database works out is made of; nobody sets it, so they are what changes."""
+        if not isinstance(one, ColumnProperty):
+            return set()
+        columns = {column for expression in one.columns for column in _columns_in(expression)}
+        for table, computed in [(column.table, column.computed) for column in columns if column.computed]:
+            text = str(computed.sqltext).casefold()
+            columns |= {column for column in table.columns if column.name.casefold() in text}
+        if columns and {column.table for column in columns} <= set(one.parent.tables):
+            return _attributes_on(one.parent, columns)
+        raise ValueError(
+            f"{path!r}: {one.parent.class_.__name__}.{one.key} is worked out by the database from what nobody can tell. Name the "
+            "columns that it is made of in fields=[...], those of related classes too"
+        )
+
     def watched(self) -> Mapping[str, set[str]]:
         """The columns that a watch has to look at, by table."""
         columns: dict[str, set[str]] = {}
         for part in self.parts.values():
-            for attribute in part.mapper.column_attrs:
+            for attribute in (one for mapper in part.mapper.self_and_descendants for one in mapper.column_attrs):
                 for column in attribute.columns:
                     if isinstance(column.table, Table) and (not part.noticed or attribute.key in part.noticed):
                         columns.setdefault(str(column.table.fullname), set()).add(column.name)
-            for relationship in part.mapper.relationships:
-                if (*part.way, relationship.key) in self.parts and isinstance(relationship.secondary, Table):
-                    columns[str(relationship.secondary.fullname)] = {one.name for one in relationship.secondary.columns}
+            if part.through is not None and isinstance(part.through.secondary, Table):
+                between = part.through.secondary
+                columns[str(between.fullname)] = {one.name for one in between.columns}
         return columns
 
     # Rows
@@ -167,11 +188,12 @@ class GuardedClass:
             return set()
         if not way:
             return set(keys)
-        root: Any = aliased(self.mapper)
+        steps = [self.parts[way[: number + 1]].through for number in range(len(way))]
+        root: Any = aliased(_holder(self.mapper, steps[0]))
         statement, above = select(*(getattr(root, one) for one in self._key_names)).select_from(root), root
-        for name in way:
+        for name, then in zip(way, [*steps[1:], None], strict=True):
             attribute: Any = getattr(above, name)
-            above = aliased(attribute.property.mapper)
+            above = aliased(_holder(attribute.property.mapper, then))
             statement = statement.join(attribute.of_type(above))
         primary = inspect(above).mapper.primary_key
         columns = [getattr(above, inspect(above).mapper.get_property_by_column(column).key) for column in primary]
@@ -197,6 +219,22 @@ class GuardedClass:
             return self.payload(value, way)
         members = value.values() if isinstance(value, Mapping) else value
         return [self.payload(one, way) for one in members]
+
+
+def _holder(mapper: Mapper[Any], relationship: RelationshipProperty[Any] | None) -> Mapper[Any]:
+    """The class that has a relationship, or one of its subclasses where only that has it."""
+    if relationship is not None and relationship.parent.isa(mapper):
+        return relationship.parent
+    return mapper
+
+
+def _columns_in(expression: Any) -> set[Column[Any]]:
+    """The columns of tables that an expression names."""
+    return {found for found in iterate(expression) if isinstance(found, Column)}
+
+
+def _attributes_on(mapper: Mapper[Any], columns: Collection[Column[Any]]) -> set[str]:
+    return {attribute.key for attribute in mapper.column_attrs if any(one in columns for one in attribute.columns)}
 
 
 def _keys(state: InstanceState[Any]) -> set[Identity]:

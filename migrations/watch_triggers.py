@@ -101,9 +101,10 @@ class Triggers:
     # SQLite
 
     def on_sqlite(self) -> Iterator[Trigger]:
+        """Texts are compared by their bytes: a tier b that becomes B is another, whatever the column's collation says."""
         for part in self.parts:
             changed = " OR ".join(
-                f"OLD.{name} IS NOT NEW.{name}" for name in map(self.quoted, part.compared(self.parts))
+                f"OLD.{name} IS NOT NEW.{name} COLLATE BINARY" for name in map(self.quoted, part.compared(self.parts))
             )
             for operation, rows, when in (
                 ("INSERT", ("NEW",), ""),

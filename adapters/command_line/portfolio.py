@@ -179,6 +179,7 @@ def sweep(
                 one.value, f"{one.stopped:,}", f"{100 * one.stopped / max(1, one.deals):.1f} %", _dollars(one.amount)
             )
         _print(lines)
+        _rejected(steps[0].rejected, folder)
         _write(report, sweep_page(steps, found, limit, shown(source), shift=shift))
 
 
@@ -222,6 +223,7 @@ def stress(
                 _dollars(one.deficiency),
             )
         _print(lines)
+        _rejected(scenarios[0].rejected, folder)
         _write(report, stress_page(scenarios, found, shown(source)))
 
 

@@ -18,6 +18,7 @@ from dealgate.adapters.mappings.values import (
     exact,
     money_text,
     rate_text,
+    refuse_ambiguous,
     text,
     truth,
 )
@@ -186,6 +187,8 @@ class Finder:
             case Kind.COUNT:
                 number = count(raw, self.source.thousands)
                 return NOTHING if field.zero_is_unknown and not number else number
+        if field.kind == Kind.MONEY and not field.rounded:
+            refuse_ambiguous(raw)
         return self._scaled(field, exact(raw, self.source.thousands), node)
 
     def _scaled(self, field: Field, amount: Fraction, node: object) -> Any:

@@ -10,6 +10,7 @@ from dealgate.rules.amounts import MAX_CENTS, dollars, half_up, hundredths
 
 NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?", re.ASCII)
 GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d{1,20})?", re.ASCII)
+THOUSANDS_BY_POINT = re.compile(r"-?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 WHOLE = re.compile(r"\d{1,10}", re.ASCII)
 
 RATE_PLACES = 4
@@ -62,6 +63,15 @@ def exact(raw: object, thousands: bool) -> Fraction:
         )
         raise ValueRefusedError("not a plain number", f'Write digits and a decimal point, such as "1500.00".{more}')
     return Fraction(text)
+
+
+def refuse_ambiguous(raw: object) -> None:
+    """Of an amount in a text. Half the world writes fifteen thousand as 15.000. Raises `ValueRefusedError`."""
+    if isinstance(raw, str) and THOUSANDS_BY_POINT.fullmatch(raw):
+        raise ValueRefusedError(
+            "a point and three digits may stand for thousands or for a part",
+            'Write two places or none, such as "1500.00".',
+        )
 
 
 def money(amount: Fraction, *, rounded: bool = False, signed: bool = False) -> int:

@@ -78,17 +78,6 @@ def column_problems(names: Sequence[str], layout: Layout) -> Iterator[str]:
             yield f"column {column.stated!r}: missing. Every deal must state it."
 
 
-def refuse_like_bases(layout: Layout) -> None:
-    """Raises `SourceError` where two bases are one but for case: an engine that folds case would read one column for both."""
-    seen: dict[str, str] = {}
-    for basis in layout.bases:
-        if (like := seen.setdefault(basis.casefold(), basis)) != basis:
-            raise SourceError(
-                f"bases {like!r} and {basis!r} of book values: this engine does not tell their columns apart. Spell them alike, or "
-                "use the engine polars."
-            )
-
-
 def schema(columns: Iterable[BookColumn]) -> dict[str, Any]:
     return {column.name: TYPES.get(column.unit, pl.Int64) for column in columns}
 
@@ -98,14 +87,4 @@ def row_schema(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return schema(layout_of({name: None for row in rows for name in row}).columns)
 
 
-__all__ = [
-    "LISTS",
-    "Book",
-    "SourceError",
-    "column_problems",
-    "item_columns",
-    "parquet_files",
-    "refuse_like_bases",
-    "row_schema",
-    "schema",
-]
+__all__ = ["LISTS", "Book", "SourceError", "column_problems", "item_columns", "parquet_files", "row_schema", "schema"]

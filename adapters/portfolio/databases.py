@@ -9,16 +9,27 @@ from sqlalchemy.engine import make_url
 
 from dealgate.adapters.portfolio.book import SourceError
 
+ROWS_AT_ONCE = 100_000
+
 
 def database_tables(url: str, query: str) -> Iterator[pl.DataFrame]:
     """The rows of a query, batch by batch. Raises `SourceError` for a database that cannot be asked."""
-    with closing(_connected(url)) as connection, connection.cursor() as cursor:
+    with closing(_connected(url)) as connection, connection.cursor(adbc_stmt_kwargs=_options(url)) as cursor:
         try:
             cursor.execute(query)
         except Exception as error:  # every driver has its own
             raise SourceError(f"the database refuses the query: {error}") from None
-        for batch in cursor.fetch_record_batch():
-            yield pl.DataFrame(batch)
+        try:
+            for batch in cursor.fetch_record_batch():
+                yield pl.DataFrame(batch)
+        except OSError as error:
+            remedy = "Give a --query in which each column holds one type, such as CAST(cash_price AS TEXT)."
+            raise SourceError(f"the rows of the database cannot be read: {error}. {remedy}") from None
+
+
+def _options(url: str) -> dict[str, int]:
+    """SQLite's driver takes the type of a column from the first rows that it reads: one that is empty in these must not be a number."""
+    return {"adbc.sqlite.query.batch_rows": ROWS_AT_ONCE} if make_url(url).get_backend_name() == "sqlite" else {}
 
 
 def _connected(url: str) -> Any:

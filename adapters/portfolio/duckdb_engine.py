@@ -1,6 +1,7 @@
 """DuckDB: embedded, on disk where memory does not suffice."""
 
 from collections.abc import Sequence
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import duckdb
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dealgate.adapters.portfolio.engines import Part, Work
 from dealgate.adapters.portfolio.judging import REASONS, OutputColumn, Reasons, run_kernel, spelled
 from dealgate.rules.column_plan import Kernel
+from dealgate.rules.columns import ColumnsError
 
 BIGINT = duckdb.sqltype("BIGINT")
 TINYINT = duckdb.sqltype("TINYINT")
@@ -19,7 +22,6 @@ TINYINT = duckdb.sqltype("TINYINT")
 
 class DuckDBEngine:
     divides = True
-    folds_case = True
 
     def __init__(self) -> None:
         self._connection = duckdb.connect()
@@ -35,7 +37,8 @@ class DuckDBEngine:
         native.write_parquet(str(path), compression="zstd")
 
     def _scan(self, part: Part) -> duckdb.DuckDBPyRelation:
-        rows = self._connection.read_parquet([str(part.path)], file_row_number=True)
+        _check_names(pq.read_schema(part.path).names)
+        rows = self._connection.read_parquet([escape(str(part.path))], file_row_number=True)
         if part.rows is not None:
             rows = rows.filter(f"file_row_number >= {part.first} AND file_row_number < {part.first + part.rows}")
         return rows.project("* EXCLUDE (file_row_number)")
@@ -77,6 +80,18 @@ class DuckDBEngine:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raises `ColumnsError` for two columns that would be one to DuckDB, which then calls the second otherwise."""
+    by_folded: dict[str, str] = {}
+    for name in names:
+        other = by_folded.setdefault(name.casefold(), name)
+        if other != name and not name.startswith("metadata."):
+            raise ColumnsError(
+                f"columns {other!r} and {name!r}: DuckDB does not tell capital letters from others. Use --engine polars or "
+                "spark, or write the basis alike in every deal."
+            )
 
 
 def _parts(record: Any) -> list[pa.Array]:

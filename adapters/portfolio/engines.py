@@ -42,8 +42,6 @@ class Work(Protocol):
 class Engine(Protocol):
     divides: bool
     """Whether a book is handed over part by part. A cluster divides it by itself."""
-    folds_case: bool
-    """Whether columns whose names differ in case only are one column to it."""
 
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         """Write the work's result for these parts to a Parquet file, or to a folder of such files."""

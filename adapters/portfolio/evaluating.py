@@ -99,7 +99,7 @@ def evaluate_book(source: Source, policy: Policy, engine: Engine, name: str, out
 def _counted(out: Path, policy: Policy) -> tuple[dict[str, int], dict[str, int]]:
     files = list(files_of([out]))
     rules = [rule.id for rule in policy.rules]
-    result = pl.scan_parquet(files).select(pl.col("outcome", *rules).cast(pl.String))
+    result = pl.scan_parquet(files, glob=False).select(pl.col("outcome", *rules).cast(pl.String))
     counts = [pl.col("outcome").eq(str(outcome)).sum().alias(f"outcome {outcome}") for outcome in Outcome]
     broken = [pl.col(rule).is_in(["violated", "mitigated"]).sum() for rule in rules]
     found = result.select(*counts, *broken).collect(engine="streaming").row(0, named=True)

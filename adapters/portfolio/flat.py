@@ -19,10 +19,10 @@ from dealgate.rules.column_layout import BookColumn, Layout, layout_of
 from dealgate.rules.deal import Deal, DealError
 from dealgate.rules.fields import Unit
 
-MONEY = r"^\d{1,8}(\.\d{1,2})?$"
-RATE = r"^\d{1,3}(\.\d{1,4})?$"
-COUNT = r"^\d{1,10}$"
-DAY = r"^\d{4}-\d{2}-\d{2}$"
+MONEY = r"^[0-9]{1,8}(\.[0-9]{1,2})?$"
+RATE = r"^[0-9]{1,3}(\.[0-9]{1,4})?$"
+COUNT = r"^[0-9]{1,10}$"
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 def read_tables(tables: Iterable[pl.DataFrame], folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
@@ -56,7 +56,11 @@ def _inexact(stated: pl.Schema, layout: Layout) -> Iterator[str]:
                 yield f"column {name!r}: binary floats are not exact. Give decimals, text or whole cents."
             elif name == column.name != column.stated and not (dtype.is_integer() or dtype == pl.String):
                 yield f"column {name!r}: holds {dtype}. Give whole numbers, or call it {column.stated!r}."
-            elif dtype.is_nested() or (dtype.is_temporal() and (column.unit != Unit.DATE or dtype != pl.Date)):
+            elif (
+                dtype.is_nested()
+                or dtype == pl.Binary
+                or (dtype.is_temporal() and (column.unit != Unit.DATE or dtype != pl.Date))
+            ):
                 yield f"column {name!r}: holds {dtype}, which is not read as {column.unit}."
 
 
@@ -120,8 +124,8 @@ def _parsed(column: BookColumn, stated: pl.Schema) -> pl.Expr:
         case Unit.DATE if dtype != pl.Date:
             text = value.cast(pl.String)
             return pl.when(text.str.contains(DAY)).then(text.str.to_date("%Y-%m-%d", strict=False))
-        case Unit.TEXT:
-            return value.cast(pl.String)
+        case Unit.TEXT:  # of a float 42 it would make the word 42.0, and of NaN a name
+            return pl.lit(None, pl.String) if dtype.is_float() else value.cast(pl.String)
     return value
 
 

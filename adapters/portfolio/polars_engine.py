@@ -16,7 +16,6 @@ ROW_GROUP = 250_000
 
 class PolarsEngine:
     divides = True
-    folds_case = False
 
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         frames = [pl.scan_parquet(part.path, glob=False).slice(part.first, part.rows) for part in parts]

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from dealgate.adapters.portfolio.book import SourceError, refuse_like_bases
+from dealgate.adapters.portfolio.book import SourceError
 from dealgate.adapters.portfolio.engines import Engine, Part, Work
 from dealgate.adapters.portfolio.rejects import Rejects
 from dealgate.adapters.portfolio.sources import Reading, Source, read_source
@@ -93,7 +94,9 @@ def fingerprint(source: Source, policies: Iterable[Policy], engine: str) -> str:
     }
     parts["policies"] = [policy.sha256 for policy in policies]
     path = Path(source.name)
-    if not source.is_database and path.exists():
+    if source.name == "-":
+        parts["stream"] = str(uuid4())  # nobody can tell whether the same comes again
+    elif not source.is_database and path.exists():
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         parts["files"] = stats
@@ -115,10 +118,8 @@ def read_book(run: Run, source: Source, tell: Tell) -> Reading:
 def judged_parts(
     run: Run, reading: Reading, judging: Judging, engine: Engine, tell: Tell, stem: str = "part"
 ) -> list[Path]:
-    """Every part of the book as Parquet files, those of a stopped run as they are. Raises `SourceError`."""
+    """Every part of the book as Parquet files, those of a stopped run as they are."""
     book = reading.book
-    if engine.folds_case:
-        refuse_like_bases(book.layout)
     groups = [[part] for part in book.parts()] if engine.divides else [[Part(file) for file in book.files]]
     found, done = [], 0
     for number, parts in enumerate(groups):
@@ -164,7 +165,7 @@ def _add(path: Path, rows: pl.DataFrame) -> None:
         rows.write_parquet(path / "part-settled.parquet", compression="zstd")
         return
     both = path.with_name("both-" + path.name)
-    stored = pl.scan_parquet(path)
+    stored = pl.scan_parquet(path, glob=False)
     pl.concat([stored, rows.lazy().cast(stored.collect_schema())]).sink_parquet(both, compression="zstd")
     both.replace(path)
 

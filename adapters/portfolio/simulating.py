@@ -106,7 +106,7 @@ def simulate(
         reading = read_book(run, source, tell)
         work = Outcomes((current, candidate), reading.book.layout, Shock(), reading.clean)
         parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell)
-        found = _added_up(pl.scan_parquet(list(files_of(parts))), current, candidate, reading)
+        found = _added_up(pl.scan_parquet(list(files_of(parts)), glob=False), current, candidate, reading)
         run.discard()
     return found
 
@@ -274,7 +274,12 @@ def _explanations(
     compiled = CompiledPolicy(current), CompiledPolicy(candidate)
     told = {}
     for file in reading.book.files:
-        for row in pl.scan_parquet(file).filter(pl.col("deal_id").is_in(deals)).collect(engine="streaming").to_dicts():
+        for row in (
+            pl.scan_parquet(file, glob=False)
+            .filter(pl.col("deal_id").is_in(deals))
+            .collect(engine="streaming")
+            .to_dicts()
+        ):
             deal = read_row(row, reading.book.layout)
             before = {finding.rule: finding for finding in compiled[CURRENT].evaluate(deal).findings}
             after = compiled[CANDIDATE].evaluate(deal).findings

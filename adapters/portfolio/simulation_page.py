@@ -15,8 +15,7 @@ def simulation_page(found: Simulation, source: str) -> str:
     current, candidate = _named(found.current), _named(found.candidate)
     page = Page(f"{candidate} against {current}")
     page.paragraph(f"{found.deals:,} deals of {source}, each judged under both policies.")
-    if found.rejected:
-        page.paragraph(f"{found.rejected:,} rows of the source were rejected and are not counted here.")
+    tell_rejected(page, found.rejected)
     _headline(page, found)
     _matrix(page, found)
     _rules(page, found)
@@ -28,6 +27,11 @@ def simulation_page(found: Simulation, source: str) -> str:
         f"Policies: {current}, sha256 {found.current.sha256}; {candidate}, sha256 {found.candidate.sha256}.", note=True
     )
     return page.html()
+
+
+def tell_rejected(page: Page, rows: int) -> None:
+    if rows:
+        page.paragraph(f"{rows:,} rows of the source were rejected and are not counted here.")
 
 
 def dollars(cents: int) -> str:

@@ -28,6 +28,7 @@ SIGNATURE = {"originalLoanAmount", "originalLoanTerm", "vehicleValueAmount"}
 
 TABLE_ROWS = 200_000
 READ = "read.json"
+EMPTY = "there is no deal in the source. Give a table with a row for each deal, or a deal document a line."
 
 
 class Reading(NamedTuple):
@@ -63,10 +64,13 @@ def read_source(source: Source, folder: Path, rejects: Rejects, tell: Any) -> Re
             return found
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        files = []
+        files, read = [], 0
         for file, rows in _files(source, folder, rejects):
             files.append(file.name)
+            read += rows
             tell(rows)
+        if not read:
+            raise SourceError(EMPTY)
         done.write_text(json.dumps({"files": files, "rejected": rejects.rows}), encoding="utf-8")
     noted = json.loads(done.read_text(encoding="utf-8"))
     return Reading(Book.of(folder / name for name in noted["files"]), True, noted["rejected"])
@@ -78,22 +82,25 @@ def _is_parquet(name: str) -> bool:
 
 def _as_it_stands(source: Source, rejects: Rejects) -> Reading | None:
     """A Parquet book in whole cents needs no copy; its invalid rows are told and left out when it is evaluated."""
-    files = parquet_files(Path(source.name))
-    schemas = [pl.read_parquet_schema(file) for file in files]
-    merged = pl.Schema({name: dtype for schema in schemas for name, dtype in schema.items()})
-    layout = checked_layout(merged)
-    if not is_exact(merged, layout):
+    book = Book.of(parquet_files(Path(source.name)))
+    files, layout = book.files, book.layout
+    schemas = [pl.Schema(pl.read_parquet_schema(file)) for file in files]
+    for schema in schemas:  # each by itself: a file may hold another type than the next, or lack a column
+        checked_layout(schema)
+    if not all(is_exact(schema, layout) for schema in schemas):
         return None
+    if not book.rows:
+        raise SourceError(EMPTY)
     first = 0
     for file, schema in zip(files, schemas, strict=True):
-        rows = nw.from_native(pl.scan_parquet(file).with_row_index("at"))
+        rows = nw.from_native(pl.scan_parquet(file, glob=False).with_row_index("at"))
         bad = rows.filter(~valid(layout, list(schema))).to_native().collect(engine="streaming")
         if late := reject_rows(bad, layout, first, rejects):
             raise SourceError(
                 f"{file}: deal {late[0]['deal_id']!r} can be stated as a document, and not be read as a column"
             )
-        first += pl.scan_parquet(file).select(pl.len()).collect().item()
-    return Reading(Book.of(files), not rejects.rows, rejects.rows)
+        first += pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    return Reading(book, not rejects.rows, rejects.rows)
 
 
 def _files(source: Source, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
@@ -105,7 +112,7 @@ def _files(source: Source, folder: Path, rejects: Rejects) -> Iterator[tuple[Pat
     if not Path(name).exists() and name != "-":
         raise SourceError(f"{name}: there is no such file")
     if _is_parquet(name):
-        tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file)))
+        tables = (table for file in parquet_files(Path(name)) for table in _batches(pl.scan_parquet(file, glob=False)))
         return read_tables(tables, folder, rejects)
     if name.endswith(".xml"):
         return _loans(_xml_loans(name), folder, rejects)
@@ -119,13 +126,34 @@ def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 
 def _csv(name: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
-    with Path(name).open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
+    header = _checked_header(name)
     if set(header) >= SIGNATURE:
         return _loans(load_mapping(LOANS).read_rows(_csv_rows(name)), folder, rejects)
     if len(set(header)) < len(header):
         raise SourceError(f"{name}: two columns have one name in the header")
-    return read_tables(_batches(pl.scan_csv(name, infer_schema=False)), folder, rejects)
+    return read_tables(_batches(pl.scan_csv(name, infer_schema=False, glob=False)), folder, rejects)
+
+
+def _checked_header(name: str) -> list[str]:
+    """The names of the columns, once every row is known to have as many cells: of one cut short the rest would be read as nothing."""
+    with Path(name).open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            header = next(rows, [])
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise SourceError(
+                        f"{name}, line {rows.line_num}: {len(row)} cells, and the header has {len(header)} columns. "
+                        "Give each row as many cells; a cell with a comma stands in quotes."
+                    )
+        except csv.Error as error:
+            raise SourceError(f"{name}, line {rows.line_num}: not CSV: {error}. Close quotes and end rows.") from None
+        except UnicodeDecodeError as error:
+            got = error.object[error.start]
+            raise SourceError(f"{name}: not UTF-8, it has the byte {got:#04x}. Save it as UTF-8.") from None
+    if not header:
+        raise SourceError(EMPTY)
+    return header
 
 
 def _csv_rows(name: str) -> Iterator[dict[str, str]]:
@@ -158,7 +186,7 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
-    from dealgate.adapters.database import open_database  # noqa: PLC0415
+    from dealgate.adapters.database import of_one_moment, open_database  # noqa: PLC0415
     from dealgate.models.recording import SUBMISSION  # noqa: PLC0415
     from dealgate.models.stored_deals import stored_deals  # noqa: PLC0415
 
@@ -166,7 +194,7 @@ def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, in
     try:
         if not inspect(engine).has_table(SUBMISSION.name, schema=SUBMISSION.schema):
             raise SourceError("no deals stored by dealgate in this database. Name a table of it with --table.")
-        with engine.connect() as connection:
+        with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             yield from read_documents(stored_deals(connection), Deal.from_json, folder, rejects)
     finally:
         engine.dispose()

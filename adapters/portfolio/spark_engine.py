@@ -6,6 +6,7 @@ method size of the virtual machine; docs/explanation/portfolio.md has the measur
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,16 +24,19 @@ from dealgate.adapters.portfolio.polars_engine import PolarsEngine
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "250000",
     "spark.sql.files.maxPartitionBytes": "16m",
     "spark.sql.parquet.mergeSchema": "true",
 }
+PATTERN = re.compile(r"([\\*?\[\]{}])")
+"""Characters by which Spark takes a path for a pattern, and reads other files."""
+
 LOCAL = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 
 
 class SparkEngine:
     divides = False
-    folds_case = True
 
     def __init__(self, session: SparkSession) -> None:
         self.session = session
@@ -51,7 +55,7 @@ class SparkEngine:
     def run(self, work: Work, parts: Sequence[Part], path: Path) -> None:
         if any(part.rows is not None for part in parts):
             raise ValueError("Spark divides a book by itself: hand it whole files")
-        book = self.session.read.parquet(*(str(part.path) for part in parts))
+        book = self.session.read.parquet(*(PATTERN.sub(r"\\\1", str(part.path)) for part in parts))
 
         def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:

@@ -12,7 +12,7 @@ from dealgate.adapters.portfolio.outcomes import JudgingOutcomes, Outcomes, Shoc
 from dealgate.adapters.portfolio.pages import Page
 from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint, judged_parts, read_book
 from dealgate.adapters.portfolio.simulating import assumptions
-from dealgate.adapters.portfolio.simulation_page import dollars, share
+from dealgate.adapters.portfolio.simulation_page import dollars, share, tell_rejected
 from dealgate.adapters.portfolio.sources import Source
 from dealgate.rules.policy import Outcome, Policy
 
@@ -20,7 +20,10 @@ USUAL = (Shock(), Shock(-5), Shock(-10), Shock(-20))
 
 
 class Scenario(NamedTuple):
-    """One shock and what follows. `known` deals have an amount financed and a collateral value; amounts in cents."""
+    """One shock and what follows. `known` deals have an amount financed and a collateral value; amounts in cents.
+
+    `rejected` are the rows that none of it counts.
+    """
 
     words: str
     deals: int
@@ -29,6 +32,7 @@ class Scenario(NamedTuple):
     shortfall: int
     deficiency: int
     outcomes: dict[str, int]
+    rejected: int
 
 
 def words_of(shock: Shock) -> str:
@@ -48,12 +52,12 @@ def stress(
             work = Outcomes((policy,), reading.book.layout, shock, reading.clean)
             scenario = f"stress-{shock.value_percent}-{shock.payoff_percent}"
             parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell, f"{scenario}-{number}")
-            found.append(_scenario(pl.scan_parquet(list(files_of(parts))), shock))
+            found.append(_scenario(pl.scan_parquet(list(files_of(parts)), glob=False), shock, reading.rejected))
         run.discard()
     return found
 
 
-def _scenario(table: pl.LazyFrame, shock: Shock) -> Scenario:
+def _scenario(table: pl.LazyFrame, shock: Shock, rejected: int) -> Scenario:
     above = pl.col("amount_financed") - pl.col("collateral_value")
     outcomes = [(pl.col(outcome_column(0)) == at).sum().alias(str(outcome)) for at, outcome in enumerate(Outcome)]
     row = table.select(
@@ -66,7 +70,7 @@ def _scenario(table: pl.LazyFrame, shock: Shock) -> Scenario:
     )
     found = row.collect(engine="streaming").row(0, named=True)
     counts = {str(outcome): found.pop(str(outcome)) for outcome in Outcome}
-    return Scenario(words_of(shock), **found, outcomes=counts)
+    return Scenario(words_of(shock), **found, outcomes=counts, rejected=rejected)
 
 
 def stress_page(scenarios: Sequence[Scenario], policy: Policy, source: str) -> str:
@@ -74,6 +78,7 @@ def stress_page(scenarios: Sequence[Scenario], policy: Policy, source: str) -> s
     page.paragraph(
         f"{scenarios[0].deals:,} deals of {source}. Every book value, and every payoff of a trade-in, moves by the stated percent."
     )
+    tell_rejected(page, scenarios[0].rejected)
     page.heading("Underwater at the deal")
     page.paragraph("Deals that finance more than the collateral is worth, of those where both are known.")
     rows = [

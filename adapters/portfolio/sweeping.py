@@ -14,7 +14,7 @@ from dealgate.adapters.portfolio.engines import Engine
 from dealgate.adapters.portfolio.outcomes import JudgingOutcomes, Outcomes, Shock, outcome_column
 from dealgate.adapters.portfolio.pages import Page
 from dealgate.adapters.portfolio.running import Run, Tell, files_of, fingerprint, judged_parts, read_book
-from dealgate.adapters.portfolio.simulation_page import dollars, share
+from dealgate.adapters.portfolio.simulation_page import dollars, share, tell_rejected
 from dealgate.adapters.portfolio.sources import Source
 from dealgate.rules.expressions import Number
 from dealgate.rules.fields import Unit
@@ -27,13 +27,16 @@ AT_ONCE = 10
 
 
 class Step(NamedTuple):
-    """One value of the limit and what follows: deals by outcome, and the amount financed in those that do not pass; cents."""
+    """One value of the limit and what follows: deals by outcome, and the amount financed in those that do not pass; cents.
+
+    `rejected` are the rows that none of it counts."""
 
     value: str
     limit: float
     outcomes: dict[str, int]
     stopped: int
     amount: int
+    rejected: int
 
     @property
     def deals(self) -> int:
@@ -75,7 +78,9 @@ def sweep(
             some = tuple(policies[first : first + AT_ONCE])
             work = Outcomes(some, reading.book.layout, Shock(), reading.clean)
             parts = judged_parts(run, reading, JudgingOutcomes(work), engine, tell, f"sweep-{first:03d}")
-            steps += _steps(pl.scan_parquet(list(files_of(parts))), values[first : first + AT_ONCE])
+            steps += _steps(
+                pl.scan_parquet(list(files_of(parts)), glob=False), values[first : first + AT_ONCE], reading.rejected
+            )
         run.discard()
     return steps
 
@@ -99,7 +104,7 @@ def _sum(stated: object, value: Number) -> Number:
     return Number(stated.unit, top, stated.denominator * value.denominator)
 
 
-def _steps(table: pl.LazyFrame, values: Sequence[Number]) -> Iterator[Step]:
+def _steps(table: pl.LazyFrame, values: Sequence[Number], rejected: int) -> Iterator[Step]:
     words = list(map(str, Outcome))
     counts = []
     for number in range(len(values)):
@@ -117,6 +122,7 @@ def _steps(table: pl.LazyFrame, values: Sequence[Number]) -> Iterator[Step]:
             outcomes,
             stopped,
             found[f"{number} amount"],
+            rejected,
         )
 
 
@@ -128,6 +134,7 @@ def sweep_page(steps: Sequence[Step], policy: Policy, limit: str, source: str, *
     page.paragraph(
         f"{steps[0].deals:,} deals of {source}, judged at each of {len(steps)} values. All else in the policy stays as it is."
     )
+    tell_rejected(page, steps[0].rejected)
     axis = {Unit.PERCENT: f"{title}, percent", Unit.MONEY: f"{title}, dollars"}.get(policy.limits[limit].unit, title)
     rows = [
         {"limit": step.limit, "share": step.stopped / max(1, step.deals), "dollars": step.amount / 100}

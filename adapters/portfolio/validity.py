@@ -19,9 +19,10 @@ def valid(layout: Layout, names: Iterable[str]) -> nw.Expr:
     """True of the rows that can be judged; never null. Columns that are not there are left out: whether they must be is asked before."""
     there = set(names)
     tests = [test for column in layout.columns if column.name in there for test in _tests(column)]
-    tests += [_of_a_trade(name) for name in there if name.startswith("trade_in_") and not name.endswith("_kind")]
+    tests += [_of_a_trade(name, there) for name in there if name.startswith("trade_in_") and not name.endswith("_kind")]
     payoffs = (number for number in range(1, layout.trade_ins + 1) if f"trade_in_{number}_payoff{CENTS}" in there)
-    tests += map(_owes_nothing, payoffs)
+    tests += [_owes_nothing(number, there) for number in payoffs]
+    tests += [_priced(number, there) for number in range(1, layout.products + 1)]
     tests += [_of_a_value(column, there) for basis in layout.bases if (column := as_of_column(basis)) in there]
     submitted = nw.col("submitted_on")
     if "expected_funding_on" in there:
@@ -44,9 +45,6 @@ def _tests(column: BookColumn) -> Iterator[nw.Expr]:
         yield _known(value.is_in(list(column.words)))
     elif column.unit == Unit.TEXT:
         yield _known(value.str.contains(_pattern(column.name)))
-    item, _, field = column.name.rpartition("_price" + CENTS)
-    if item.startswith("product_") and not field:
-        yield value.is_null() == nw.col(f"{item}_kind").is_null()
 
 
 def _pattern(column: str) -> str:
@@ -59,10 +57,21 @@ def _known(test: nw.Expr) -> nw.Expr:
     return nw.coalesce(test, nw.lit(True))
 
 
-def _of_a_trade(column: str) -> nw.Expr:
+def _kind(item: str, there: set[str]) -> nw.Expr:
+    kind = f"{item}_kind"
+    return nw.col(kind) if kind in there else nw.lit(None, dtype=nw.String)
+
+
+def _priced(number: int, there: set[str]) -> nw.Expr:
+    """A product has both its kind and its price, or is none."""
+    item = f"product_{number}"
+    price = nw.col(f"{item}_price{CENTS}") if f"{item}_price{CENTS}" in there else nw.lit(None, dtype=nw.Int64)
+    return price.is_null() == _kind(item, there).is_null()
+
+
+def _of_a_trade(column: str, there: set[str]) -> nw.Expr:
     """A trade without a kind is none, and has no amounts either."""
-    kind = "_".join([*column.split("_")[:3], "kind"])
-    return nw.col(column).is_null() | ~nw.col(kind).is_null()
+    return nw.col(column).is_null() | ~_kind("_".join(column.split("_")[:3]), there).is_null()
 
 
 def _of_a_value(column: str, there: set[str]) -> nw.Expr:
@@ -71,6 +80,6 @@ def _of_a_value(column: str, there: set[str]) -> nw.Expr:
     return nw.col(column).is_null() | ~nw.col(amount).is_null() if amount in there else nw.col(column).is_null()
 
 
-def _owes_nothing(number: int) -> nw.Expr:
-    kind, payoff = nw.col(f"trade_in_{number}_kind"), nw.col(f"trade_in_{number}_payoff{CENTS}")
+def _owes_nothing(number: int, there: set[str]) -> nw.Expr:
+    kind, payoff = _kind(f"trade_in_{number}", there), nw.col(f"trade_in_{number}_payoff{CENTS}")
     return _known((kind != nw.lit("none")) | (payoff == whole(0)))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, select, text
@@ -149,6 +150,14 @@ def test_a_key_used_for_another_deal_is_refused_and_nothing_is_stored(database: 
     with pytest.raises(IdempotencyConflictError):
         gate.submit(CLEAN, idempotency_key="K-1")
     assert count_rows(database) == before
+
+
+@pytest.mark.parametrize("key", ["", " ", "K\0", "K\n", "\ud800", "K" * 201, 5])
+def test_a_key_that_tells_nothing_or_cannot_be_stored_is_refused(database: Engine, policy: Policy, key: Any) -> None:
+    """An empty one would make every submission a repetition of the first."""
+    with pytest.raises(ValueError, match=r"idempotency_key is .*: give 1 to 200 printable characters"):
+        Gate(database, policy).submit(a_deal(), idempotency_key=key)
+    assert count_rows(database) == NOTHING
 
 
 @pytest.mark.parametrize("key", [None, "K-1"])

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 
 from dealgate import Deal, Gate, Outcome
 from dealgate.adapters.database import open_database
@@ -367,7 +367,15 @@ def test_where_nobody_watches_a_bulk_statement_is_refused_and_a_warning_says_so_
         assert said[0].startswith(
             "Application is guarded, but application (id, price, term, vehicle_id) is not watched"
         )
-        for statement in (update(Application).values(term=1), delete(TradeIn), insert(Application).values(**new())):
+        returning = update(Application).values(term=1).returning(Application)
+        statements = (
+            update(Application).values(term=1),
+            delete(TradeIn),
+            insert(Application).values(**new()),
+            select(Application).from_statement(returning),
+            update(aliased(Application)).values(term=1),
+        )
+        for statement in statements:
             with Session(host) as session, pytest.raises(UnwatchedError, match=r"watch\(connection, 'application'"):
                 session.execute(statement)
         assert stale(host) == set()

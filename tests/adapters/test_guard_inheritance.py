@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from dealgate import Deal, Gate
+from dealgate.adapters.declined import UnwatchedError
 from dealgate.adapters.transactions import passes
 from dealgate.migrations.watching import Child, unwatch, watch
 from dealgate.models.last_decision import last_decision
@@ -57,6 +58,24 @@ class LeaseLoan(Loan):
 
     id: Mapped[int] = mapped_column(ForeignKey("loan.id"), primary_key=True)
     term: Mapped[int]
+    plan_id: Mapped[int | None] = mapped_column(ForeignKey("lease_plan.id"))
+    plan: Mapped["LeasePlan | None"] = relationship()
+    fees: Mapped[list["LeaseFee"]] = relationship(cascade="all, delete-orphan")
+
+
+class LeasePlan(Base):
+    __tablename__ = "lease_plan"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rebate: Mapped[int]
+
+
+class LeaseFee(Base):
+    __tablename__ = "lease_fee"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lease_id: Mapped[int] = mapped_column(ForeignKey("lease_loan.id"))
+    price: Mapped[int]
 
 
 def loan_deal(loan: Loan) -> dict[str, Any]:
@@ -110,6 +129,44 @@ def test_a_guard_on_a_subclass_leaves_its_siblings_alone(loans: Engine) -> None:
             assert {change.key for change in unanswered(connection)} == {(2,)}
         with Session(loans) as session, session.begin():
             assert gate.answer(session) == []
+
+
+def lease_deal(loan: Loan) -> dict[str, Any]:
+    if not isinstance(loan, LeaseLoan):
+        return loan_deal(loan)
+    rebate = loan.plan.rebate if loan.plan else 0
+    return loan_deal(loan) | {"doc_fee": sum(fee.price for fee in loan.fees), "rebate": rebate}
+
+
+def test_relationships_of_a_subclass_are_guarded_with_the_base(loans: Engine) -> None:
+    gate = Gate(policy=POLICY)
+    with guarding(gate, Loan, mapping=lease_deal, fields=["price", "term", "fees.price", "plan.rebate"]):
+        with Session(loans) as session, session.begin():
+            lease = LeaseLoan(id=2, price=100, term=48, fees=[LeaseFee(id=1, price=5)])
+            session.add_all([Loan(id=1, price=100), lease, LeasePlan(id=3, rebate=4)])
+        for cls, number, name, value in (
+            (LeaseFee, 1, "price", 6),
+            (LeaseLoan, 2, "plan_id", 3),
+            (LeasePlan, 3, "rebate", 5),
+        ):
+            with Session(loans) as session, session.begin():
+                setattr(session.get_one(cls, number), name, value)
+        with Session(loans) as session, session.begin():
+            assert gate.check(session.get_one(Loan, 2), session).current
+        assert [len(decisions(loans, f"L-{number}")) for number in (1, 2)] == [1, 4]
+
+
+@pytest.mark.parametrize("fields", [None, ["price", "term"]])
+def test_a_bulk_statement_on_the_table_of_a_subclass_is_refused_where_nobody_watches(
+    loans: Engine, fields: list[str] | None
+) -> None:
+    with loans.begin() as connection:
+        unwatch(connection, "loan")
+    with guarding(Gate(policy=POLICY), Loan, mapping=loan_deal, fields=fields):
+        with Session(loans) as session, session.begin():
+            session.add(LeaseLoan(id=2, price=100, term=48))
+        with Session(loans) as session, pytest.raises(UnwatchedError, match=r"changes lease_loan, whose .*term"):
+            session.execute(update(LeaseLoan).values(term=60))
 
 
 @pytest.fixture

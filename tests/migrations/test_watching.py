@@ -94,6 +94,19 @@ def test_replacing_a_row_on_sqlite_is_seen_for_the_row_it_replaces_where_trigger
     assert noted(host, replace) == [(1, "trade", "DELETE"), (2, "trade", "INSERT")]
 
 
+def test_a_text_that_a_collation_of_sqlite_takes_for_the_same_is_another(host: Engine) -> None:
+    """To a policy a tier b is none of its tiers, and B is."""
+    if host.dialect.name != "sqlite":
+        pytest.skip("SQLite's collations")
+    with host.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE loan ADD COLUMN tier TEXT COLLATE NOCASE DEFAULT 'b'")
+        connection.exec_driver_sql("ALTER TABLE loan ADD COLUMN state TEXT COLLATE RTRIM DEFAULT 'TX'")
+        watch(connection, "loan", columns=["tier", "state"])
+    assert noted(host, "UPDATE loan SET tier = 'B' WHERE id = 1") == [(1, "loan", "UPDATE")]
+    assert noted(host, "UPDATE loan SET state = 'TX ' WHERE id = 1") == [(1, "loan", "UPDATE")]
+    assert noted(host, "UPDATE loan SET tier = 'b', state = 'TX'") == []
+
+
 def test_a_table_is_watched_anew_as_said_now_and_no_more_once_it_is_not(host: Engine) -> None:
     with host.begin() as connection:
         watch(connection, "loan", columns=["note"])

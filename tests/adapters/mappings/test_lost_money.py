@@ -165,3 +165,23 @@ def test_a_truth_that_is_carried_along_is_not_the_one_in_a_list(mappings: Mappin
     vehicle = {"Condition": "Used", "CertifiedUsed": True}
     found = told(mappings["dealertrack"], hosts.dealertrack(BARE, Vehicle=vehicle, TradeIns=[True]))
     assert [message for _, _, message in found] == ["is an element that no `each:` selects"]
+
+
+@pytest.mark.parametrize("amount", ["1.500", "15.000", "-1.500"])
+def test_an_amount_of_which_nobody_can_tell_whether_its_point_parts_thousands_is_refused(
+    amount: str, mappings: Mapping[str, HostMapping]
+) -> None:
+    refused = messages(mappings["dealertrack"], hosts.dealertrack(BARE, CashDown=amount))
+    assert refused["CashDown"].startswith("a point and three digits may stand for thousands")
+
+
+@pytest.mark.parametrize(("amount", "read"), [("1500.000", "1500.00"), ("0.500", "0.50"), ("1.50", "1.50")])
+def test_an_amount_whose_point_can_only_part_cents_is_read(
+    amount: str, read: str, mappings: Mapping[str, HostMapping]
+) -> None:
+    assert mappings["dealertrack"].deal(hosts.dealertrack(BARE, CashDown=amount)).document["cash_down"] == read
+
+
+def test_a_number_has_no_separators(mappings: Mapping[str, HostMapping]) -> None:
+    payload = hosts.dealertrack(BARE, CashDown="1.500").replace(b'"1.500"', b"1.500")
+    assert mappings["dealertrack"].deal(payload).document["cash_down"] == "1.50"

@@ -115,7 +115,6 @@ class StopsAfter:
     """An engine that is lost after so many parts."""
 
     divides = True
-    folds_case = False
 
     def __init__(self, engine: Engine, parts: int) -> None:
         self.engine, self.left, self.judged = engine, parts, 0
