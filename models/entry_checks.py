@@ -48,7 +48,7 @@ def check_entries(connection: Connection, report: Report, leave: Leave, progress
 
     with report.reading("entry", "entries"):
         total = connection.execute(select(func.count()).select_from(ENTRY)).scalar_one()
-        for numbers in _batches(connection):
+        for numbers in _batches(connection, report):
             in_parts(report, lambda number: _name(connection, number), numbers, check)
             report.entries += len(numbers)
             if progress:
@@ -56,13 +56,19 @@ def check_entries(connection: Connection, report: Report, leave: Leave, progress
     check_registers(connection, report, leave)
 
 
-def _batches(connection: Connection) -> Iterator[Sequence[int]]:
-    """The numbers of all entries, in the order they were appended."""
+def _batches(connection: Connection, report: Report) -> Iterator[Sequence[int]]:
+    """The numbers of all entries, in the order they were appended. A damaged index may give the same ones again and again."""
     last = 0
     statement = select(ENTRY.c.id).order_by(ENTRY.c.id).limit(BATCH)
     while numbers := connection.execute(statement.where(ENTRY.c.id > last)).scalars().all():
-        yield numbers
-        last = numbers[-1]
+        beyond = sorted({number for number in numbers if number > last})
+        if beyond != list(numbers):
+            where = f"rows of {ENTRY.name} beyond number {last}"
+            report.flaw("database", where, "each once, in order", f"{len(numbers)} from {numbers[0]} to {numbers[-1]}")
+        if not beyond:
+            return
+        yield beyond
+        last = beyond[-1]
 
 
 def _name(connection: Connection, number: int) -> str:

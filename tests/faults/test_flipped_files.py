@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.database import open_database
 from dealgate.adapters.ledger_verification import verify_ledger
 from dealgate.models import Base
-from dealgate.models.verification import Flaw
+from dealgate.models.verification import Flaw, Progress
 from tests.databases import TABLES, SqliteFiles
 from tests.faults.clusters import AMCHECK, Cluster
 from tests.faults.efforts import efforts
@@ -84,13 +84,44 @@ def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
     figures(f"{effort} bits of {len(whole)} bytes flipped, silent 0; seen by {dict(counts)}")
 
 
-def found_in(path: Path, database: Engine, ledger: Eventful) -> list[Flaw]:
+def test_a_damaged_index_that_gives_the_same_rows_again_and_again_is_told_of_once(tmp_path: Path) -> None:
+    path = Path(SqliteFiles(tmp_path).ready().removeprefix("sqlite:///"))
+    database = open_database(f"sqlite:///{path}")
+    ledger = eventful(database, tmp_path)
+    with database.connect() as connection:
+        root = connection.execute(
+            text("SELECT rootpage FROM sqlite_master WHERE name = 'dealgate_ledger_entry'")
+        ).scalar_one()
+        size = connection.execute(text("PRAGMA page_size")).scalar_one()
+    database.dispose()
+    damaged, page = bytearray(path.read_bytes()), (root - 1) * size
+    assert damaged[page] == INTERIOR, "the entries must not all lie on one page"
+    cell = page + int.from_bytes(damaged[page + 12 : page + 14])
+    damaged[cell + 4] ^= 1 << 6  # the greatest number on the first of the pages below is 64 more
+    path.write_bytes(damaged)
+
+    def told(done: int, total: int) -> None:
+        assert done <= total, "it goes round in circles"
+
+    found = found_in(path, database, ledger, told)
+    assert ("rows of dealgate_ledger_entry beyond number 30", "each once, in order") in [
+        (flaw.where, flaw.expected) for flaw in found
+    ]
+    assert not any("circles" in flaw.got for flaw in found)
+
+
+INTERIOR = 5
+"""The first byte of a page of a table whose rows lie on further pages."""
+
+
+def found_in(path: Path, database: Engine, ledger: Eventful, progress: Progress | None = None) -> list[Flaw]:
     for end in ("-wal", "-shm"):
         Path(f"{path}{end}").unlink(missing_ok=True)
     try:
         with database.connect() as connection:
             keys, anchors = [ledger.signer.key], [ledger.anchor]
-            return verify_ledger(connection, keys=keys, anchored=ledger.notes, anchors=anchors).flaws
+            found = verify_ledger(connection, keys=keys, anchored=ledger.notes, anchors=anchors, progress=progress)
+            return found.flaws
     except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:  # it cannot even be opened
         return [Flaw("database", str(path), "", "a database", str(error))]
     finally:
