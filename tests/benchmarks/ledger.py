@@ -116,8 +116,8 @@ def _slower(found: Written, contender: str) -> Ratio:
 def _parts(parts: Sequence[Part]) -> Iterator[str]:
     yield "### Where the rest goes"
     yield (
-        "Processor time a submission on SQLite, one thread. Beyond the bare rows, a submission looks for its key and writes the deal's new "
-        "head, and it makes what the bare INSERTs are given: the decision, its bytes, their hashes, the columns."
+        "Processor time a submission on SQLite, one thread. Beyond the bare rows, a submission looks for its key, and it makes what "
+        "the bare INSERTs are given: the decision, its bytes, their hashes, the columns."
     )
     rows = [
         (one.name, f"{one.microseconds:,.0f}", "" if one.statements is None else str(one.statements)) for one in parts
