@@ -179,7 +179,8 @@ class _Desk:
             months = "1 month" if change == 1 else f"{change} months"
             way = "shorter" if motion.sign < 0 else "longer"
             return _Told(motion.sign * change, to, f"A term of {to} months, {months} {way}, clears {{rules}}.")
-        sentence = SENTENCES[lever].format(change=dollars(change), to=dollars(to), value=f"A{self._value(motion)[1:]}")
+        value = self._value(motion)
+        sentence = SENTENCES[lever].format(change=dollars(change), to=dollars(to), value=value[0].upper() + value[1:])
         if isinstance(motion, Payoff) and len(motion.base["trade_ins"]) > 1:
             left = {index: trade["payoff"] for index, trade in enumerate(motion.base["trade_ins"])}
             return _Told(change, to, sentence, payoffs=tuple((left | motion.payoffs(change)).values()))
@@ -222,12 +223,12 @@ class _Desk:
         self.engine_failed = doubt is not None and doubt.rule == ENGINE_FAILURE
         return None if doubt is not None or self.aim.missed(reckoning.results) else reckoning
 
-    # What is not
-
     def _payment(self, reckoning: Reckoning) -> int | None:
         """What the deal would state: by a policy's own formula the measure may be more than that, such as with an insurance."""
         own = self.judge.policy.measures["monthly_payment"].formula != shipped_measures()["monthly_payment"].formula
         return None if own else reckoning.measures["monthly_payment"].numerator
+
+    # What is not
 
     def _payment_is_it(self, start: Start) -> str:
         payment = self._payment(start.reckoning)

@@ -130,7 +130,7 @@ def _chosen(limit: Limit, numbers: list[int]) -> Any:
     if limit.hit_policy != "first":
         rows.append((or_(false(), *(condition.is_(None) for condition in conditions)), null()))
         apart: dict[int, list[ColumnElement[bool]]] = {}
-        for place, (_, condition) in enumerate(zip(limit.rows, conditions, strict=False)):
+        for place, condition in enumerate(conditions[: len(limit.rows)]):  # the default is no row
             apart.setdefault(place if limit.hit_policy == "unique" else numbers[place], []).append(condition)
         rows.append((sum((case((or_(*alike), 1), else_=0) for alike in apart.values()), literal(0)) > 1, null()))
     for condition, number in zip(conditions, numbers, strict=True):
