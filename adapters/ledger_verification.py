@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.anchors.anchor import Anchor, AnchorError
 from dealgate.adapters.replay import replay_decisions
 from dealgate.adapters.sealer import ANCHOR
-from dealgate.migrations import guards, roles, watching
+from dealgate.migrations import definitions, guards, roles, watching
 from dealgate.migrations.revisions import HOME
 from dealgate.models.entry_checks import check_entries
 from dealgate.models.leave_checks import Leave, leave_given
@@ -56,7 +56,7 @@ def verify_ledger(
         _check_receipts(connection, report, anchors)
     if level in {"full", "replay"}:
         check_entries(connection, report, leave, progress)
-        with report.reading("database", "guards and indexes"):
+        with report.reading("database", "guards, definitions and indexes"):
             _check_database(connection, report)
     if level == "replay":
         with report.reading("replay", "decisions"):
@@ -82,6 +82,7 @@ def _check_receipts(connection: Connection, report: Report, anchors: Sequence[An
 def check_database(connection: Connection) -> list[str]:
     """What keeps this database from refusing changes to what was recorded; one sentence each."""
     problems = [*guards.problems(connection), *watching.problems(connection)]
+    problems += map(str, definitions.differences(connection))
     if connection.dialect.name == "postgresql":
         return [*problems, *roles.problems(connection)]
     for name, expected in SETTINGS.items():
@@ -97,9 +98,11 @@ def rights_beyond(connection: Connection) -> list[str]:
 
 
 def _check_database(connection: Connection, report: Report) -> None:
-    """The guards, and the database's own check of its files and indexes."""
+    """The guards, the definitions, and the database's own check of its files and indexes."""
     for problem in guards.problems(connection):
         report.flaw("guard", problem, "as the migrations made it", "otherwise")
+    for where, expected, got in definitions.differences(connection):
+        report.flaw("definition", where, expected, got)
     if connection.dialect.name == "sqlite":
         check_stored_forms(connection, report)
         for row in connection.exec_driver_sql("PRAGMA integrity_check").scalars():

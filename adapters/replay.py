@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from dealgate.models.envelope import read_deal, read_decision
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, private_values
+from dealgate.models.numbered_rows import in_turn
 from dealgate.models.recording import VERSION, plain_json
 from dealgate.models.verification import Progress, Report, differences
 from dealgate.models.versions import Step, all_steps, in_force
@@ -139,18 +140,15 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
     """Make every stored decision again and compare it whole, also one that the engine did not confirm. One by another version of
     dealgate or of the engine that differs is a remark; one by this version is a flaw.
     """
-    replayer, done = Replayer(connection), 0
+    replayer = Replayer(connection)
     skipped = drifted = doubted = 0
     statement = (
         select(ENTRY.c.id, ENTRY.c.entry_id, BODY.c.envelope)
         .select_from(ENTRY)
         .join(BODY, BODY_OF_ENTRY)
         .where(ENTRY.c.kind == "decision")
-        .order_by(ENTRY.c.id)
-        .limit(BATCH)
     )
-    while rows := connection.execute(statement.where(ENTRY.c.id > done)).all():
-        done = rows[-1].id
+    for rows in in_turn(connection, statement, ENTRY.c.id, BATCH):
         values = private_values(connection, [row.entry_id for row in rows])
         for row in rows:
             envelope = json.loads(row.envelope)
@@ -162,7 +160,7 @@ def replay_decisions(connection: Connection, report: Report, progress: Progress 
             again = replayer.decide_again(read_deal(envelope, values[row.entry_id]), stored)
             drifted += _tell(report, row.entry_id, stored, again)
         if progress:
-            progress(done, done)
+            progress(rows[-1].id, rows[-1].id)
     if skipped:
         report.remarks.append(f"{skipped} decisions were not made again: personal values that they rest on are erased")
     if doubted:

@@ -398,13 +398,13 @@ def problems(connection: Connection) -> list[str]:
 
 
 def _sqlite_problems(connection: Connection) -> list[str]:
-    statement = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    there = {row.name: row.sql for row in connection.execute(statement)}
+    statement = text("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
+    there = {row.name: (row.tbl_name, row.sql) for row in connection.execute(statement)}
     found = []
     for trigger in sqlite_triggers():
         if trigger.name not in there:
             found.append(f"the trigger {trigger.name} on {trigger.table} is missing")
-        elif there[trigger.name] != trigger.statement:
+        elif there[trigger.name] != (trigger.table, trigger.statement):
             found.append(f"the trigger {trigger.name} on {trigger.table} is not as it was created")
     return found
 

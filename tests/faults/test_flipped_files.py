@@ -1,19 +1,21 @@
 """T1b, T1c: bits of the database's own files are flipped. Nothing is read otherwise than it was written without being told."""
 
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import open_database
 from dealgate.adapters.ledger_verification import verify_ledger
 from dealgate.models import Base
+from dealgate.models.numbered_rows import DamagedDatabaseError, in_turn
 from dealgate.models.verification import Flaw, Progress
 from tests.databases import TABLES, SqliteFiles
 from tests.faults.clusters import AMCHECK, Cluster
@@ -27,7 +29,12 @@ def content(path: Path) -> list[object] | None:
     """All that can be read of a database and that something rests on; None where not all of it can."""
     try:
         with closing(sqlite3.connect(path)) as connection:
-            schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+            schema = [
+                (*names, " ".join((definition or "").split()))  # into which lines it is broken is no matter
+                for *names, definition in connection.execute(
+                    "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+                )
+            ]
             rows = [
                 connection.execute(f"SELECT {_relied_on(table)} FROM {table} NOT INDEXED ORDER BY rowid").fetchall()
                 for table in TABLES
@@ -84,44 +91,73 @@ def test_a_flipped_bit_of_the_file_is_told_or_changes_nothing(
     figures(f"{effort} bits of {len(whole)} bytes flipped, silent 0; seen by {dict(counts)}")
 
 
-def test_a_damaged_index_that_gives_the_same_rows_again_and_again_is_told_of_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["full", "replay"])
+def test_a_damaged_index_that_gives_the_same_rows_again_and_again_is_told_of_once(tmp_path: Path, level: str) -> None:
     path = Path(SqliteFiles(tmp_path).ready().removeprefix("sqlite:///"))
     database = open_database(f"sqlite:///{path}")
     ledger = eventful(database, tmp_path)
-    with database.connect() as connection:
-        root = connection.execute(
-            text("SELECT rootpage FROM sqlite_master WHERE name = 'dealgate_ledger_entry'")
-        ).scalar_one()
-        size = connection.execute(text("PRAGMA page_size")).scalar_one()
     database.dispose()
-    damaged, page = bytearray(path.read_bytes()), (root - 1) * size
-    assert damaged[page] == INTERIOR, "the entries must not all lie on one page"
-    cell = page + int.from_bytes(damaged[page + 12 : page + 14])
-    damaged[cell + 4] ^= 1 << 6  # the greatest number on the first of the pages below is 64 more
-    path.write_bytes(damaged)
+    mislead(path, "dealgate_ledger_entry")
 
     def told(done: int, total: int) -> None:
         assert done <= total, "it goes round in circles"
 
-    found = found_in(path, database, ledger, told)
+    found = found_in(path, database, ledger, told, level)
     assert ("rows of dealgate_ledger_entry beyond number 30", "each once, in order") in [
         (flaw.where, flaw.expected) for flaw in found
     ]
     assert not any("circles" in flaw.got for flaw in found)
+    assert (level == "replay") == any("DamagedDatabaseError: rows beyond" in flaw.got for flaw in found)
+
+
+def test_rows_that_a_damaged_index_gives_again_end_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "deals.db"
+    rows = Table("deals", MetaData(), Column("id", Integer, primary_key=True), Column("notes", Text))
+    database = create_engine(f"sqlite:///{path}")
+    with database.begin() as connection:
+        rows.create(connection)
+        connection.execute(rows.insert(), [{"id": number, "notes": "n" * 200} for number in range(1, 31)])
+        read = [[row.id for row in some] for some in in_turn(connection, select(rows), rows.c.id, 25)]
+        assert read == [[*range(1, 26)], [*range(26, 31)]]
+    database.dispose()
+    mislead(path, "deals")
+    with (
+        database.connect() as connection,
+        pytest.raises(DamagedDatabaseError, match=r"^rows beyond number .* ledger verify"),
+    ):
+        deque(islice(in_turn(connection, select(rows), rows.c.id, 25), 100))
+    database.dispose()
+
+
+def mislead(path: Path, table: str) -> None:
+    """Flip one bit: the greatest number on the first page of the table's rows is said to be 64 more, so that who looks for a higher
+    number begins there.
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    damaged, page = bytearray(path.read_bytes()), (root - 1) * size
+    assert damaged[page] == INTERIOR, "the rows must not all lie on one page"
+    cell = page + int.from_bytes(damaged[page + 12 : page + 14])
+    damaged[cell + 4] ^= 1 << 6
+    path.write_bytes(damaged)
 
 
 INTERIOR = 5
 """The first byte of a page of a table whose rows lie on further pages."""
 
 
-def found_in(path: Path, database: Engine, ledger: Eventful, progress: Progress | None = None) -> list[Flaw]:
+def found_in(
+    path: Path, database: Engine, ledger: Eventful, progress: Progress | None = None, level: str = "full"
+) -> list[Flaw]:
     for end in ("-wal", "-shm"):
         Path(f"{path}{end}").unlink(missing_ok=True)
     try:
         with database.connect() as connection:
             keys, anchors = [ledger.signer.key], [ledger.anchor]
-            found = verify_ledger(connection, keys=keys, anchored=ledger.notes, anchors=anchors, progress=progress)
-            return found.flaws
+            return verify_ledger(
+                connection, keys=keys, anchored=ledger.notes, anchors=anchors, level=level, progress=progress
+            ).flaws
     except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:  # it cannot even be opened
         return [Flaw("database", str(path), "", "a database", str(error))]
     finally:

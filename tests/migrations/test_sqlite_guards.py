@@ -105,3 +105,13 @@ def test_a_table_that_was_copied_to_change_it_has_lost_its_guards_and_that_is_to
         f"the trigger dealgate_finding_{name} on dealgate_finding is missing"
         for name in ("refuses_update", "refuses_delete", "refuses_replace")
     ]
+
+
+@pytest.mark.parametrize("change", ["tbl_name = upper(tbl_name)", "sql = replace(sql, 'ABORT', 'IGNORE')"])
+def test_a_trigger_that_was_rewritten_in_the_file_is_told(filled: Engine, change: str) -> None:
+    name = "dealgate_finding_refuses_update"
+    with closing(sqlite3.connect(file_of(filled), isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(f"UPDATE sqlite_master SET {change} WHERE name = ?", [name])
+    with filled.connect() as connection_:
+        assert guards.problems(connection_) == [f"the trigger {name} on dealgate_finding is not as it was created"]
