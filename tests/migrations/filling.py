@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from dealgate.adapters.database import open_database
 from dealgate.adapters.shadows import Look, record_looks
 from dealgate.migrations import guards
-from dealgate.migrations.guards import GUARDS, PLAIN, Trigger
+from dealgate.migrations.guarded_tables import GUARDS
+from dealgate.migrations.guards import PLAIN, Trigger
 from dealgate.models import (
     Base,
     LedgerAnchor,

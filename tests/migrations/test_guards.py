@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dealgate.migrations import guards
-from dealgate.migrations.guards import GUARDS, Guard
+from dealgate.migrations.guarded_tables import GUARDS, Guard
 from dealgate.migrations.roles import WORKED
 from dealgate.models import Base, find_decision, find_submission
 from dealgate.models.envelope import Draft

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dealgate.adapters.database import upgrade_database
 from dealgate.migrations import guards, outbox_triggers
+from dealgate.migrations.guarded_tables import GUARDS
 from dealgate.migrations.partitions import is_partition
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
@@ -158,12 +159,12 @@ def assert_guarded_as_it_should_be(database: Engine) -> None:
         if revision < GUARDED_SINCE:
             assert standing_guards(connection) == set()
             return
-        to_come = {guard.table for guard in guards.GUARDS if guard.since > revision}
+        to_come = {guard.table for guard in GUARDS if guard.since > revision}
         telling = {one.name for one in guards.sqlite_triggers(outbox_triggers.SINCE)}
         to_come |= telling if revision < outbox_triggers.SINCE else set()
         missing = [problem for problem in guards.problems(connection) if not to_come.intersection(problem.split())]
         assert missing == []
-        for guard in (guard for guard in guards.GUARDS if guard.since <= revision):
+        for guard in (guard for guard in GUARDS if guard.since <= revision):
             if connection.execute(text(f"SELECT count(*) FROM {guard.table}")).scalar():
                 savepoint = connection.begin_nested()
                 with pytest.raises(DBAPIError, match="keeps what was recorded"):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dealgate.migrations import guards
-from dealgate.migrations.guards import Guard
+from dealgate.migrations.guarded_tables import Guard
 from dealgate.migrations.partitions import MONTHS_AHEAD
 from tests.databases import PostgreSQL
 from tests.migrations.filling import (

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from dealgate import Gate
 from dealgate.adapters.database import open_database, stored, upgrade_database
 from dealgate.migrations import guards, partitions, roles
+from dealgate.migrations.guarded_tables import GUARDS
 from dealgate.migrations.guards import PLAIN
 from dealgate.migrations.roles import APP, OWNER, READER, SEALER
 from dealgate.migrations.running import upgrade
@@ -93,7 +94,7 @@ def test_who_submits_inserts_updates_the_heads_of_deals_and_does_nothing_else(us
 def test_who_seals_and_erases_inserts_and_deletes_what_may_be_erased(users: Users) -> None:
     assert allowed(users["sequencer"], "INSERT") == set(TABLES) - {"dealgate_ledger_pending", roles.OUTBOX}
     assert allowed(users["sequencer"], "UPDATE") == {"dealgate_deal", roles.SUBSCRIPTION, roles.OUTBOX}
-    erasable = {guard.table for guard in guards.GUARDS if guard.permit}
+    erasable = {guard.table for guard in GUARDS if guard.permit}
     assert allowed(users["sequencer"], "DELETE") == erasable | set(roles.WORKED)
     for privilege in ("TRUNCATE", "TRIGGER", "REFERENCES"):
         assert allowed(users["sequencer"], privilege) == set()
@@ -252,7 +253,7 @@ def test_nor_who_took_the_tables_over_from_the_owner(users: Users, statement: st
     assert f"dealgate_ledger_entry belongs to keeper, not to {OWNER}: its owner can drop its guards" in found
 
 
-@pytest.mark.parametrize("table", sorted({guard.table for guard in guards.GUARDS}))
+@pytest.mark.parametrize("table", sorted({guard.table for guard in GUARDS}))
 def test_a_member_of_the_owner_still_meets_the_triggers(users: Users, table: str) -> None:
     column = next(iter(Base.metadata.tables[table].columns)).name
     for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from dealgate.migrations import guards
-from dealgate.migrations.guards import GUARDS, Guard
+from dealgate.migrations.guarded_tables import GUARDS, Guard
 from dealgate.models import Base
 from tests.databases import SqliteFiles
 from tests.migrations.filling import REFUSED, columns_of, everything, filled_database
