@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from dealgate import Gate
 from dealgate.adapters.database import DatabaseError, open_database, ready_database, stored
@@ -52,6 +53,14 @@ def test_a_refusal_does_not_tell_the_password() -> None:
     engine = open_database("postgresql+psycopg://los:secret@127.0.0.1/deals")
     assert "secret" not in engine.url.render_as_string(hide_password=True)
     assert "secret" not in repr(engine)
+
+
+def test_an_error_shows_no_value_that_was_to_be_stored(database: Engine, database_url: str) -> None:
+    engine = open_database(database_url)
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="dealgate_nowhere") as refusal:
+        connection.execute(text("INSERT INTO dealgate_nowhere VALUES (:income)"), {"income": "5200.17"})
+    engine.dispose()
+    assert "5200.17" not in str(refusal.value)
 
 
 def test_reading_from_a_database_at_another_revision_is_refused(database: Engine, database_url: str) -> None:
