@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from dealgate.adapters.database import open_database
 from tests.databases import CANNOT_START, Databases, PostgreSQL, SqliteFiles, quick_folder
+from tests.faults.efforts import SEED
 
 # Hundreds of processes import what stands in the checkout: it is compiled once, also for a shell that wants no bytecode.
 sys.dont_write_bytecode = False
@@ -95,3 +96,18 @@ def empty_database(empty_url: str) -> Iterator[Engine]:
     engine = open_database(empty_url)
     yield engine
     engine.dispose()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Here, as the one that collects for other processes reads no deeper `conftest.py`."""
+    ended = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+    ]
+    figures = [text for report in ended for kind, text in report.user_properties if kind == "figure"]
+    if figures:
+        terminalreporter.section(f"figures, FAULTS_SEED={SEED}")
+        for line in figures:
+            terminalreporter.line(line)

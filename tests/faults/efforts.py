@@ -1,9 +1,12 @@
 """How long a fault test goes on: a little in the whole suite, and as long as it takes under `make faults`."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+SEED = int(os.environ.get("FAULTS_SEED", "7"))
 
 
 def efforts(short: Any, long: Any) -> Callable[[Callable[..., None]], Any]:
