@@ -1,7 +1,7 @@
 """Is the ledger what it was? Checks that name what is wrong, where, since when, what was expected and what is there."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -141,22 +141,24 @@ class Sealing(NamedTuple):
     signed_by: tuple[VerifierKey, ...]
 
 
-def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """The keys to hold checkpoints against: those given, and those that handed over to them."""
-    trusted = list(given)
+def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> Mapping[VerifierKey, int]:
+    """The keys to hold checkpoints against, each with the last size that it may sign: those given, and those that handed over to them."""
+    trusted = dict.fromkeys(given, MOST_ENTRIES)
     with report.reading("key", "the keys that the ledger names"):
         if not given:
             report.remarks.append(
                 "no key was given: the keys are those that the database itself names. Whoever could rewrite it could name others; "
                 "give the key that you hold"
             )
-            return recorded_keys(connection)
-        trusted = [key for one in given for key in acceptable_keys(connection, one)]
-    return list(dict.fromkeys(trusted))
+            given = recorded_keys(connection)[-1:]
+        for one in given:
+            for key, size in acceptable_keys(connection, one).items():
+                trusted[key] = max(size, trusted.get(key, 0))
+    return trusted
 
 
-def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierKey]) -> list[Sealing]:
-    found = list[Sealing]()
+def check_notes(connection: Connection, report: Report, trusted: Mapping[VerifierKey, int]) -> list[Sealing]:
+    found, keys = list[Sealing](), list(trusted)
 
     def check(report: Report, sizes: Sequence[int]) -> None:
         span = select(CHECKPOINT).where(CHECKPOINT.c.size.between(sizes[0], sizes[-1])).order_by(CHECKPOINT.c.size)
@@ -169,7 +171,7 @@ def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierK
         report.checkpoints = len(sizes)
         for first in range(0, len(sizes), FETCH):
             in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
-        _check_succession(connection, report, found)
+        _check_succession(report, found, trusted)
     with report.reading("restore", "the restores that the ledger tells of"):
         report.restores = _told_restores(connection)
     return found
@@ -204,24 +206,21 @@ def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey], named: Se
     return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at), signed_by)
 
 
-def _check_succession(connection: Connection, report: Report, sealings: Sequence[Sealing]) -> None:
+def _check_succession(report: Report, sealings: Sequence[Sealing], trusted: Mapping[VerifierKey, int]) -> None:
     """A key that has handed over signs no more: only the checkpoint of the handover bears both."""
-    ranks = {key: rank for rank, key in enumerate(recorded_keys(connection))}
-    newest = -1
     for sealing in sealings:
-        rank = max((ranks.get(key, -1) for key in sealing.signed_by), default=-1)
-        if rank < newest:
+        able = [key for key in sealing.signed_by if trusted.get(key, 0) >= sealing.size]
+        if not any(speaks_for(key, sealing.origin) for key in able):
             where = f"checkpoint at {sealing.size} entries"
             report.flaw(
                 "checkpoint", where, "the key that took over", f"{sealing.signed_by[0].text}, which had handed over"
             )
-        newest = max(newest, rank)
 
 
 def check_anchors(
     report: Report,
     sealings: Sequence[Sealing],
-    keys: Sequence[VerifierKey],
+    keys: Collection[VerifierKey],
     anchored: Sequence[bytes],
 ) -> list[Checkpoint]:
     """Anchored checkpoints whose root the tree must have; those that the log does not reach are flaws here."""
