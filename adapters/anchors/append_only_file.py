@@ -68,13 +68,21 @@ class FileAnchor:
             )
 
     def notes(self) -> Iterator[bytes]:
-        """Every note, the oldest first; each origin only grows. Raises `AnchorError`."""
+        """Every note, the oldest first; each origin only grows. The last one may lack its empty line, as where it was copied alone.
+
+        Raises `AnchorError`, also for a file that holds none: nothing must pass for held against it.
+        """
         with self._opened(os.O_RDONLY) as file:
             data = _read_from(file, 0)
         latest = dict[str, Kept]()
-        for start, note in _split(data):
+        for start, note in _split(data + b"\n"):
             self._take(latest, start, note)
             yield note
+        if not latest:
+            raise AnchorError(
+                f"{self.path} holds no note, in {len(data)} bytes: expected an origin, a size, a root, an empty line and signatures, "
+                "line ends and all as they were anchored: copy it again"
+            )
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:

@@ -15,7 +15,7 @@ import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes, refuse
-from dealgate.adapters.command_line.new_files import refuse_existing, write_new
+from dealgate.adapters.command_line.new_files import OWNER_ONLY, refuse_existing, write_new
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def new_key_(
     with ledger_exit_codes():
         refuse_existing(output)
         key = new_key(name)
-        write_new(output, key.private + "\n")
-        Path(output).chmod(0o600)
+        write_new(output, key.private + "\n", OWNER_ONLY)
         print(key.public.text)
 
 
@@ -260,10 +259,18 @@ def restored(
 
 
 def _keys(given: list[str] | None) -> "list[VerifierKey]":
+    return [key for one in given or () for key in _keys_of(one)]
+
+
+def _keys_of(given: str) -> "list[VerifierKey]":
+    """A key, or those in a file. One without any must not pass for no key having been given."""
     from dealgate.models.signing import VerifierKey  # noqa: PLC0415
 
-    texts = [_read(Path(one)).decode() if "+" not in one or Path(one).is_file() else one for one in given or ()]
-    return [VerifierKey.parse(line.strip()) for one in texts for line in one.splitlines() if line.strip()]
+    text = _read_text(Path(given)) if "+" not in given or Path(given).is_file() else given
+    keys = [VerifierKey.parse(line.strip()) for line in text.splitlines() if line.strip()]
+    if not keys:
+        refuse([f"{given}: holds no verifier key: expected <name>+<8 hex digits>+<base64>, as new-key printed it"])
+    return keys
 
 
 def _kept_elsewhere(given: list[str]) -> "tuple[list[Anchor], list[bytes]]":
@@ -292,6 +299,13 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         refuse([f"{path}: cannot be read: {error.strerror or error}"])
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return _read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        refuse([f"{path}: is not text in UTF-8, at byte {error.start}: save it as such"])
 
 
 def _signer(file: Path | None) -> "Signer":

@@ -136,6 +136,23 @@ def test_whatever_was_cut_off_the_next_note_is_whole(path: Path, monkeypatch: py
         anchor.check(receipts[0], last)
 
 
+def test_a_note_that_was_copied_alone_is_read_without_its_empty_line(path: Path) -> None:
+    """As `head -5` copies it; one that was cut off earlier is none."""
+    path.write_bytes(LEDGER.note(1) + b"\n" + LEDGER.note(2))
+    assert list(FileAnchor(path).notes()) == [LEDGER.note(1), LEDGER.note(2)]
+    path.write_bytes(LEDGER.note(1) + b"\n" + LEDGER.note(2)[:-1])
+    assert list(FileAnchor(path).notes()) == [LEDGER.note(1)]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", LEDGER.note(1)[:-5], LEDGER.note(1).replace(b"\n", b"\r\n"), b"lender.example/ledger\n"]
+)
+def test_a_file_without_a_note_is_not_taken_for_notes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(AnchorError, match=rf"anchor holds no note, in {len(data)} bytes: expected an origin"):
+        list(FileAnchor(path).notes())
+
+
 def test_a_full_disk_keeps_what_stood_there_and_writing_goes_on_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,14 @@ def test_a_new_key_is_private_to_its_owner_and_never_overwritten(tmp_path: Path)
     assert "is there already" in again.stderr
 
 
+def test_nobody_else_could_read_a_new_key_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until its mode is changed, as a file is that everybody may read at first."""
+    modes = set[int]()
+    monkeypatch.setattr(Path, "chmod", lambda path, _: modes.add(path.stat().st_mode & 0o777))
+    assert invoke("ledger", "new-key", NAME, "-o", tmp_path / "key").exit_code == 0
+    assert modes | {(tmp_path / "key").stat().st_mode & 0o777} == {0o600}
+
+
 def test_from_seal_to_verification(ledger: Ledger) -> None:
     assert ledger.seal().startswith(f"sealed 5 entries, 5 in all\n{NAME}\n5\n")
     assert ledger.seal() == "nothing waited to be sealed\n"
@@ -138,6 +146,36 @@ def test_a_ledger_is_proved_to_continue_an_older_note(ledger: Ledger, database: 
 def test_bad_input_is_refused_by_name(ledger: Ledger, arguments: list[str], words: str) -> None:
     command, *rest = arguments
     assert words in ledger.run(command, *rest, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "holds no verifier key"), (b"\n \n", "holds no verifier key"), (b"\xff\xfel\x00", "UTF-8")],
+)
+def test_a_file_without_a_key_does_not_pass_for_no_key_given(ledger: Ledger, data: bytes, words: str) -> None:
+    ledger.seal()
+    ledger.public.write_bytes(data)
+    assert f"{ledger.public}: " in (told := ledger.verify(exit_code=2).stderr)
+    assert words in told
+
+
+def test_a_private_key_given_for_the_verifier_key_is_refused_and_not_told(ledger: Ledger) -> None:
+    for told in (
+        ledger.run("verify", "--key", ledger.key, exit_code=2),
+        ledger.run("seal", "--key", ledger.key.read_text().strip(), exit_code=2),
+    ):
+        assert "this is a private key" in told.stderr
+        assert ledger.key.read_text().strip()[-20:] not in told.output
+
+
+def test_a_note_given_alone_is_held_against_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.seal()
+    note = tmp_path / "note"
+    note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
+    given = ["--level", "tree", "--key", ledger.public, "--anchor", note]
+    assert "1 anchored notes" in ledger.run("verify", *given).stdout
+    note.write_bytes(note.read_bytes().replace(b"\n", b"\r\n"))
+    assert "holds no note" in ledger.run("verify", *given, exit_code=2).stderr
 
 
 def test_a_key_may_lie_in_the_environment(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
