@@ -172,7 +172,7 @@ def test_a_note_given_alone_is_held_against_the_ledger(ledger: Ledger, tmp_path:
     ledger.seal()
     note = tmp_path / "note"
     note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
-    given = ["--level", "tree", "--key", ledger.public, "--anchor", note]
+    given: list[str | Path] = ["--level", "tree", "--key", ledger.public, "--anchor", note]
     assert "1 anchored notes" in ledger.run("verify", *given).stdout
     note.write_bytes(note.read_bytes().replace(b"\n", b"\r\n"))
     assert "holds no note" in ledger.run("verify", *given, exit_code=2).stderr
