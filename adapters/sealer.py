@@ -21,7 +21,7 @@ log = logging.getLogger("dealgate.sealer")
 
 ANCHOR = table(LedgerAnchor)
 INSERT_ANCHOR = insert(ANCHOR)
-LEAF_OF = select(LEAF.c.leaf_index).where(LEAF.c.entry == bindparam("entry"))
+LEAF_OF = select(LEAF.c.leaf_hash).where(LEAF.c.entry == bindparam("entry"))
 SINKS_AT = select(ANCHOR.c.sink).where(ANCHOR.c.size == bindparam("at"))
 
 
@@ -30,7 +30,7 @@ PAUSE = 0.01
 
 
 class UnsealedError(RuntimeError):
-    """An entry is recorded, but was not sealed when its caller could wait no longer."""
+    """An entry is recorded, but was not sealed when its caller could wait no longer; or what was sealed is another."""
 
 
 class Sealer:
@@ -63,11 +63,12 @@ class Sealer:
     def seal_through(self, receipt: Receipt, patience: float = 5.0) -> None:
         """Return once this committed entry is sealed, by this sealer or by another that is at work.
 
-        Raises `UnsealedError` where it is not within so many seconds, or cannot be: the entry stands, and is sealed later.
+        Raises `UnsealedError` where it is not within so many seconds, or cannot be: the entry stands, and is sealed later. Also where
+        another is sealed in its place.
         """
         ending = monotonic() + patience
         try:
-            while not self._is_sealed(receipt.entry):
+            while (leaf := self._leaf_of(receipt.entry)) is None:
                 if monotonic() >= ending:
                     raise SealError("another sealer is at work, or it does not wait to be sealed")
                 if self.seal() is None:
@@ -77,10 +78,15 @@ class Sealer:
                 f"entry {receipt.entry_id} is recorded and not sealed yet: {error}; take nothing for passed, and submit it again "
                 "under the same idempotency key"
             ) from error
+        if leaf != receipt.leaf_hash:
+            raise UnsealedError(
+                f"entry {receipt.entry_id} is not what is sealed in its place: expected {receipt.leaf_hash.hex()}, got {leaf.hex()}. "
+                "It was exchanged before it was sealed, or this is another database: take nothing for passed, and verify the ledger"
+            )
 
-    def _is_sealed(self, entry: int) -> bool:
+    def _leaf_of(self, entry: int) -> bytes | None:
         with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
-            return connection.execute(LEAF_OF, {"entry": entry}).first() is not None
+            return connection.execute(LEAF_OF, {"entry": entry}).scalar()
 
     def anchor(self) -> list[AnchorError]:
         """Publish the newest checkpoint to every anchor that does not have it. One that fails is told, and tried again next time."""
