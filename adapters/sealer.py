@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
-from dealgate.adapters.anchors.anchor import Anchor, AnchorError
+from dealgate.adapters.anchors.anchor import Anchor, AnchorConflictError, AnchorError
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models.ledger import Receipt, table
@@ -92,15 +92,12 @@ class Sealer:
         """Publish the newest checkpoint to every anchor that does not have it. One that fails is told, and tried again next time."""
         self._anchored_at = monotonic()
         failures = list[AnchorError]()
-        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
-            newest = connection.execute(LAST).first()
-            if newest is None:
-                return failures
-            held = set(connection.execute(SINKS_AT, {"at": newest.size}).scalars())
-            tree = StoredTree(connection)
-            for anchor in self.anchors:
-                if anchor.name not in held:
-                    failures += self._publish(anchor, newest.size, newest.note.encode(), tree)
+        for anchor in self.anchors:
+            try:
+                self._publish_twice(anchor)
+            except AnchorError as error:
+                log.error("the newest checkpoint is not anchored: %s", error)
+                failures.append(error)
         return failures
 
     def watch(self, stop: Event, interval: float = 1.0) -> None:
@@ -121,12 +118,18 @@ class Sealer:
     def _seal_once(self, connection: Connection, again: bool) -> Sealed | None:
         return seal(connection, self.signer, datetime.now(UTC))
 
-    def _publish(self, anchor: Anchor, size: int, note: bytes, tree: StoredTree) -> list[AnchorError]:
+    def _publish_twice(self, anchor: Anchor) -> None:
+        """Another sealer may have anchored a later checkpoint in between, which is then the newest, and no other history."""
         try:
-            receipt = anchor.publish(note, tree)
-        except AnchorError as error:
-            log.error("the checkpoint at %d entries is not anchored: %s", size, error)
-            return [error]
-        row = {"size": size, "sink": anchor.name, "receipt": receipt, "anchored_at": datetime.now(UTC)}
+            self._publish(anchor)
+        except AnchorConflictError:
+            self._publish(anchor)
+
+    def _publish(self, anchor: Anchor) -> None:
+        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+            newest = connection.execute(LAST).first()
+            if newest is None or anchor.name in connection.execute(SINKS_AT, {"at": newest.size}).scalars():
+                return
+            receipt = anchor.publish(newest.note.encode(), StoredTree(connection))
+        row = {"size": newest.size, "sink": anchor.name, "receipt": receipt, "anchored_at": datetime.now(UTC)}
         in_transaction(self.engine, lambda connection, again: connection.execute(INSERT_ANCHOR, row))
-        return []
