@@ -9,7 +9,7 @@ from dealgate.models.keys import acceptable_keys, introduce_key, recorded_keys
 from dealgate.models.merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
 from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, read_checkpoint, sign_checkpoint
 from dealgate.models.sealing import SealError, next_origin, reopen, rotate, seal
-from dealgate.models.signing import Ed25519Signer
+from dealgate.models.signing import Ed25519Signer, NoteError
 from dealgate.models.tree import WIDTH, StoredTree
 from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
 
@@ -194,6 +194,35 @@ def test_a_key_may_be_taken_up_again(database: Engine) -> None:
             rotate(connection, old, new, START)
         submit_deals(database, 1, first=int(new is SIGNER))
         seal_all(database, new)
+    assert verified(database, SIGNER.key).intact
+
+
+def test_a_key_that_signs_under_another_name_is_not_handed_over_to(database: Engine) -> None:
+    """The origins that follow a restore would be counted under the other name, and no note anchored before be known as the ledger's."""
+    seal_all(database, SIGNER)
+    with (
+        pytest.raises(NoteError, match=f"signs as lender.example: make one that signs as {NAME}, the ledger's name"),
+        database.begin() as connection,
+    ):
+        rotate(connection, SIGNER, a_signer("lender.example"), START)
+
+
+def test_a_ledger_may_begin_with_a_rotation(database: Engine) -> None:
+    """Its own record of the keys is whole then, too."""
+    successor = a_signer()
+    with database.begin() as connection:
+        assert rotate(connection, SIGNER, successor, START).checkpoint.size == 2
+        assert recorded_keys(connection) == [SIGNER.key, successor.key]
+    assert verified(database).intact
+    assert verified(database, successor.key).intact
+
+
+def test_a_database_that_was_lost_before_its_first_seal_goes_on_under_the_next_origin(database: Engine) -> None:
+    submit_deals(database, 1)
+    with database.begin() as connection:
+        assert reopen(connection, SIGNER, {"reason": "disk lost"}, START).checkpoint.origin == f"{NAME}/2"
+        assert recorded_keys(connection) == [SIGNER.key]
+    assert verified(database).intact
     assert verified(database, SIGNER.key).intact
 
 
