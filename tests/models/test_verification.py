@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from dealgate.models.ledger import INSERT_BODY
 from dealgate.models.sealing import reopen
 from dealgate.models.verification import differences
-from tests.models.ledgers import NAME, START, a_signer, seal_all, submit_deals, unguarded, verified
+from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
 
 SIGNER = a_signer()
 
@@ -54,6 +55,20 @@ def test_an_altered_envelope_is_named_with_both_hashes_and_since_when(database: 
     assert decision in envelope.where
     assert envelope.since == "after it was sealed at 2026-11-20T16:00:00.000000Z"
     assert len(envelope.expected) == len(envelope.got) == 64
+
+
+def test_a_second_envelope_of_an_entry_is_named(database: Engine) -> None:
+    """Which PostgreSQL puts into the partition of another month for whoever may submit; on SQLite a guard stands against it."""
+    (decision,) = submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            unguarded(connection, "dealgate_ledger_body")
+        entry = scalar(connection, "SELECT id FROM dealgate_ledger_entry WHERE entry_id = :id", id=decision)
+        month = START - timedelta(days=200)
+        connection.execute(INSERT_BODY, {"entry": entry, "recorded_at": month, "envelope": b"{}"})
+    flaws = [flaw for flaw in verified(database, SIGNER.key).flaws if flaw.what != "guard"]
+    assert [(flaw.what, flaw.where, flaw.got) for flaw in flaws] == [("envelope", f"entry {decision}", "several")]
 
 
 def test_an_altered_outcome_is_seen_against_the_envelope(database: Engine) -> None:
