@@ -114,13 +114,14 @@ def verify(
     from dealgate.adapters.database import stored  # noqa: PLC0415
     from dealgate.adapters.ledger_verification import ALL_LEVELS, verify_ledger  # noqa: PLC0415
 
-    with ledger_exit_codes(), stored(db) as connection:
+    with ledger_exit_codes():
         if level not in ALL_LEVELS:
             refuse([f"no level is called {level!r}: use {', '.join(ALL_LEVELS)}"])
-        with progress_of(as_json) as progress:
-            anchors, notes = _kept_elsewhere(anchor or [])
+        keys = _keys(key)
+        anchors, notes = _kept_elsewhere(anchor or [])  # before the ledger, which a sealer may be at work on
+        with stored(db) as connection, progress_of(as_json) as progress:
             report = verify_ledger(
-                connection, keys=_keys(key), anchored=notes, anchors=anchors, level=level, progress=progress
+                connection, keys=keys, anchored=notes, anchors=anchors, level=level, progress=progress
             )
         if as_json:
             print(json.dumps(report_document(report)))

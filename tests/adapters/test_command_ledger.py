@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from typer.testing import Result
 
+from dealgate.adapters.anchors.append_only_file import FileAnchor
 from tests.adapters.commands import SCRIPT, invoke
 from tests.models.ledgers import NAME, submit_deals, unguarded
 
@@ -85,6 +87,29 @@ def test_receipts_are_held_against_their_anchor(ledger: Ledger, database: Engine
         connection.execute(text("UPDATE dealgate_ledger_anchor SET receipt = :receipt"), {"receipt": b"offset 7\n"})
     report = ledger.run("verify", "--key", ledger.public, "--anchor", anchor, "--json", exit_code=1)
     assert "receipt" in {flaw["what"] for flaw in json.loads(report.stdout)["flaws"]}
+
+
+def test_an_anchor_of_which_no_receipt_is_stored_is_told(ledger: Ledger) -> None:
+    ledger.seal()
+    given: list[str | Path] = ["--level", "notes", "--key", ledger.public, "--anchor"]
+    shown = ledger.run("verify", *given, "tsa:https://tsa.example/stmap", "--json").stdout
+    assert "no receipt of tsa:https://tsa.example/stmap is stored" in json.loads(shown)["remarks"][-1]
+
+
+def test_what_is_anchored_while_the_anchors_are_read_is_no_rollback(
+    ledger: Ledger, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may lie on a share that takes its time."""
+    ledger.seal()
+    notes = FileAnchor.notes
+
+    def slowly(anchor: FileAnchor) -> Iterator[bytes]:
+        submit_deals(database, 1, first=10)
+        ledger.seal()
+        return notes(anchor)
+
+    monkeypatch.setattr(FileAnchor, "notes", slowly)
+    assert "2 checkpoints, 2 anchored notes" in ledger.verify("--level", "tree").stdout
 
 
 def test_a_flaw_ends_with_exit_code_1_and_stands_in_the_json(ledger: Ledger, database: Engine) -> None:
