@@ -29,20 +29,20 @@ class DatabaseError(RuntimeError):
 
 
 def open_database(url: str) -> Engine:
-    """An engine for a URL such as `sqlite:///dealgate.db` or `postgresql+psycopg://user@host/name`."""
+    """An engine for a URL such as `sqlite:///dealgate.db` or `postgresql+psycopg://user@host/name`.
+
+    No value that was to be stored stands in an error: personal ones would outlive in a log what erases them here.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
     guard_sqlite(engine)
     return engine
 
 
 def open_for_callers(url: str, connections: int, seconds: float) -> Engine:
-    """The same for callers who wait, each so many seconds at the most: a server that does not answer is given up in that time.
-
-    No value that was to be stored stands in an error.
-    """
+    """The same for callers who wait, each so many seconds at the most: a server that does not answer is given up in that time."""
     parsed = make_url(url)
     pool: dict[str, Any] = {
         "pool_size": connections,
