@@ -1,5 +1,6 @@
 """The anchor that is a file: nothing in it is ever rewritten, and what does not go together is refused."""
 
+import fcntl
 import os
 import re
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dealgate.adapters.anchors import append_only_file
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
 from dealgate.models.notes import Note, Signature, sign_checkpoint
@@ -115,6 +117,18 @@ def test_writers_at_once_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(FileAnchor(path).notes()) == sorted(note for _, note in written)
     for receipt, note in written:
         FileAnchor(path).check(receipt, note)
+
+
+def test_a_reader_that_locks_the_file_is_told_of_and_not_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_only_file, "SECONDS", 0.05)
+    FileAnchor(path).publish(LEDGER.note(1))
+    with path.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        with pytest.raises(AnchorError, match=r"anchor has been locked by another process for 0.05 seconds: see which"):
+            FileAnchor(path).publish(LEDGER.note(2))
+    FileAnchor(path).publish(LEDGER.note(2))
 
 
 def test_whatever_was_cut_off_the_next_note_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
