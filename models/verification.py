@@ -14,7 +14,7 @@ from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
 from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
 from dealgate.models.sealing import CHECKPOINT
-from dealgate.models.signing import NoteError, VerifierKey
+from dealgate.models.signing import Kind, NoteError, VerifierKey
 from dealgate.rules.decision import moment
 
 LEVELS = ("notes", "tree", "bodies", "full")
@@ -158,7 +158,7 @@ def trusted_keys(connection: Connection, report: Report, given: Sequence[Verifie
 
 
 def check_notes(connection: Connection, report: Report, trusted: Mapping[VerifierKey, int]) -> list[Sealing]:
-    found, keys = list[Sealing](), list(trusted)
+    found, keys = list[Sealing](), [key for key in trusted if key.kind is Kind.ED25519]
 
     def check(report: Report, sizes: Sequence[int]) -> None:
         span = select(CHECKPOINT).where(CHECKPOINT.c.size.between(sizes[0], sizes[-1])).order_by(CHECKPOINT.c.size)

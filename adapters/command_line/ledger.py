@@ -157,9 +157,7 @@ def prove(
 ) -> None:
     """Write a proof that anybody with the verifier key can check without this database."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
-    from dealgate.adapters.ledger_proofs import prove_consistency  # noqa: PLC0415
-    from dealgate.adapters.sealed_entries import newest_note, prove_entry  # noqa: PLC0415
-    from dealgate.models.tree import StoredTree  # noqa: PLC0415
+    from dealgate.adapters.sealed_entries import prove_entry, prove_growth  # noqa: PLC0415
 
     with ledger_exit_codes(), stored(db) as connection:
         if (entry_id is None) == (since is None):
@@ -167,7 +165,7 @@ def prove(
         for name in filter(None, (output, entry_file)):
             refuse_existing(name)
         if since is not None:
-            proof = prove_consistency(_read(since), newest_note(connection), StoredTree(connection)).encode()
+            proof = prove_growth(connection, _read(since)).encode()
         else:
             found = prove_entry(connection, entry_id or "")
             proof = found.proof.encode()

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from typer.testing import Result
 
 from dealgate.adapters.anchors.append_only_file import FileAnchor
+from dealgate.models.signing import Kind, VerifierKey
 from tests.adapters.commands import SCRIPT, invoke
 from tests.models.ledgers import NAME, submit_deals, unguarded
 
@@ -148,6 +149,32 @@ def test_a_ledger_is_proved_to_continue_an_older_note(ledger: Ledger, database: 
     ledger.run("prove", "--since", note, "-o", proof)
     checked = invoke("ledger", "check", proof, "--key", ledger.public)
     assert checked.stdout == f"{NAME} grew from 5 to 7 entries: holds\n"
+
+
+def test_no_proof_is_written_that_would_not_hold(ledger: Ledger, decisions: list[str], database: Engine) -> None:
+    ledger.seal()
+    proof, entry, note = (ledger.folder / name for name in ("proof", "entry", "note"))
+    note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_body")
+        connection.execute(text("UPDATE dealgate_ledger_body SET envelope = :data"), {"data": b"{}"})
+    told = ledger.run("prove", decisions[0], "-o", proof, "--entry", entry, exit_code=2).stderr
+    assert "entry 1 of 5: the root: expected" in told
+    who: list[str | Path] = ["--reason", "disk lost", "--actor", "ops", "--key", ledger.key]
+    ledger.run("restored", *who, "--anchor", ledger.anchors)
+    assert (
+        f"expected {NAME} twice, got {NAME}/2" in ledger.run("prove", "--since", note, "-o", proof, exit_code=2).stderr
+    )
+    assert not proof.exists()
+    assert not entry.exists()
+
+
+def test_a_witness_key_given_with_the_ledger_s_is_for_what_was_kept_elsewhere(ledger: Ledger) -> None:
+    """The ledger's own notes bear no signature of a witness."""
+    ledger.seal()
+    witness = VerifierKey("witness.example", bytes(32), Kind.COSIGNATURE).text
+    ledger.run("verify", "--level", "tree", "--key", ledger.public, "--key", witness)
+    assert "a witness did not sign" in ledger.verify("--level", "tree", "--key", witness, exit_code=1).stdout
 
 
 @pytest.mark.parametrize(
