@@ -110,7 +110,8 @@ def post(url: str, body: bytes, content_type: str) -> Answer:
             with error:
                 return Answer(error.code, _read(url, error, until))
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        # In the words of the operating system or of its kind, never in the server's, which a terminal would obey.
+        reason = type(error).__name__ if isinstance(error, HTTPException) else getattr(error, "reason", error)
         raise AnchorError(f"{url} does not answer ({reason}): see that it runs, and anchor again") from None
 
 

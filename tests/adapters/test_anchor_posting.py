@@ -51,6 +51,14 @@ def test_a_server_that_drips_gets_no_more_time_than_one_that_says_nothing(
     assert len(dripped) < 60, "it was listened to until it had nothing left to say"
 
 
+def test_what_is_no_answer_is_not_told_in_the_server_s_words() -> None:
+    with (
+        answering(lambda connection: connection.sendall(b"\x1b[2J all is well\r\n\r\n")) as url,
+        pytest.raises(AnchorError, match=r"does not answer \(BadStatusLine\): see that it runs"),
+    ):
+        post(url, b"note", "text/plain")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:9/", "file:///etc/passwd"])
 def test_a_redirection_is_an_answer_wherever_it_leads(status: int, location: str) -> None:
