@@ -230,7 +230,7 @@ def check_anchors(
             "would not be seen"
         )
     within, last = [], sealings[-1] if sealings else None
-    for data in anchored:
+    for data in _of_this_ledger(report, keys, anchored):
         report.anchored += 1
         try:
             checkpoint = read_checkpoint(data, keys)
@@ -249,6 +249,28 @@ def check_anchors(
                 f"{last.size if last else 0} of {last.origin if last else 'none'}",
             )
     return within
+
+
+def _of_this_ledger(report: Report, keys: Collection[VerifierKey], anchored: Sequence[bytes]) -> list[bytes]:
+    """Several ledgers may share a file of notes. Some must be of this one, and what cannot be read is taken for one."""
+    origins = [_origin(data) for data in anchored]
+    names = {key.name for key in keys}
+    ours = [not origin or any(incarnation(origin, name) for name in names) for origin in origins]
+    others = sorted({origin for origin, our in zip(origins, ours, strict=True) if origin and not our})
+    if others and not any(ours):
+        report.flaw(
+            "anchor", "the notes that were kept outside", "some of this ledger", f"none but of {', '.join(others)}"
+        )
+    elif others:
+        report.remarks.append(f"{ours.count(False)} notes were passed over, of other ledgers: {', '.join(others)}")
+    return [data for data, our in zip(anchored, ours, strict=True) if our]
+
+
+def _origin(note: bytes) -> str:
+    try:
+        return Checkpoint.parse(Note.parse(note).text).origin
+    except NoteError:
+        return ""
 
 
 def _reach(sealings: Sequence[Sealing], origin: str) -> int:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dealgate.models.ledger import INSERT_BODY
+from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.sealing import reopen
 from dealgate.models.verification import differences
 from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
@@ -36,6 +37,21 @@ def test_it_says_what_it_cannot_see_without_a_key_and_an_anchor(database: Engine
     remarks = " ".join(verified(database, level="tree").remarks)
     assert "no key was given" in remarks
     assert "no anchor was given" in remarks
+
+
+def test_ledgers_may_share_a_file_of_notes_but_one_without_this_ledger_s_is_not_taken(database: Engine) -> None:
+    submit_deals(database, 1)
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    others = [sign_checkpoint(Checkpoint(name, 9, bytes(32)), a_signer(name)) for name in ("b.example", "a.example")]
+    report = verified(database, SIGNER.key, anchored=[*others, sealed.note], level="tree")
+    assert (report.flaws, report.anchored) == ([], 1)
+    assert report.remarks == ["2 notes were passed over, of other ledgers: a.example, b.example"]
+    (flaw,) = verified(database, SIGNER.key, anchored=others, level="notes").flaws
+    assert (flaw.what, flaw.got) == ("anchor", "none but of a.example, b.example")
+    forged = sign_checkpoint(sealed.checkpoint, a_signer())
+    (flaw,) = verified(database, SIGNER.key, anchored=[*others, forged], level="notes").flaws
+    assert (flaw.what, flaw.expected) == ("anchor", "a note signed by the ledger's key")
 
 
 def test_an_altered_envelope_is_named_with_both_hashes_and_since_when(database: Engine) -> None:
