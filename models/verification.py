@@ -229,7 +229,7 @@ def check_anchors(
             "no anchor was given: that the whole database was put back to an earlier state, or rebuilt by whoever holds the key, "
             "would not be seen"
         )
-    within, last = [], sealings[-1] if sealings else None
+    within, last, reach = [], sealings[-1] if sealings else None, _reaches(sealings)
     for data in _of_this_ledger(report, keys, anchored):
         report.anchored += 1
         try:
@@ -237,10 +237,10 @@ def check_anchors(
         except NoteError as error:
             report.flaw("anchor", "a note that was kept outside", "a note signed by the ledger's key", error)
             continue
-        if last and checkpoint.size <= _reach(sealings, checkpoint.origin):
+        if last and checkpoint.size <= reach.get(checkpoint.origin, 0):
             within.append(checkpoint)
         elif last and (restore := _restore_after(checkpoint.origin, last, report.restores)):
-            report.remarks.append(_lost(checkpoint, sealings, restore))
+            report.remarks.append(_lost(checkpoint, reach.get(checkpoint.origin, 0), restore))
         else:
             report.flaw(
                 "rollback",
@@ -273,9 +273,12 @@ def _origin(note: bytes) -> str:
         return ""
 
 
-def _reach(sealings: Sequence[Sealing], origin: str) -> int:
-    """How many entries are sealed under an origin or, for an earlier one, were when it ended."""
-    return max((one.size for one in sealings if one.origin == origin), default=0)
+def _reaches(sealings: Sequence[Sealing]) -> Mapping[str, int]:
+    """How many entries are sealed under each origin or, for an earlier one, were when it ended. There may be millions of checkpoints."""
+    reach = dict[str, int]()
+    for one in sealings:
+        reach[one.origin] = max(one.size, reach.get(one.origin, 0))
+    return reach
 
 
 def _told_restores(connection: Connection) -> list[Mapping[str, Any]]:
@@ -291,9 +294,8 @@ def _restore_after(origin: str, last: Sealing, restores: Sequence[Mapping[str, A
     return next((restore for number, restore in begun if ended < number <= current), None)
 
 
-def _lost(checkpoint: Checkpoint, sealings: Sequence[Sealing], restore: Mapping[str, Any]) -> str:
+def _lost(checkpoint: Checkpoint, reach: int, restore: Mapping[str, Any]) -> str:
     """Exact where the lost origin is known here; where an older backup was put back, what went before it is not."""
-    reach = _reach(sealings, checkpoint.origin)
     count = f"{checkpoint.size - reach}" if reach else f"at least {max(1, checkpoint.size - restore['size'])}"
     told = restore["anchored_size"] >= checkpoint.size
     return f"{count} entries that {checkpoint.origin} had sealed at {checkpoint.size} are gone since a restore, " + (

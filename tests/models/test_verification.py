@@ -1,5 +1,6 @@
 """A verification names what is wrong, where, since when, what was expected and what is there."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import Engine, text
 from dealgate.models.ledger import INSERT_BODY
 from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.sealing import reopen
-from dealgate.models.verification import differences
+from dealgate.models.verification import Report, Sealing, check_anchors, differences
 from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
 
 SIGNER = a_signer()
@@ -52,6 +53,22 @@ def test_ledgers_may_share_a_file_of_notes_but_one_without_this_ledger_s_is_not_
     forged = sign_checkpoint(sealed.checkpoint, a_signer())
     (flaw,) = verified(database, SIGNER.key, anchored=[*others, forged], level="notes").flaws
     assert (flaw.what, flaw.expected) == ("anchor", "a note signed by the ledger's key")
+
+
+def test_the_checkpoints_are_gone_through_once_however_many_notes_are_held_against_them() -> None:
+    """A ledger that is sealed every second and anchored every minute has thousands of notes and millions of checkpoints."""
+
+    class Counted(list[Sealing]):
+        times = 0
+
+        def __iter__(self) -> Iterator[Sealing]:
+            self.times += 1
+            return super().__iter__()
+
+    sealings = Counted(Sealing(size, bytes(32), NAME, "", (SIGNER.key,)) for size in range(1, 10))
+    notes = [sign_checkpoint(Checkpoint(NAME, size, bytes(32)), SIGNER) for size in range(1, 10)]
+    assert len(check_anchors(Report("notes"), sealings, [SIGNER.key], notes)) == 9
+    assert sealings.times == 1
 
 
 def test_an_altered_envelope_is_named_with_both_hashes_and_since_when(database: Engine) -> None:
