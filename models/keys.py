@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, literal_column, select
@@ -18,7 +18,7 @@ from dealgate.models.tree import LEAF, StoredTree
 
 KIND = "key_rotation"
 ROTATIONS = (
-    select(BODY.c.envelope, LEAF.c.leaf_index)
+    select(ENTRY.c.entry_id, BODY.c.envelope, LEAF.c.leaf_index)
     .select_from(ENTRY)
     .join(BODY, BODY_OF_ENTRY)
     .outerjoin(LEAF, LEAF.c.entry == ENTRY.c.id)
@@ -50,7 +50,7 @@ def introduce_key(connection: Connection, key: VerifierKey, now: datetime, old: 
 
 def recorded_keys(connection: Connection) -> list[VerifierKey]:
     """Every key that the ledger itself names, in order."""
-    return [rotation.new for rotation in _rotations(connection)]
+    return [rotation.new for _, rotation in rotations(connection) if rotation]
 
 
 def acceptable_keys(connection: Connection, key: VerifierKey) -> Mapping[VerifierKey, int]:
@@ -60,8 +60,8 @@ def acceptable_keys(connection: Connection, key: VerifierKey) -> Mapping[Verifie
     that seals it bears the signature of the key that took over, and only up to there: what lies below is under that signature.
     """
     sizes = {key: MOST_ENTRIES}
-    for rotation in reversed(list(_rotations(connection))):
-        if rotation.old and rotation.new in sizes:
+    for _, rotation in reversed(list(rotations(connection))):
+        if rotation and rotation.old and rotation.new in sizes:
             size = _handed_over_at(connection, rotation)
             if size is not None and size <= sizes[rotation.new]:
                 sizes.setdefault(rotation.old, size)
@@ -83,8 +83,16 @@ def _handed_over_at(connection: Connection, rotation: Rotation) -> int | None:
     return checkpoint.size
 
 
-def _rotations(connection: Connection) -> Iterator[Rotation]:
+def rotations(connection: Connection) -> Iterator[tuple[str, Rotation | None]]:
+    """By the id of its entry, in order; None where an entry of that kind names no keys: not every one need be ours."""
     for row in connection.execute(ROTATIONS):
+        yield row.entry_id, _rotation(row)
+
+
+def _rotation(row: Any) -> Rotation | None:
+    try:
         named = json.loads(row.envelope)["key"]
         old = VerifierKey.parse(named["old"]) if named["old"] else None
-        yield Rotation(old, VerifierKey.parse(named["new"]), row.envelope, row.leaf_index)
+        return Rotation(old, VerifierKey.parse(named["new"]), row.envelope, row.leaf_index)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None

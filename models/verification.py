@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from dealgate.models.keys import acceptable_keys, recorded_keys
+from dealgate.models.keys import acceptable_keys, recorded_keys, rotations
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
 from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
@@ -24,7 +24,7 @@ columns, chains, commitments and projections."""
 FETCH = 2_000
 
 RESTORES = (
-    select(BODY.c.envelope)
+    select(ENTRY.c.entry_id, BODY.c.envelope)
     .select_from(ENTRY)
     .join(BODY, BODY_OF_ENTRY)
     .where(ENTRY.c.kind == "restore")
@@ -145,6 +145,10 @@ def trusted_keys(connection: Connection, report: Report, given: Sequence[Verifie
     """The keys to hold checkpoints against, each with the last size that it may sign: those given, and those that handed over to them."""
     trusted = dict.fromkeys(given, MOST_ENTRIES)
     with report.reading("key", "the keys that the ledger names"):
+        for entry_id in (entry_id for entry_id, rotation in rotations(connection) if rotation is None):
+            report.flaw(
+                "key", f"entry {entry_id}", "a key, and the one that it takes over from if there is one", "neither"
+            )
         if not given:
             report.remarks.append(
                 "no key was given: the keys are those that the database itself names. Whoever could rewrite it could name others; "
@@ -173,7 +177,7 @@ def check_notes(connection: Connection, report: Report, trusted: Mapping[Verifie
             in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
         _check_succession(report, found, trusted)
     with report.reading("restore", "the restores that the ledger tells of"):
-        report.restores = _told_restores(connection)
+        report.restores = _told_restores(connection, report)
     return found
 
 
@@ -281,16 +285,21 @@ def _reaches(sealings: Sequence[Sealing]) -> Mapping[str, int]:
     return reach
 
 
-def _told_restores(connection: Connection) -> list[Mapping[str, Any]]:
-    told = (json.loads(envelope)["restore"] for envelope in connection.execute(RESTORES).scalars())
-    return [{name: one.get(name) or 0 for name in ("origin", "size", "anchored_size")} for one in told]
+def _told_restores(connection: Connection, report: Report) -> list[Mapping[str, Any]]:
+    found = list[Mapping[str, Any]]()
+    for entry_id, envelope in connection.execute(RESTORES):
+        with report.reading("restore", f"entry {entry_id}"):
+            told = json.loads(envelope)["restore"]
+            sizes = {name: int(told.get(name) or 0) for name in ("size", "anchored_size")}
+            found.append({"origin": str(told["origin"]), **sizes})
+    return found
 
 
 def _restore_after(origin: str, last: Sealing, restores: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The first restore that ended an origin, which is an earlier one of the same ledger: `name`, `name/2`, `name/3`."""
     name = next(key.name for key in last.signed_by if speaks_for(key, last.origin))
     ended, current = incarnation(origin, name) or MOST_ENTRIES, incarnation(last.origin, name) or 0
-    begun = ((incarnation(str(restore["origin"]), name) or 0, restore) for restore in restores)
+    begun = ((incarnation(restore["origin"], name) or 0, restore) for restore in restores)
     return next((restore for number, restore in begun if ended < number <= current), None)
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
 
-from dealgate.models.ledger import INSERT_BODY
+from dealgate.models.envelope import Draft
+from dealgate.models.ledger import INSERT_BODY, append
 from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.sealing import reopen
 from dealgate.models.verification import Report, Sealing, check_anchors, differences
@@ -69,6 +72,36 @@ def test_the_checkpoints_are_gone_through_once_however_many_notes_are_held_again
     notes = [sign_checkpoint(Checkpoint(NAME, size, bytes(32)), SIGNER) for size in range(1, 10)]
     assert len(check_anchors(Report("notes"), sealings, [SIGNER.key], notes)) == 9
     assert sealings.times == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("key_rotation", {"key": {"old": None, "new": "x"}}),
+        ("key_rotation", {"key": {"old": 5, "new": 5}}),
+        ("key_rotation", {"key": []}),
+        ("key_rotation", {}),
+        ("restore", {"restore": {"origin": f"{NAME}/2", "size": "x"}}),
+        ("restore", {"restore": []}),
+        ("restore", {}),
+    ],
+)
+def test_an_entry_that_says_nothing_of_its_kind_is_named_and_hides_nothing_else(
+    database: Engine, kind: str, content: dict[str, Any]
+) -> None:
+    """Whoever may submit may append one, and no checkpoint and no restore would be known any more."""
+    submit_deals(database, 1)
+    sealed = seal_all(database, SIGNER)
+    assert sealed is not None
+    with database.begin() as connection:
+        slipped_in = append(connection, Draft(str(uuid4()), kind, content), START)
+        reopen(connection, SIGNER, {"reason": "disk lost"}, START)
+    lost = sign_checkpoint(Checkpoint(NAME, 9, bytes(32)), SIGNER)
+    report = verified(database, SIGNER.key, anchored=[sealed.note, lost], level="tree")
+    assert [flaw.where for flaw in report.flaws] == [f"entry {slipped_in.entry_id}"]
+    assert report.remarks == [
+        f"6 entries that {NAME} had sealed at 9 are gone since a restore, whose record tells of fewer"
+    ]
 
 
 def test_an_altered_envelope_is_named_with_both_hashes_and_since_when(database: Engine) -> None:
