@@ -83,13 +83,11 @@ def seal(
             return
         sealed = sealer.seal()
         failures = sealer.anchor()
-        print(
-            f"sealed {sealed.added} entries, {sealed.checkpoint.size} in all"
-            if sealed
-            else "nothing waited to be sealed"
-        )
         if sealed:
+            print(f"sealed {sealed.added} entries, {sealed.checkpoint.size} in all")
             print(sealed.note.decode(), end="")
+        else:
+            print(_why_nothing(engine))
         if failures:
             refuse(failures)
 
@@ -318,6 +316,17 @@ def _sealer(engine: "Engine", key: Path | None, anchors: list[str] | None, ancho
     from dealgate.adapters.sealer import Sealer  # noqa: PLC0415
 
     return Sealer(engine, _signer(key), [parse_anchor(one) for one in anchors or ()], anchor_every=anchor_every)
+
+
+def _why_nothing(engine: "Engine") -> str:
+    from sqlalchemy import func, select  # noqa: PLC0415
+
+    from dealgate.adapters.database import READS_ONLY  # noqa: PLC0415
+    from dealgate.models.sealing import PENDING  # noqa: PLC0415
+
+    with engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+        waiting = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
+    return f"another sealer is at work, {waiting} entries wait" if waiting else "nothing waited to be sealed"
 
 
 def _watch(sealer: "Sealer", interval: float) -> None:

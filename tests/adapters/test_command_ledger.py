@@ -13,8 +13,11 @@ from sqlalchemy import Engine, text
 from typer.testing import Result
 
 from dealgate.adapters.anchors.append_only_file import FileAnchor
+from dealgate.adapters.database import open_database
+from dealgate.models.sealing import SEALER_LOCK
 from dealgate.models.signing import Kind, VerifierKey
 from tests.adapters.commands import SCRIPT, invoke
+from tests.databases import PostgreSQL
 from tests.models.ledgers import NAME, submit_deals, unguarded
 
 
@@ -76,6 +79,21 @@ def test_from_seal_to_verification(ledger: Ledger) -> None:
     assert "5 entries, 0 wait to be sealed" in status
     assert f"anchor  file:{ledger.anchors}" in status
     assert ledger.anchors.read_text().strip() in status
+
+
+def test_entries_that_another_sealer_keeps_from_being_sealed_are_told_of(
+    postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """On SQLite sealers take turns."""
+    url = postgresql.ready()
+    engine, ledger = open_database(url), Ledger(url, tmp_path)
+    submit_deals(engine, 3)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SEALER_LOCK})
+        assert ledger.seal() == "another sealer is at work, 4 entries wait\n"
+    assert ledger.seal().startswith("sealed 5 entries")
+    engine.dispose()
+    postgresql.give_back(url)
 
 
 def test_receipts_are_held_against_their_anchor(ledger: Ledger, database: Engine) -> None:
