@@ -31,7 +31,7 @@ class DatabaseError(RuntimeError):
 def open_database(url: str) -> Engine:
     """An engine for a URL such as `sqlite:///dealgate.db` or `postgresql+psycopg://user@host/name`.
 
-    No value that was to be stored stands in an error.
+    No value that was to be stored stands in an error: personal ones would outlive in a log what erases them here.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

@@ -73,10 +73,16 @@ class ConsistencyProof:
     def check(self, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, Checkpoint]:
         """The older and the newer checkpoint, which go together. Raises `ProofError`."""
         older, newer = _signed(self.older, keys), _signed(self.newer, keys)
-        if older.origin != newer.origin:
-            raise ProofError(f"the checkpoints are of two ledgers: expected {older.origin} twice, got {newer.origin}")
-        verify_consistency(older.size, older.root, newer.size, newer.root, self.hashes)
+        self.compare(older, newer)
         return older, newer
+
+    def compare(self, older: Checkpoint, newer: Checkpoint) -> None:
+        """The same for its checkpoints, whoever signed them. Raises `ProofError`."""
+        if older.origin != newer.origin:
+            raise ProofError(
+                f"the checkpoints are of two ledgers: expected {older.origin} twice, got {newer.origin}; no proof reaches across a restore"
+            )
+        verify_consistency(older.size, older.root, newer.size, newer.root, self.hashes)
 
 
 Proof = InclusionProof | ConsistencyProof

@@ -27,11 +27,15 @@ SETTINGS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursi
 NOT_PERMITTED = "42501"
 """PostgreSQL's insufficient_privilege."""
 
-_INDEXES = text(rf"""
-SELECT bt_index_check(c.oid, true), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+_AMCHECK = text("SELECT CAST(extnamespace AS regnamespace)::text FROM pg_extension WHERE extname = 'amcheck'")
+"""The schema of its functions, which need not be on the search path."""
+
+CHECK = "bt_index_check"
+_INDEXES = rf"""
+SELECT {CHECK}(c.oid, true), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
 WHERE t.relnamespace = {HOME} AND t.relname LIKE 'dealgate\_%' AND a.amname = 'btree' AND c.relkind = 'i'
-""")
+"""
 
 
 def verify_ledger(
@@ -66,11 +70,14 @@ def verify_ledger(
 
 def _check_receipts(connection: Connection, report: Report, anchors: Sequence[Anchor]) -> None:
     """Each stored receipt of an anchor against the note that it is for."""
+    receipts = select(ANCHOR.c.size, ANCHOR.c.receipt, CHECKPOINT.c.note).join(
+        CHECKPOINT, CHECKPOINT.c.size == ANCHOR.c.size
+    )
     for anchor in anchors:
-        receipts = select(ANCHOR.c.size, ANCHOR.c.receipt, CHECKPOINT.c.note).join(
-            CHECKPOINT, CHECKPOINT.c.size == ANCHOR.c.size
-        )
-        for row in connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)):
+        rows = connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)).all()
+        if not rows:
+            report.remarks.append(f"no receipt of {anchor.name} is stored: name the anchor as it was named for sealing")
+        for row in rows:
             try:
                 anchor.check(row.receipt, row.note.encode())
                 report.receipts += 1
@@ -109,12 +116,13 @@ def _check_database(connection: Connection, report: Report) -> None:
             if row != "ok":
                 report.flaw("database", "PRAGMA integrity_check", "ok", row)
         return
-    if not connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")).first():
+    schema = connection.execute(_AMCHECK).scalar()
+    if schema is None:
         report.remarks.append("indexes were not checked: CREATE EXTENSION amcheck lets this command do it")
         return
     try:
         with connection.begin_nested():
-            connection.execute(_INDEXES).all()
+            connection.execute(text(_INDEXES.replace(CHECK, f"{schema}.{CHECK}"))).all()
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == NOT_PERMITTED:
             report.remarks.append(

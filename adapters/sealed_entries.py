@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from dealgate.adapters.ledger_proofs import InclusionProof, prove_inclusion
+from dealgate.adapters.ledger_proofs import ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
-from dealgate.models.merkle import ProofError, leaf_hash
+from dealgate.models.merkle import ProofError, leaf_hash, verify_inclusion
 from dealgate.models.notes import Checkpoint, Note, incarnation
 from dealgate.models.sealing import CHECKPOINT, LAST, Sealed, reopen
 from dealgate.models.signing import Signer
@@ -39,9 +39,9 @@ def newest_note(connection: Connection) -> bytes:
 
 
 def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
-    """Raises `UnknownEntryError` and `NotSealedError`."""
+    """Raises `UnknownEntryError`, `NotSealedError`, and `ProofError` for an entry that is not what was sealed."""
     statement = (
-        select(LEAF.c.leaf_index, BODY.c.envelope)
+        select(LEAF.c.leaf_index, LEAF.c.leaf_hash, BODY.c.envelope)
         .select_from(ENTRY)
         .outerjoin(LEAF, LEAF.c.entry == ENTRY.c.id)
         .outerjoin(BODY, BODY_OF_ENTRY)
@@ -51,7 +51,18 @@ def prove_entry(connection: Connection, entry_id: str) -> ProvedEntry:
         raise UnknownEntryError(f"no entry has the id {entry_id!r}; a decision's entry has the decision's id")
     if row.leaf_index is None:
         raise NotSealedError(f"entry {entry_id} is not sealed yet: run dealgate ledger seal")
-    return ProvedEntry(row.envelope, prove_inclusion(row.leaf_index, newest_note(connection), StoredTree(connection)))
+    proof = prove_inclusion(row.leaf_index, newest_note(connection), StoredTree(connection))
+    checkpoint = _checkpoint(proof.note)
+    leaf = row.leaf_hash if row.envelope is None else leaf_hash(row.envelope)
+    verify_inclusion(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+    return ProvedEntry(row.envelope, proof)
+
+
+def prove_growth(connection: Connection, older: bytes) -> ConsistencyProof:
+    """That the ledger goes on from an older note. Raises `NotSealedError`, and `ProofError` where it does not."""
+    proof = prove_consistency(older, newest_note(connection), StoredTree(connection))
+    proof.compare(_checkpoint(proof.older), _checkpoint(proof.newer))
+    return proof
 
 
 def check_receipt(connection: Connection, entry_id: str, leaf: bytes) -> int | None:

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
-from dealgate.adapters.anchors.anchor import Anchor, AnchorError
+from dealgate.adapters.anchors.anchor import Anchor, AnchorConflictError, AnchorError
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.transactions import in_transaction
 from dealgate.models.ledger import Receipt, table
@@ -21,7 +21,7 @@ log = logging.getLogger("dealgate.sealer")
 
 ANCHOR = table(LedgerAnchor)
 INSERT_ANCHOR = insert(ANCHOR)
-LEAF_OF = select(LEAF.c.leaf_index).where(LEAF.c.entry == bindparam("entry"))
+LEAF_OF = select(LEAF.c.leaf_hash).where(LEAF.c.entry == bindparam("entry"))
 SINKS_AT = select(ANCHOR.c.sink).where(ANCHOR.c.size == bindparam("at"))
 
 
@@ -30,7 +30,7 @@ PAUSE = 0.01
 
 
 class UnsealedError(RuntimeError):
-    """An entry is recorded, but was not sealed when its caller could wait no longer."""
+    """An entry is recorded, but was not sealed when its caller could wait no longer; or what was sealed is another."""
 
 
 class Sealer:
@@ -63,11 +63,12 @@ class Sealer:
     def seal_through(self, receipt: Receipt, patience: float = 5.0) -> None:
         """Return once this committed entry is sealed, by this sealer or by another that is at work.
 
-        Raises `UnsealedError` where it is not within so many seconds, or cannot be: the entry stands, and is sealed later.
+        Raises `UnsealedError` where it is not within so many seconds, or cannot be: the entry stands, and is sealed later. Also where
+        another is sealed in its place.
         """
         ending = monotonic() + patience
         try:
-            while not self._is_sealed(receipt.entry):
+            while (leaf := self._leaf_of(receipt.entry)) is None:
                 if monotonic() >= ending:
                     raise SealError("another sealer is at work, or it does not wait to be sealed")
                 if self.seal() is None:
@@ -77,24 +78,26 @@ class Sealer:
                 f"entry {receipt.entry_id} is recorded and not sealed yet: {error}; take nothing for passed, and submit it again "
                 "under the same idempotency key"
             ) from error
+        if leaf != receipt.leaf_hash:
+            raise UnsealedError(
+                f"entry {receipt.entry_id} is not what is sealed in its place: expected {receipt.leaf_hash.hex()}, got {leaf.hex()}. "
+                "It was exchanged before it was sealed, or this is another database: take nothing for passed, and verify the ledger"
+            )
 
-    def _is_sealed(self, entry: int) -> bool:
+    def _leaf_of(self, entry: int) -> bytes | None:
         with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
-            return connection.execute(LEAF_OF, {"entry": entry}).first() is not None
+            return connection.execute(LEAF_OF, {"entry": entry}).scalar()
 
     def anchor(self) -> list[AnchorError]:
         """Publish the newest checkpoint to every anchor that does not have it. One that fails is told, and tried again next time."""
         self._anchored_at = monotonic()
         failures = list[AnchorError]()
-        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
-            newest = connection.execute(LAST).first()
-            if newest is None:
-                return failures
-            held = set(connection.execute(SINKS_AT, {"at": newest.size}).scalars())
-            tree = StoredTree(connection)
-            for anchor in self.anchors:
-                if anchor.name not in held:
-                    failures += self._publish(anchor, newest.size, newest.note.encode(), tree)
+        for anchor in self.anchors:
+            try:
+                self._publish_twice(anchor)
+            except AnchorError as error:
+                log.error("the newest checkpoint is not anchored: %s", error)
+                failures.append(error)
         return failures
 
     def watch(self, stop: Event, interval: float = 1.0) -> None:
@@ -115,12 +118,18 @@ class Sealer:
     def _seal_once(self, connection: Connection, again: bool) -> Sealed | None:
         return seal(connection, self.signer, datetime.now(UTC))
 
-    def _publish(self, anchor: Anchor, size: int, note: bytes, tree: StoredTree) -> list[AnchorError]:
+    def _publish_twice(self, anchor: Anchor) -> None:
+        """Another sealer may have anchored a later checkpoint in between, which is then the newest, and no other history."""
         try:
-            receipt = anchor.publish(note, tree)
-        except AnchorError as error:
-            log.error("the checkpoint at %d entries is not anchored: %s", size, error)
-            return [error]
-        row = {"size": size, "sink": anchor.name, "receipt": receipt, "anchored_at": datetime.now(UTC)}
+            self._publish(anchor)
+        except AnchorConflictError:
+            self._publish(anchor)
+
+    def _publish(self, anchor: Anchor) -> None:
+        with self.engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+            newest = connection.execute(LAST).first()
+            if newest is None or anchor.name in connection.execute(SINKS_AT, {"at": newest.size}).scalars():
+                return
+            receipt = anchor.publish(newest.note.encode(), StoredTree(connection))
+        row = {"size": newest.size, "sink": anchor.name, "receipt": receipt, "anchored_at": datetime.now(UTC)}
         in_transaction(self.engine, lambda connection, again: connection.execute(INSERT_ANCHOR, row))
-        return []

@@ -39,6 +39,9 @@ SURROUNDED = (
 )
 """An entry with its envelope, the hash before it in its deal's chain, and its seal."""
 
+SEVERAL_BODIES = select(BODY.c.entry).group_by(BODY.c.entry).having(func.count() > 1)
+"""On PostgreSQL another month takes another envelope of the same entry."""
+
 
 def check_entries(connection: Connection, report: Report, leave: Leave, progress: Progress | None = None) -> None:
     """What the level `full` adds to the tree."""
@@ -84,8 +87,11 @@ def check_batch(connection: Connection, report: Report, numbers: Sequence[int], 
     rows = connection.execute(SURROUNDED.where(ENTRY.c.id.between(*span))).all()
     leave = leave or leave_given(connection, span)
     envelopes = {row.id: json.loads(row.envelope) for row in rows if row.envelope is not None}
+    several = set(connection.execute(SEVERAL_BODIES.where(BODY.c.entry.between(*span))).scalars())
     for row in rows:
         _check_seal(report, row)
+        if row.id in several:
+            report.flaw("envelope", f"entry {row.entry_id}", "one envelope", "several")
         if row.id in envelopes:
             _check_entry(report, row, envelopes[row.id])
         elif row.id not in leave.whole:

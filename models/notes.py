@@ -5,7 +5,7 @@ note and the key's text form can hold the ledger to it, with other people's prog
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from dealgate.models.merkle import HASH_BYTES
@@ -118,7 +118,7 @@ def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:
     return data
 
 
-def read_checkpoint(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+def read_checkpoint(data: bytes, keys: Collection[VerifierKey]) -> Checkpoint:
     """The checkpoint of a note that one of the ledger's keys and every witness among the keys signed. Raises `NoteError`."""
     note = Note.parse(data)
     checkpoint = Checkpoint.parse(note.text)
@@ -143,7 +143,7 @@ def incarnation(origin: str, name: str) -> int | None:
     return int(number) if LATER_INCARNATION.fullmatch(number) else None
 
 
-def _expected(keys: Sequence[VerifierKey], note: Note) -> str:
+def _expected(keys: Collection[VerifierKey], note: Note) -> str:
     expected = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in keys) or "none, for no key was given"
     got = ", ".join(f"{part.name}+{part.key_id.hex()}" for part in note.signatures)
     return f"expected {expected}; got {got}"

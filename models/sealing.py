@@ -58,9 +58,7 @@ def seal(connection: Connection, signer: Signer, now: datetime, most: int = AT_O
     """
     if not _alone(connection):
         return None
-    last, frontier = last_checkpoint(connection, signer)
-    if last is None:
-        introduce_key(connection, signer.key, now)
+    last, frontier = _begun(connection, signer, now)
     waiting = connection.execute(WAITING, {"most": most}).all()
     if not waiting:
         return None
@@ -70,18 +68,30 @@ def seal(connection: Connection, signer: Signer, now: datetime, most: int = AT_O
 def rotate(connection: Connection, old: Signer, new: Signer, now: datetime) -> Sealed:
     """Hand over to another key: an entry that names both, sealed at once by a checkpoint that both sign.
 
-    From then on the new key needs no word of the old one. Raises `SealError`.
+    From then on the new key needs no word of the old one. Raises `SealError`, and `NoteError` for a key with another name.
     """
-    last, frontier = _for_extension(connection, old)
+    if new.key.name != old.key.name:
+        raise NoteError(
+            f"the new key signs as {new.key.name}: make one that signs as {old.key.name}, the ledger's name"
+        )
+    last, frontier = _for_extension(connection, old, now)
     introduce_key(connection, new.key, now, old.key)
     waiting = connection.execute(WAITING, {"most": EVERYTHING}).all()
     return _extend(connection, [old, new], last.origin if last else old.key.name, frontier, waiting, now)
 
 
-def _for_extension(connection: Connection, signer: Signer) -> tuple[Checkpoint | None, Frontier]:
+def _for_extension(connection: Connection, signer: Signer, now: datetime) -> tuple[Checkpoint | None, Frontier]:
     if not _alone(connection):
         raise SealError("another sealer is at work: stop it first")
-    return last_checkpoint(connection, signer)
+    return _begun(connection, signer, now)
+
+
+def _begun(connection: Connection, signer: Signer, now: datetime) -> tuple[Checkpoint | None, Frontier]:
+    """Where the ledger stands; one that was never sealed begins with an entry that introduces the key."""
+    last, frontier = last_checkpoint(connection, signer)
+    if last is None:
+        introduce_key(connection, signer.key, now)
+    return last, frontier
 
 
 def reopen(
@@ -91,7 +101,7 @@ def reopen(
 
     What was anchored beyond the restored size is thereby declared lost, not denied. Raises `SealError`.
     """
-    last, frontier = _for_extension(connection, signer)
+    last, frontier = _for_extension(connection, signer, now)
     origin = next_origin([last.origin if last else signer.key.name, *known], signer.key.name)
     restored = {"size": frontier.size, "root": frontier.root().hex(), "origin": origin, **content}
     append(connection, Draft(str(uuid4()), "restore", {"restore": restored}), now)

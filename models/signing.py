@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 PRIVATE = "PRIVATE+KEY+"
+PRIVATE_FORMS = (PRIVATE, "-----BEGIN")
+"""How a private key begins, in C2SP's text form and in PEM."""
 
 
 class NoteError(ValueError):
@@ -46,7 +48,11 @@ class VerifierKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
-        """Read the text form. Raises `NoteError`."""
+        """Read the text form. Raises `NoteError`, which never tells a private key that was given in its place."""
+        if PRIVATE in text:
+            raise NoteError(
+                "this is a private key: give the verifier key in its place, and let nobody else see this one"
+            )
         name, key_id, data = _key_parts(text, text)
         if data[0] not in list(Kind):
             raise NoteError(f"key {text!r}: expected type 1 (Ed25519) or 4 (witness cosignature), got {data[0]}")
@@ -120,7 +126,9 @@ class Ed25519Signer:
 
     @classmethod
     def from_file(cls, path: str | Path, name: str | None = None) -> "Ed25519Signer":
-        """Read a key file. Raises `NoteError`."""
+        """Read a key file. Raises `NoteError`, which never tells a key that was given in place of a file's name."""
+        if str(path).strip().startswith(PRIVATE_FORMS):
+            raise NoteError("this is a private key: give the name of the file that holds it in its place")
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

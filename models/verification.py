@@ -1,7 +1,7 @@
 """Is the ledger what it was? Checks that name what is wrong, where, since when, what was expected and what is there."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from dealgate.models.keys import acceptable_keys, recorded_keys
+from dealgate.models.keys import acceptable_keys, recorded_keys, rotations
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
 from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
 from dealgate.models.sealing import CHECKPOINT
-from dealgate.models.signing import NoteError, VerifierKey
+from dealgate.models.signing import Kind, NoteError, VerifierKey
 from dealgate.rules.decision import moment
 
 LEVELS = ("notes", "tree", "bodies", "full")
@@ -24,7 +24,7 @@ columns, chains, commitments and projections."""
 FETCH = 2_000
 
 RESTORES = (
-    select(BODY.c.envelope)
+    select(ENTRY.c.entry_id, BODY.c.envelope)
     .select_from(ENTRY)
     .join(BODY, BODY_OF_ENTRY)
     .where(ENTRY.c.kind == "restore")
@@ -141,22 +141,28 @@ class Sealing(NamedTuple):
     signed_by: tuple[VerifierKey, ...]
 
 
-def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """The keys to hold checkpoints against: those given, and those that handed over to them."""
-    trusted = list(given)
+def trusted_keys(connection: Connection, report: Report, given: Sequence[VerifierKey]) -> Mapping[VerifierKey, int]:
+    """The keys to hold checkpoints against, each with the last size that it may sign: those given, and those that handed over to them."""
+    trusted = dict.fromkeys(given, MOST_ENTRIES)
     with report.reading("key", "the keys that the ledger names"):
+        for entry_id in (entry_id for entry_id, rotation in rotations(connection) if rotation is None):
+            report.flaw(
+                "key", f"entry {entry_id}", "a key, and the one that it takes over from if there is one", "neither"
+            )
         if not given:
             report.remarks.append(
                 "no key was given: the keys are those that the database itself names. Whoever could rewrite it could name others; "
                 "give the key that you hold"
             )
-            return recorded_keys(connection)
-        trusted = [key for one in given for key in acceptable_keys(connection, one)]
-    return list(dict.fromkeys(trusted))
+            given = recorded_keys(connection)[-1:]
+        for one in given:
+            for key, size in acceptable_keys(connection, one).items():
+                trusted[key] = max(size, trusted.get(key, 0))
+    return trusted
 
 
-def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierKey]) -> list[Sealing]:
-    found = list[Sealing]()
+def check_notes(connection: Connection, report: Report, trusted: Mapping[VerifierKey, int]) -> list[Sealing]:
+    found, keys = list[Sealing](), [key for key in trusted if key.kind is Kind.ED25519]
 
     def check(report: Report, sizes: Sequence[int]) -> None:
         span = select(CHECKPOINT).where(CHECKPOINT.c.size.between(sizes[0], sizes[-1])).order_by(CHECKPOINT.c.size)
@@ -169,9 +175,9 @@ def check_notes(connection: Connection, report: Report, keys: Sequence[VerifierK
         report.checkpoints = len(sizes)
         for first in range(0, len(sizes), FETCH):
             in_parts(report, "checkpoint at {} entries".format, sizes[first : first + FETCH], check)
-        _check_succession(connection, report, found)
+        _check_succession(report, found, trusted)
     with report.reading("restore", "the restores that the ledger tells of"):
-        report.restores = _told_restores(connection)
+        report.restores = _told_restores(connection, report)
     return found
 
 
@@ -204,24 +210,21 @@ def _check_note(report: Report, row: Any, keys: Sequence[VerifierKey], named: Se
     return Sealing(row.size, checkpoint.root, checkpoint.origin, moment(row.sealed_at), signed_by)
 
 
-def _check_succession(connection: Connection, report: Report, sealings: Sequence[Sealing]) -> None:
+def _check_succession(report: Report, sealings: Sequence[Sealing], trusted: Mapping[VerifierKey, int]) -> None:
     """A key that has handed over signs no more: only the checkpoint of the handover bears both."""
-    ranks = {key: rank for rank, key in enumerate(recorded_keys(connection))}
-    newest = -1
     for sealing in sealings:
-        rank = max((ranks.get(key, -1) for key in sealing.signed_by), default=-1)
-        if rank < newest:
+        able = [key for key in sealing.signed_by if trusted.get(key, 0) >= sealing.size]
+        if not any(speaks_for(key, sealing.origin) for key in able):
             where = f"checkpoint at {sealing.size} entries"
             report.flaw(
                 "checkpoint", where, "the key that took over", f"{sealing.signed_by[0].text}, which had handed over"
             )
-        newest = max(newest, rank)
 
 
 def check_anchors(
     report: Report,
     sealings: Sequence[Sealing],
-    keys: Sequence[VerifierKey],
+    keys: Collection[VerifierKey],
     anchored: Sequence[bytes],
 ) -> list[Checkpoint]:
     """Anchored checkpoints whose root the tree must have; those that the log does not reach are flaws here."""
@@ -230,18 +233,18 @@ def check_anchors(
             "no anchor was given: that the whole database was put back to an earlier state, or rebuilt by whoever holds the key, "
             "would not be seen"
         )
-    within, last = [], sealings[-1] if sealings else None
-    for data in anchored:
+    within, last, reach = [], sealings[-1] if sealings else None, _reaches(sealings)
+    for data in _of_this_ledger(report, keys, anchored):
         report.anchored += 1
         try:
             checkpoint = read_checkpoint(data, keys)
         except NoteError as error:
             report.flaw("anchor", "a note that was kept outside", "a note signed by the ledger's key", error)
             continue
-        if last and checkpoint.size <= _reach(sealings, checkpoint.origin):
+        if last and checkpoint.size <= reach.get(checkpoint.origin, 0):
             within.append(checkpoint)
         elif last and (restore := _restore_after(checkpoint.origin, last, report.restores)):
-            report.remarks.append(_lost(checkpoint, sealings, restore))
+            report.remarks.append(_lost(checkpoint, reach.get(checkpoint.origin, 0), restore))
         else:
             report.flaw(
                 "rollback",
@@ -252,27 +255,56 @@ def check_anchors(
     return within
 
 
-def _reach(sealings: Sequence[Sealing], origin: str) -> int:
-    """How many entries are sealed under an origin or, for an earlier one, were when it ended."""
-    return max((one.size for one in sealings if one.origin == origin), default=0)
+def _of_this_ledger(report: Report, keys: Collection[VerifierKey], anchored: Sequence[bytes]) -> list[bytes]:
+    """Several ledgers may share a file of notes. Some must be of this one, and what cannot be read is taken for one."""
+    origins = [_origin(data) for data in anchored]
+    names = {key.name for key in keys}
+    ours = [not origin or any(incarnation(origin, name) for name in names) for origin in origins]
+    others = sorted({origin for origin, our in zip(origins, ours, strict=True) if origin and not our})
+    if others and not any(ours):
+        report.flaw(
+            "anchor", "the notes that were kept outside", "some of this ledger", f"none but of {', '.join(others)}"
+        )
+    elif others:
+        report.remarks.append(f"{ours.count(False)} notes were passed over, of other ledgers: {', '.join(others)}")
+    return [data for data, our in zip(anchored, ours, strict=True) if our]
 
 
-def _told_restores(connection: Connection) -> list[Mapping[str, Any]]:
-    told = (json.loads(envelope)["restore"] for envelope in connection.execute(RESTORES).scalars())
-    return [{name: one.get(name) or 0 for name in ("origin", "size", "anchored_size")} for one in told]
+def _origin(note: bytes) -> str:
+    try:
+        return Checkpoint.parse(Note.parse(note).text).origin
+    except NoteError:
+        return ""
+
+
+def _reaches(sealings: Sequence[Sealing]) -> Mapping[str, int]:
+    """How many entries are sealed under each origin or, for an earlier one, were when it ended. There may be millions of checkpoints."""
+    reach = dict[str, int]()
+    for one in sealings:
+        reach[one.origin] = max(one.size, reach.get(one.origin, 0))
+    return reach
+
+
+def _told_restores(connection: Connection, report: Report) -> list[Mapping[str, Any]]:
+    found = list[Mapping[str, Any]]()
+    for entry_id, envelope in connection.execute(RESTORES):
+        with report.reading("restore", f"entry {entry_id}"):
+            told = json.loads(envelope)["restore"]
+            sizes = {name: int(told.get(name) or 0) for name in ("size", "anchored_size")}
+            found.append({"origin": str(told["origin"]), **sizes})
+    return found
 
 
 def _restore_after(origin: str, last: Sealing, restores: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The first restore that ended an origin, which is an earlier one of the same ledger: `name`, `name/2`, `name/3`."""
     name = next(key.name for key in last.signed_by if speaks_for(key, last.origin))
     ended, current = incarnation(origin, name) or MOST_ENTRIES, incarnation(last.origin, name) or 0
-    begun = ((incarnation(str(restore["origin"]), name) or 0, restore) for restore in restores)
+    begun = ((incarnation(restore["origin"], name) or 0, restore) for restore in restores)
     return next((restore for number, restore in begun if ended < number <= current), None)
 
 
-def _lost(checkpoint: Checkpoint, sealings: Sequence[Sealing], restore: Mapping[str, Any]) -> str:
+def _lost(checkpoint: Checkpoint, reach: int, restore: Mapping[str, Any]) -> str:
     """Exact where the lost origin is known here; where an older backup was put back, what went before it is not."""
-    reach = _reach(sealings, checkpoint.origin)
     count = f"{checkpoint.size - reach}" if reach else f"at least {max(1, checkpoint.size - restore['size'])}"
     told = restore["anchored_size"] >= checkpoint.size
     return f"{count} entries that {checkpoint.origin} had sealed at {checkpoint.size} are gone since a restore, " + (

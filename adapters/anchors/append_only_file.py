@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import NamedTuple
 
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
@@ -19,6 +20,10 @@ from dealgate.models.signing import NoteError
 
 CUT_OFF = b"# cut off"
 BLANK = b"\n\n"
+SECONDS = 10.0
+"""How long another process may have the file to itself."""
+
+PAUSE = 0.01
 RECEIPT = re.compile(rb"offset (0|[1-9][0-9]{0,17})\n")
 
 
@@ -44,7 +49,7 @@ class FileAnchor:
         parsed = Note.parse(note)
         checkpoint = Checkpoint.parse(parsed.text)
         with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._lock(file)
             torn = self._read_on(file)
             latest = self._latest.get(checkpoint.origin)
             self._refuse_earlier(self._latest, parsed, checkpoint)
@@ -68,13 +73,21 @@ class FileAnchor:
             )
 
     def notes(self) -> Iterator[bytes]:
-        """Every note, the oldest first; each origin only grows. Raises `AnchorError`."""
+        """Every note, the oldest first; each origin only grows. The last one may lack its empty line, as where it was copied alone.
+
+        Raises `AnchorError`, also for a file that holds none: nothing must pass for held against it.
+        """
         with self._opened(os.O_RDONLY) as file:
             data = _read_from(file, 0)
         latest = dict[str, Kept]()
-        for start, note in _split(data):
+        for start, note in _split(data + b"\n"):
             self._take(latest, start, note)
             yield note
+        if not latest:
+            raise AnchorError(
+                f"{self.path} holds no note, in {len(data)} bytes: expected an origin, a size, a root, an empty line and signatures, "
+                "line ends and all as they were anchored: copy it again"
+            )
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
@@ -88,6 +101,19 @@ class FileAnchor:
             raise AnchorError(
                 f"{self.path} cannot be used: {error.strerror}: see to the disk and to who may write there, and anchor again"
             ) from None
+
+    def _lock(self, file: int) -> None:
+        """For those who append. Whoever may read the file can lock it, too, and must not keep the sealer from sealing."""
+        until = monotonic() + SECONDS
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if monotonic() >= until:
+                    raise AnchorError(
+                        f"{self.path} has been locked by another process for {SECONDS:g} seconds: see which, and anchor again"
+                    ) from None
+            sleep(PAUSE)
 
     def _read_on(self, file: int) -> bool:
         """Take in what was appended since; whether the last note is cut off."""

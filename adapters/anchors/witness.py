@@ -95,10 +95,11 @@ class WitnessAnchor:
             lines = answer.body.decode().removesuffix("\n").split("\n")
             ours = tuple(part for part in map(read_signature, lines) if self._made(part))
             cosigned = read._replace(signatures=(*read.signatures, *ours))
-            self._moment(cosigned)
+            receipt = cosigned.encode()
+            self._moment(Note.parse(receipt))
         except (NoteError, UnicodeDecodeError) as error:
             raise AnchorError(f"{self.url} answered with no cosignature by {self.key.text}: {error}") from None
-        return cosigned.encode()
+        return receipt
 
     def _moment(self, note: Note) -> datetime:
         """The latest moment that the witness signed the note at. Raises `NoteError`."""

@@ -15,7 +15,7 @@ import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes, refuse
-from dealgate.adapters.command_line.new_files import refuse_existing, write_new
+from dealgate.adapters.command_line.new_files import OWNER_ONLY, refuse_existing, write_new
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def new_key_(
     with ledger_exit_codes():
         refuse_existing(output)
         key = new_key(name)
-        write_new(output, key.private + "\n")
-        Path(output).chmod(0o600)
+        write_new(output, key.private + "\n", OWNER_ONLY)
         print(key.public.text)
 
 
@@ -84,13 +83,11 @@ def seal(
             return
         sealed = sealer.seal()
         failures = sealer.anchor()
-        print(
-            f"sealed {sealed.added} entries, {sealed.checkpoint.size} in all"
-            if sealed
-            else "nothing waited to be sealed"
-        )
         if sealed:
+            print(f"sealed {sealed.added} entries, {sealed.checkpoint.size} in all")
             print(sealed.note.decode(), end="")
+        else:
+            print(_why_nothing(engine))
         if failures:
             refuse(failures)
 
@@ -115,13 +112,14 @@ def verify(
     from dealgate.adapters.database import stored  # noqa: PLC0415
     from dealgate.adapters.ledger_verification import ALL_LEVELS, verify_ledger  # noqa: PLC0415
 
-    with ledger_exit_codes(), stored(db) as connection:
+    with ledger_exit_codes():
         if level not in ALL_LEVELS:
             refuse([f"no level is called {level!r}: use {', '.join(ALL_LEVELS)}"])
-        with progress_of(as_json) as progress:
-            anchors, notes = _kept_elsewhere(anchor or [])
+        keys = _keys(key)
+        anchors, notes = _kept_elsewhere(anchor or [])  # before the ledger, which a sealer may be at work on
+        with stored(db) as connection, progress_of(as_json) as progress:
             report = verify_ledger(
-                connection, keys=_keys(key), anchored=notes, anchors=anchors, level=level, progress=progress
+                connection, keys=keys, anchored=notes, anchors=anchors, level=level, progress=progress
             )
         if as_json:
             print(json.dumps(report_document(report)))
@@ -157,9 +155,7 @@ def prove(
 ) -> None:
     """Write a proof that anybody with the verifier key can check without this database."""
     from dealgate.adapters.database import stored  # noqa: PLC0415
-    from dealgate.adapters.ledger_proofs import prove_consistency  # noqa: PLC0415
-    from dealgate.adapters.sealed_entries import newest_note, prove_entry  # noqa: PLC0415
-    from dealgate.models.tree import StoredTree  # noqa: PLC0415
+    from dealgate.adapters.sealed_entries import prove_entry, prove_growth  # noqa: PLC0415
 
     with ledger_exit_codes(), stored(db) as connection:
         if (entry_id is None) == (since is None):
@@ -167,7 +163,7 @@ def prove(
         for name in filter(None, (output, entry_file)):
             refuse_existing(name)
         if since is not None:
-            proof = prove_consistency(_read(since), newest_note(connection), StoredTree(connection)).encode()
+            proof = prove_growth(connection, _read(since)).encode()
         else:
             found = prove_entry(connection, entry_id or "")
             proof = found.proof.encode()
@@ -260,10 +256,18 @@ def restored(
 
 
 def _keys(given: list[str] | None) -> "list[VerifierKey]":
+    return [key for one in given or () for key in _keys_of(one)]
+
+
+def _keys_of(given: str) -> "list[VerifierKey]":
+    """A key, or those in a file. One without any must not pass for no key having been given."""
     from dealgate.models.signing import VerifierKey  # noqa: PLC0415
 
-    texts = [_read(Path(one)).decode() if "+" not in one or Path(one).is_file() else one for one in given or ()]
-    return [VerifierKey.parse(line.strip()) for one in texts for line in one.splitlines() if line.strip()]
+    text = _read_text(Path(given)) if "+" not in given or Path(given).is_file() else given
+    keys = [VerifierKey.parse(line.strip()) for line in text.splitlines() if line.strip()]
+    if not keys:
+        refuse([f"{given}: holds no verifier key: expected <name>+<8 hex digits>+<base64>, as new-key printed it"])
+    return keys
 
 
 def _kept_elsewhere(given: list[str]) -> "tuple[list[Anchor], list[bytes]]":
@@ -294,6 +298,13 @@ def _read(path: Path) -> bytes:
         refuse([f"{path}: cannot be read: {error.strerror or error}"])
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return _read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        refuse([f"{path}: is not text in UTF-8, at byte {error.start}: save it as such"])
+
+
 def _signer(file: Path | None) -> "Signer":
     from dealgate.models.signing import Ed25519Signer  # noqa: PLC0415
 
@@ -305,6 +316,17 @@ def _sealer(engine: "Engine", key: Path | None, anchors: list[str] | None, ancho
     from dealgate.adapters.sealer import Sealer  # noqa: PLC0415
 
     return Sealer(engine, _signer(key), [parse_anchor(one) for one in anchors or ()], anchor_every=anchor_every)
+
+
+def _why_nothing(engine: "Engine") -> str:
+    from sqlalchemy import func, select  # noqa: PLC0415
+
+    from dealgate.adapters.database import READS_ONLY  # noqa: PLC0415
+    from dealgate.models.sealing import PENDING  # noqa: PLC0415
+
+    with engine.connect().execution_options(**{READS_ONLY: True}) as connection:
+        waiting = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
+    return f"another sealer is at work, {waiting} entries wait" if waiting else "nothing waited to be sealed"
 
 
 def _watch(sealer: "Sealer", interval: float) -> None:

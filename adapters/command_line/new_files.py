@@ -1,8 +1,12 @@
 """Files that a command writes and that somebody goes on to edit: what is there is kept."""
 
+import os
 from pathlib import Path
 
 from dealgate.adapters.command_line.failures import refuse
+
+OWNER_ONLY = 0o600
+"""The mode of a file that nobody but its owner may read."""
 
 
 def refuse_existing(name: str) -> None:
@@ -11,10 +15,11 @@ def refuse_existing(name: str) -> None:
         refuse([f"{name}: is there already, and is not overwritten. Give another name, or move it away."])
 
 
-def write_new(name: str, text: str) -> None:
-    """Write a file that must not be there yet."""
+def write_new(name: str, text: str, mode: int = 0o666) -> None:
+    """Write a file that must not be there yet. From its first byte on nobody may read it whom `mode` keeps out."""
     try:
-        with Path(name).open("x", encoding="utf-8", newline="\n") as file:
+        number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         refuse_existing(name)

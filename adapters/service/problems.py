@@ -140,7 +140,7 @@ def of_database(error: Exception) -> ProblemError:
 
 
 def of_unsealed(error: Exception) -> ProblemError:
-    log.critical("a submission is recorded and not sealed: %s", error.__cause__)
+    log.critical("a submission is recorded and not sealed: %s", error.__cause__ or error)
     return unavailable(
         "The submission is recorded and its entry is not sealed yet. Take nothing for passed. Send the request again under the "
         "same Idempotency-Key: it is stored once."

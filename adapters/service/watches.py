@@ -12,7 +12,7 @@ from dealgate.adapters.anchors.addresses import parse_anchor
 from dealgate.adapters.outbox.dispatcher import Outbox
 from dealgate.adapters.sealer import Sealer
 from dealgate.adapters.service.settings import Settings
-from dealgate.models.signing import PRIVATE, Ed25519Signer
+from dealgate.models.signing import PRIVATE_FORMS, Ed25519Signer
 
 
 class Watches(Protocol):
@@ -52,5 +52,5 @@ def watching(watches: Sequence[Watches]) -> Iterator[None]:
 
 def _signer(key: str) -> Ed25519Signer:
     """A key is never taken for the name of a file, which an error would tell."""
-    is_key = key.strip().startswith((PRIVATE, "-----BEGIN"))
+    is_key = key.strip().startswith(PRIVATE_FORMS)
     return Ed25519Signer.parse(key) if is_key else Ed25519Signer.from_file(key)

@@ -1,5 +1,6 @@
 """The anchor that is a file: nothing in it is ever rewritten, and what does not go together is refused."""
 
+import fcntl
 import os
 import re
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dealgate.adapters.anchors import append_only_file
 from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
 from dealgate.models.notes import Note, Signature, sign_checkpoint
@@ -117,6 +119,18 @@ def test_writers_at_once_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatc
         FileAnchor(path).check(receipt, note)
 
 
+def test_a_reader_that_locks_the_file_is_told_of_and_not_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_only_file, "SECONDS", 0.05)
+    FileAnchor(path).publish(LEDGER.note(1))
+    with path.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        with pytest.raises(AnchorError, match=r"anchor has been locked by another process for 0.05 seconds: see which"):
+            FileAnchor(path).publish(LEDGER.note(2))
+    FileAnchor(path).publish(LEDGER.note(2))
+
+
 def test_whatever_was_cut_off_the_next_note_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash or a full disk may end the file at any byte; twice in a row, too."""
     monkeypatch.setattr(os, "fsync", lambda file: None)  # which only takes time here
@@ -134,6 +148,23 @@ def test_whatever_was_cut_off_the_next_note_is_whole(path: Path, monkeypatch: py
         assert receipts[0] == receipts[1]
         assert [note for note in FileAnchor(path).notes() if note != lost][-1] == last
         anchor.check(receipts[0], last)
+
+
+def test_a_note_that_was_copied_alone_is_read_without_its_empty_line(path: Path) -> None:
+    """As `head -5` copies it; one that was cut off earlier is none."""
+    path.write_bytes(LEDGER.note(1) + b"\n" + LEDGER.note(2))
+    assert list(FileAnchor(path).notes()) == [LEDGER.note(1), LEDGER.note(2)]
+    path.write_bytes(LEDGER.note(1) + b"\n" + LEDGER.note(2)[:-1])
+    assert list(FileAnchor(path).notes()) == [LEDGER.note(1)]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", LEDGER.note(1)[:-5], LEDGER.note(1).replace(b"\n", b"\r\n"), b"lender.example/ledger\n"]
+)
+def test_a_file_without_a_note_is_not_taken_for_notes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(AnchorError, match=rf"anchor holds no note, in {len(data)} bytes: expected an origin"):
+        list(FileAnchor(path).notes())
 
 
 def test_a_full_disk_keeps_what_stood_there_and_writing_goes_on_after_it(

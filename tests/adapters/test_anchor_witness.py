@@ -150,6 +150,17 @@ def test_cosignatures_of_others_are_passed_over(witness: Witness) -> None:
     assert [part.name for part in Note.parse(receipt).signatures] == [ORIGIN, "witness.example/w1"]
 
 
+def test_a_cosignature_that_makes_the_note_longer_than_notes_are_is_refused(witness: Witness) -> None:
+    """Kept, it would be a receipt that nobody can read."""
+
+    def answer(path: str, body: bytes) -> Reply:
+        reply = witness(path, body)
+        return reply._replace(body=reply.body * (199_990 // len(reply.body)))
+
+    with serving(answer) as url, pytest.raises(AnchorError, match="a note has at most 200000 bytes"):
+        WitnessAnchor(url, VerifierKey.parse(witness.key)).publish(LEDGER.note(4), LEDGER.nodes)
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [

@@ -5,13 +5,19 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from typer.testing import Result
 
+from dealgate.adapters.anchors.append_only_file import FileAnchor
+from dealgate.adapters.database import open_database
+from dealgate.models.sealing import SEALER_LOCK
+from dealgate.models.signing import Kind, VerifierKey
 from tests.adapters.commands import SCRIPT, invoke
+from tests.databases import PostgreSQL
 from tests.models.ledgers import NAME, submit_deals, unguarded
 
 
@@ -55,6 +61,14 @@ def test_a_new_key_is_private_to_its_owner_and_never_overwritten(tmp_path: Path)
     assert "is there already" in again.stderr
 
 
+def test_nobody_else_could_read_a_new_key_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until its mode is changed, as a file is that everybody may read at first."""
+    modes = set[int]()
+    monkeypatch.setattr(Path, "chmod", lambda path, _: modes.add(path.stat().st_mode & 0o777))
+    assert invoke("ledger", "new-key", NAME, "-o", tmp_path / "key").exit_code == 0
+    assert modes | {(tmp_path / "key").stat().st_mode & 0o777} == {0o600}
+
+
 def test_from_seal_to_verification(ledger: Ledger) -> None:
     assert ledger.seal().startswith(f"sealed 5 entries, 5 in all\n{NAME}\n5\n")
     assert ledger.seal() == "nothing waited to be sealed\n"
@@ -67,6 +81,21 @@ def test_from_seal_to_verification(ledger: Ledger) -> None:
     assert ledger.anchors.read_text().strip() in status
 
 
+def test_entries_that_another_sealer_keeps_from_being_sealed_are_told_of(
+    postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """On SQLite sealers take turns."""
+    url = postgresql.ready()
+    engine, ledger = open_database(url), Ledger(url, tmp_path)
+    submit_deals(engine, 3)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SEALER_LOCK})
+        assert ledger.seal() == "another sealer is at work, 4 entries wait\n"
+    assert ledger.seal().startswith("sealed 5 entries")
+    engine.dispose()
+    postgresql.give_back(url)
+
+
 def test_receipts_are_held_against_their_anchor(ledger: Ledger, database: Engine) -> None:
     ledger.seal()
     anchor = f"file:{ledger.anchors}"
@@ -77,6 +106,29 @@ def test_receipts_are_held_against_their_anchor(ledger: Ledger, database: Engine
         connection.execute(text("UPDATE dealgate_ledger_anchor SET receipt = :receipt"), {"receipt": b"offset 7\n"})
     report = ledger.run("verify", "--key", ledger.public, "--anchor", anchor, "--json", exit_code=1)
     assert "receipt" in {flaw["what"] for flaw in json.loads(report.stdout)["flaws"]}
+
+
+def test_an_anchor_of_which_no_receipt_is_stored_is_told(ledger: Ledger) -> None:
+    ledger.seal()
+    given: list[str | Path] = ["--level", "notes", "--key", ledger.public, "--anchor"]
+    shown = ledger.run("verify", *given, "tsa:https://tsa.example/stmap", "--json").stdout
+    assert "no receipt of tsa:https://tsa.example/stmap is stored" in json.loads(shown)["remarks"][-1]
+
+
+def test_what_is_anchored_while_the_anchors_are_read_is_no_rollback(
+    ledger: Ledger, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may lie on a share that takes its time."""
+    ledger.seal()
+    notes = FileAnchor.notes
+
+    def slowly(anchor: FileAnchor) -> Iterator[bytes]:
+        submit_deals(database, 1, first=10)
+        ledger.seal()
+        return notes(anchor)
+
+    monkeypatch.setattr(FileAnchor, "notes", slowly)
+    assert "2 checkpoints, 2 anchored notes" in ledger.verify("--level", "tree").stdout
 
 
 def test_a_flaw_ends_with_exit_code_1_and_stands_in_the_json(ledger: Ledger, database: Engine) -> None:
@@ -117,6 +169,32 @@ def test_a_ledger_is_proved_to_continue_an_older_note(ledger: Ledger, database: 
     assert checked.stdout == f"{NAME} grew from 5 to 7 entries: holds\n"
 
 
+def test_no_proof_is_written_that_would_not_hold(ledger: Ledger, decisions: list[str], database: Engine) -> None:
+    ledger.seal()
+    proof, entry, note = (ledger.folder / name for name in ("proof", "entry", "note"))
+    note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
+    with database.begin() as connection:
+        unguarded(connection, "dealgate_ledger_body")
+        connection.execute(text("UPDATE dealgate_ledger_body SET envelope = :data"), {"data": b"{}"})
+    told = ledger.run("prove", decisions[0], "-o", proof, "--entry", entry, exit_code=2).stderr
+    assert "entry 1 of 5: the root: expected" in told
+    who: list[str | Path] = ["--reason", "disk lost", "--actor", "ops", "--key", ledger.key]
+    ledger.run("restored", *who, "--anchor", ledger.anchors)
+    assert (
+        f"expected {NAME} twice, got {NAME}/2" in ledger.run("prove", "--since", note, "-o", proof, exit_code=2).stderr
+    )
+    assert not proof.exists()
+    assert not entry.exists()
+
+
+def test_a_witness_key_given_with_the_ledger_s_is_for_what_was_kept_elsewhere(ledger: Ledger) -> None:
+    """The ledger's own notes bear no signature of a witness."""
+    ledger.seal()
+    witness = VerifierKey("witness.example", bytes(32), Kind.COSIGNATURE).text
+    ledger.run("verify", "--level", "tree", "--key", ledger.public, "--key", witness)
+    assert "a witness did not sign" in ledger.verify("--level", "tree", "--key", witness, exit_code=1).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -138,6 +216,36 @@ def test_a_ledger_is_proved_to_continue_an_older_note(ledger: Ledger, database: 
 def test_bad_input_is_refused_by_name(ledger: Ledger, arguments: list[str], words: str) -> None:
     command, *rest = arguments
     assert words in ledger.run(command, *rest, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "holds no verifier key"), (b"\n \n", "holds no verifier key"), (b"\xff\xfel\x00", "UTF-8")],
+)
+def test_a_file_without_a_key_does_not_pass_for_no_key_given(ledger: Ledger, data: bytes, words: str) -> None:
+    ledger.seal()
+    ledger.public.write_bytes(data)
+    assert f"{ledger.public}: " in (told := ledger.verify(exit_code=2).stderr)
+    assert words in told
+
+
+def test_a_private_key_given_for_the_verifier_key_is_refused_and_not_told(ledger: Ledger) -> None:
+    for told in (
+        ledger.run("verify", "--key", ledger.key, exit_code=2),
+        ledger.run("seal", "--key", ledger.key.read_text().strip(), exit_code=2),
+    ):
+        assert "this is a private key" in told.stderr
+        assert ledger.key.read_text().strip()[-20:] not in told.output
+
+
+def test_a_note_given_alone_is_held_against_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.seal()
+    note = tmp_path / "note"
+    note.write_bytes(ledger.anchors.read_bytes().removesuffix(b"\n"))
+    given: list[str | Path] = ["--level", "tree", "--key", ledger.public, "--anchor", note]
+    assert "1 anchored notes" in ledger.run("verify", *given).stdout
+    note.write_bytes(note.read_bytes().replace(b"\n", b"\r\n"))
+    assert "holds no note" in ledger.run("verify", *given, exit_code=2).stderr
 
 
 def test_a_key_may_lie_in_the_environment(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dealgate import Deal, Gate
-from dealgate.adapters.anchors.anchor import AnchorError
+from dealgate.adapters.anchors.anchor import AnchorConflictError, AnchorError
 from dealgate.adapters.anchors.append_only_file import FileAnchor
 from dealgate.adapters.sealer import Sealer, UnsealedError
-from dealgate.models.merkle import Nodes
+from dealgate.models.merkle import Nodes, leaf_hash
+from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.sealing import SEALER_LOCK
-from tests.models.ledgers import a_signer, scalar, seal_all, submit_deals, verified
+from tests.models.ledgers import a_signer, scalar, seal_all, submit_deals, unguarded, verified
 from tests.models.samples import a_deal
 
 SIGNER = a_signer()
@@ -70,6 +71,37 @@ def test_an_anchor_that_is_away_is_told_and_tried_again(database: Engine, tmp_pa
     away.away = False
     assert sealer.anchor() == []
     assert away.notes == [sealed.note]
+
+
+def test_a_sealer_that_another_overtakes_while_it_anchors_tells_of_no_other_history(
+    database: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "anchors"
+
+    class Overtaken(FileAnchor):
+        """Comes too late with the first note it is given."""
+
+        def publish(self, note: bytes, nodes: Nodes | None = None, /) -> bytes:
+            if not path.exists():
+                submit_deals(database, 1)
+                other = Sealer(database, SIGNER, [FileAnchor(path)])
+                assert other.seal()
+                assert other.anchor() == []
+            return super().publish(note, nodes)
+
+    sealer = Sealer(database, SIGNER, [Overtaken(path)])
+    sealer.seal()
+    assert sealer.anchor() == []
+    assert verified(database, SIGNER.key, anchored=list(FileAnchor(path).notes())).intact
+
+
+def test_an_anchor_that_knows_another_history_is_told(database: Engine, tmp_path: Path) -> None:
+    anchor = FileAnchor(tmp_path / "anchors")
+    anchor.publish(sign_checkpoint(Checkpoint(SIGNER.key.name, 1, bytes(32)), SIGNER))
+    sealer = Sealer(database, SIGNER, [anchor])
+    sealer.seal()
+    (error,) = sealer.anchor()
+    assert isinstance(error, AnchorConflictError)
 
 
 def test_a_watch_seals_what_comes_and_what_waits_when_it_is_stopped(database: Engine, tmp_path: Path) -> None:
@@ -154,6 +186,27 @@ def test_what_cannot_be_sealed_is_told_and_answered_once_it_can(
         gate.submit(deal, idempotency_key="K2")
     with database.connect() as connection:
         assert scalar(connection, "SELECT count(*) FROM dealgate_decision") == 2
+
+
+def test_an_entry_that_was_exchanged_before_it_was_sealed_is_not_taken_for_the_one_of_the_receipt(
+    database: Engine,
+) -> None:
+    sealer = Sealer(database, SIGNER)
+    receipt = Gate(database, "prime-auto").submit(a_deal()).receipt
+    with database.begin() as connection:
+        forged = scalar(
+            connection, "SELECT envelope FROM dealgate_ledger_body WHERE entry = :entry", entry=receipt.entry
+        )
+        assert isinstance(forged, bytes)
+        forged = forged.replace(b'"actor":null', b'"actor":"someone"')
+        for table, column, value in (("body", "envelope", forged), ("entry", "leaf_hash", leaf_hash(forged))):
+            unguarded(connection, f"dealgate_ledger_{table}")
+            key = "entry" if table == "body" else "id"
+            change = text(f"UPDATE dealgate_ledger_{table} SET {column} = :value WHERE {key} = :entry")
+            connection.execute(change, {"value": value, "entry": receipt.entry})
+    with pytest.raises(UnsealedError, match=f"expected {receipt.leaf_hash.hex()}, got {leaf_hash(forged).hex()}"):
+        sealer.seal_through(receipt)
+    assert receipt.entry in sealed_of(database)
 
 
 def test_another_sealer_that_is_at_work_is_waited_for(database: Engine) -> None:

@@ -215,6 +215,20 @@ def test_a_damaged_index_of_postgresql_is_told_by_amcheck(
     figures(f"{seen[True]} indexes damaged, every one told by amcheck")
 
 
+@pytest.mark.faults
+def test_amcheck_is_asked_where_its_schema_is_not_on_the_search_path(cluster: Cluster) -> None:
+    signer, database = a_signer(), open_database(cluster.new_database())
+    with database.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA elsewhere")
+        connection.exec_driver_sql('CREATE EXTENSION amcheck SCHEMA "elsewhere"')
+    submit_deals(database, 3)
+    seal_all(database, signer)
+    report = verified(database, signer.key)
+    database.dispose()
+    assert report.flaws == []
+    assert [remark for remark in report.remarks if "indexes" in remark] == []
+
+
 def lines_of_first_leaf(index: bytes) -> int:
     """Page 0 is the meta page."""
     return (int.from_bytes(index[PAGE + 12 : PAGE + 14], "little") - ITEMS) // 4

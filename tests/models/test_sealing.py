@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from dealgate.models.keys import acceptable_keys, recorded_keys
+from dealgate.models.keys import acceptable_keys, introduce_key, recorded_keys
 from dealgate.models.merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
-from dealgate.models.notes import Checkpoint, Note, read_checkpoint, sign_checkpoint
+from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, read_checkpoint, sign_checkpoint
 from dealgate.models.sealing import SealError, next_origin, reopen, rotate, seal
+from dealgate.models.signing import Ed25519Signer, NoteError
 from dealgate.models.tree import WIDTH, StoredTree
 from tests.models.ledgers import NAME, START, a_signer, scalar, seal_all, submit_deals, unguarded, verified
 
@@ -129,8 +130,8 @@ def test_a_rotation_is_signed_by_both_keys_and_only_the_new_one_goes_on(database
     with pytest.raises(SealError, match="no key of"):
         seal_all(database, SIGNER)
     with database.connect() as connection:
-        assert acceptable_keys(connection, successor.key) == [successor.key, SIGNER.key]
-        assert acceptable_keys(connection, SIGNER.key) == [SIGNER.key]
+        assert acceptable_keys(connection, successor.key) == {successor.key: MOST_ENTRIES, SIGNER.key: 5}
+        assert acceptable_keys(connection, SIGNER.key) == {SIGNER.key: MOST_ENTRIES}
     assert verified(database, successor.key).intact
     assert not verified(database, SIGNER.key).intact
 
@@ -143,16 +144,97 @@ def test_a_key_that_has_handed_over_signs_no_more(database: Engine) -> None:
         rotate(connection, SIGNER, successor, START)
     submit_deals(database, 1)
     seal_all(database, successor)
+    sign_newest(database, SIGNER)
+    flaws = verified(database, successor.key, level="notes").flaws
+    assert [(flaw.what, flaw.expected) for flaw in flaws] == [("checkpoint", "the key that took over")]
+
+
+@pytest.mark.parametrize("level", ["notes", "full"])
+def test_a_ledger_rebuilt_under_another_key_that_is_said_to_have_handed_over_is_found(
+    database: Engine, level: str
+) -> None:
+    """Who has the database has a key of their own, and writes that it handed over to the one that verifiers hold."""
+    insider = a_signer()
+    submit_deals(database, 2)
+    seal_all(database, insider)
+    with database.begin() as connection:
+        introduce_key(connection, SIGNER.key, START, insider.key)
+    assert not verified(database, SIGNER.key, level=level).intact
+    seal_all(database, insider)
+    flaws = verified(database, SIGNER.key, level=level).flaws
+    assert [(flaw.what, flaw.where) for flaw in flaws if flaw.what == "checkpoint"] == [
+        ("checkpoint", "checkpoint at 4 entries"),
+        ("checkpoint", "checkpoint at 5 entries"),
+    ]
+
+
+def test_a_handover_that_was_slipped_in_lets_nobody_go_on_from_there(database: Engine) -> None:
+    """Whoever may submit can have the sealer itself seal such an entry: the key in it signs nothing that comes later."""
+    insider = a_signer()
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        introduce_key(connection, SIGNER.key, START, insider.key)
+        introduce_key(connection, insider.key, START, SIGNER.key)
+    seal_all(database, SIGNER)
+    assert verified(database, SIGNER.key).intact
+    submit_deals(database, 1)
+    seal_all(database, SIGNER)
+    sign_newest(database, insider)
+    flaws = verified(database, SIGNER.key).flaws
+    assert [(flaw.what, flaw.expected) for flaw in flaws if flaw.what != "guard"] == [
+        ("checkpoint", "the key that took over")
+    ]
+
+
+def test_a_key_may_be_taken_up_again(database: Engine) -> None:
+    successor = a_signer()
+    seal_all(database, SIGNER)
+    for old, new in ((SIGNER, successor), (successor, SIGNER)):
+        with database.begin() as connection:
+            rotate(connection, old, new, START)
+        submit_deals(database, 1, first=int(new is SIGNER))
+        seal_all(database, new)
+    assert verified(database, SIGNER.key).intact
+
+
+def test_a_key_that_signs_under_another_name_is_not_handed_over_to(database: Engine) -> None:
+    """The origins that follow a restore would be counted under the other name, and no note anchored before be known as the ledger's."""
+    seal_all(database, SIGNER)
+    with (
+        pytest.raises(NoteError, match=f"signs as lender.example: make one that signs as {NAME}, the ledger's name"),
+        database.begin() as connection,
+    ):
+        rotate(connection, SIGNER, a_signer("lender.example"), START)
+
+
+def test_a_ledger_may_begin_with_a_rotation(database: Engine) -> None:
+    """Its own record of the keys is whole then, too."""
+    successor = a_signer()
+    with database.begin() as connection:
+        assert rotate(connection, SIGNER, successor, START).checkpoint.size == 2
+        assert recorded_keys(connection) == [SIGNER.key, successor.key]
+    assert verified(database).intact
+    assert verified(database, successor.key).intact
+
+
+def test_a_database_that_was_lost_before_its_first_seal_goes_on_under_the_next_origin(database: Engine) -> None:
+    submit_deals(database, 1)
+    with database.begin() as connection:
+        assert reopen(connection, SIGNER, {"reason": "disk lost"}, START).checkpoint.origin == f"{NAME}/2"
+        assert recorded_keys(connection) == [SIGNER.key]
+    assert verified(database).intact
+    assert verified(database, SIGNER.key).intact
+
+
+def sign_newest(database: Engine, signer: Ed25519Signer) -> None:
+    """What an insider does with a key that is not, or no more, the ledger's."""
     with database.begin() as connection:
         unguarded(connection, "dealgate_ledger_checkpoint")
         newest = Checkpoint.parse(Note.parse(str(newest_note(connection)).encode()).text)
-        forged = sign_checkpoint(newest, SIGNER).decode()
         connection.execute(
             text("UPDATE dealgate_ledger_checkpoint SET note = :note WHERE size = :size"),
-            {"note": forged, "size": newest.size},
+            {"note": sign_checkpoint(newest, signer).decode(), "size": newest.size},
         )
-    flaws = verified(database, successor.key, level="notes").flaws
-    assert [(flaw.what, flaw.expected) for flaw in flaws] == [("checkpoint", "the key that took over")]
 
 
 def newest_note(connection: Connection) -> object:

@@ -55,6 +55,16 @@ def test_keys_that_are_not_as_c2sp_writes_them_are_refused(text: str) -> None:
         VerifierKey.parse(text)
 
 
+def test_a_private_key_in_the_wrong_place_is_never_told() -> None:
+    for text in (PRIVATE, f"\N{ZERO WIDTH NO-BREAK SPACE}{PRIVATE}", f"'{PRIVATE}'"):
+        with pytest.raises(NoteError, match="this is a private key: give the verifier key in its place") as refused:
+            VerifierKey.parse(text)
+        assert PRIVATE[-30:] not in str(refused.value)
+    with pytest.raises(NoteError, match="this is a private key: give the name of the file") as refused:
+        Ed25519Signer.from_file(PRIVATE)
+    assert PRIVATE[-30:] not in str(refused.value)
+
+
 def test_a_witness_key_is_another_key_of_the_same_bytes() -> None:
     key = VerifierKey.parse(PUBLIC)
     witness = key._replace(kind=Kind.COSIGNATURE)
