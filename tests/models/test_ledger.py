@@ -47,6 +47,24 @@ def test_an_entry_is_stored_byte_for_byte_as_it_was_hashed(database: Engine) -> 
         assert_sound(connection)
 
 
+@pytest.mark.parametrize(
+    "words", ["x" * 201, "los\0", "los\n", "\ud800", 5, True, ["los"]], ids=lambda one: ascii(one)[:9]
+)
+@pytest.mark.parametrize("name", ["actor", "idempotency_key"])
+def test_words_that_not_every_database_gives_back_are_refused_before_a_place_is_taken(
+    database: Engine, name: str, words: Any
+) -> None:
+    refused = pytest.raises(ValueError, match=f"{name} is .*: give a text of at most 200 characters")
+    with database.begin() as connection:
+        submit(connection, a_deal())
+        with refused:
+            submit(connection, a_deal(), **{"actor" if name == "actor" else "key": words})
+        with refused:
+            append(connection, Draft(str(uuid4()), "note", {}, deal_id=DEAL_ID, **{name: words}), NOW)
+        assert submit(connection, a_deal(), actor="\N{IDEOGRAPHIC SPACE}" * 200).receipt.deal_seq == 2
+        assert_sound(connection)
+
+
 def test_a_policy_version_is_an_entry_of_its_own_that_is_about_no_deal(database: Engine) -> None:
     policy = a_policy()
     with database.begin() as connection:
