@@ -16,12 +16,14 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from dealgate.models.joining import join
+from dealgate.models.joining import join, still_stands
 
 T = TypeVar("T")
 
 MOST = 64
 """Works that are committed together."""
+
+ENDED = "SQLite ended the transaction by itself after a failure: nothing was committed"
 
 
 class _Work:
@@ -61,10 +63,12 @@ class WriteQueue:
                 join(connection)  # on an engine of the host's own making the first savepoint would be the transaction
                 for work in works:
                     _run(work, connection, alone=len(works) == 1)
+                    if not still_stands(connection):
+                        raise _gone(work.error)
         except Exception as error:
             _fail(works, error)
         except BaseException as error:  # of this thread only: to the others it is a connection that is gone
-            _fail(works, OperationalError("COMMIT", None, error, connection_invalidated=True))
+            _fail(works, _gone(error))
             raise
         finally:
             for work in works:
@@ -75,6 +79,11 @@ def _fail(works: list[_Work], error: Exception) -> None:
     """Whatever a work came to, it is not committed."""
     for work in works:
         work.error = work.error or error
+
+
+def _gone(error: BaseException | None) -> OperationalError:
+    """What is tried again."""
+    return OperationalError("COMMIT", None, error or RuntimeError(ENDED), connection_invalidated=True)
 
 
 def _run(work: _Work, connection: Connection, *, alone: bool) -> None:

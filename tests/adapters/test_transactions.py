@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -267,6 +268,23 @@ def test_a_commit_that_fails_stores_nothing_of_anybody_on_an_engine_of_the_hosts
 
     assert [type(each.exception()) for each in works] == [OSError, OSError]
     assert numbers(file) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("make", [open_database, create_engine])
+def test_a_failure_at_which_sqlite_ends_the_transaction_itself_takes_nobody_along(
+    file: Engine, make: Callable[[str], Engine]
+) -> None:
+    """What it had taken before must not be called stored, and what follows must not be kept outside of a transaction."""
+    engine = make(str(file.url))
+    transaction(file, 0)()
+    replace = text("INSERT OR ROLLBACK INTO written VALUES (0)")
+    ending = partial(in_transaction, engine, lambda connection, again: connection.execute(replace))
+    with waiting_in(engine, [transaction(engine, 1), ending, transaction(engine, 2)]) as works:
+        pass
+    assert isinstance(works[1].exception(), DBAPIError)
+    assert [works[0].result(), works[2].result()] == [1, 2]
+    assert numbers(file) == [0, 1, 2]
     engine.dispose()
 
 
