@@ -117,11 +117,12 @@ def guard_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "handle_error")
     def ended(context: ExceptionContext) -> None:
         # At some failures SQLite ends the transaction by itself. SQLAlchemy takes it for open, and would keep what follows without what was
-        # before: so this connection is taken for lost. A database in memory would be lost with it.
+        # before: so this connection is taken for lost. A database in memory would be lost with it; who only reads has nothing to lose.
         connection = context.connection
         if connection is None or connection.invalidated or not connection.in_transaction():
             return
-        if connection.info.get(FILE) and not still_stands(connection):
+        reads = connection.get_execution_options().get(READS_ONLY)
+        if connection.info.get(FILE) and not reads and not still_stands(connection):
             context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
 
