@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, and_, bindparam, insert, select, update
+from sqlalchemy.exc import StatementError
 
 from dealgate.models import ledger_tables, tables
 from dealgate.models.canonical import canonical
@@ -117,11 +118,20 @@ def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], 
         for path, salt, value in one.values
     ]
     if private:
-        session.execute(INSERT_PRIVATE, private)
+        _insert_private(session, private)
     return [
         Receipt(one.row["entry_id"], one.row["leaf_hash"], number, one.row["deal_seq"])
         for number, one in zip(numbers, written, strict=True)
     ]
+
+
+def _insert_private(session: Writable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Errors end up in logs, from which nobody erases: they tell neither the values nor the salts."""
+    try:
+        session.execute(INSERT_PRIVATE, rows)
+    except StatementError as error:
+        error.hide_parameters = True
+        raise
 
 
 class _Written(NamedTuple):
