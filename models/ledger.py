@@ -77,6 +77,7 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
     canonical form.
     """
     check_words(actor=draft.actor, idempotency_key=draft.idempotency_key)
+    canonical(draft.content)  # what cannot be written is refused before a place is taken
     session = join(session)
     if draft.deal_id is None:
         return append_all(session, [(draft, None)], now)[0]

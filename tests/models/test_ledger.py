@@ -25,6 +25,7 @@ from dealgate.models import (
     record_policy,
     record_submissions,
 )
+from dealgate.models.canonical import CanonicalError
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
 from dealgate.models.merkle import leaf_hash
@@ -62,6 +63,14 @@ def test_words_that_not_every_database_gives_back_are_refused_before_a_place_is_
         with refused:
             append(connection, Draft(str(uuid4()), "note", {}, deal_id=DEAL_ID, **{name: words}), NOW)
         assert submit(connection, a_deal(), actor="\N{IDEOGRAPHIC SPACE}" * 200).receipt.deal_seq == 2
+        assert_sound(connection)
+
+
+def test_content_that_cannot_be_written_is_refused_before_a_place_is_taken(database: Engine) -> None:
+    with database.begin() as connection:
+        submit(connection, a_deal())
+        with pytest.raises(CanonicalError, match=r"/note: .* holds half a character"):
+            append(connection, Draft(str(uuid4()), "note", {"note": "\ud83d"}, deal_id=DEAL_ID), NOW)
         assert_sound(connection)
 
 
