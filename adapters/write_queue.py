@@ -94,9 +94,9 @@ def _run(work: _Work, connection: Connection, *, alone: bool) -> None:
         with connection.begin_nested():
             work.result = work.run(connection)
     except Exception as error:
-        if connection.invalidated or not connection.in_transaction():
-            raise
         work.error = error
+        if connection.invalidated or not connection.in_transaction():
+            raise _gone(error) from error
 
 
 _queues: WeakKeyDictionary[Engine, WriteQueue] = WeakKeyDictionary()

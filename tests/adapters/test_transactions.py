@@ -278,10 +278,16 @@ def test_a_failure_at_which_sqlite_ends_the_transaction_itself_takes_nobody_alon
     """What it had taken before must not be called stored, and what follows must not be kept outside of a transaction."""
     engine = make(str(file.url))
     transaction(file, 0)()
-    replace = text("INSERT OR ROLLBACK INTO written VALUES (0)")
-    ending = partial(in_transaction, engine, lambda connection, again: connection.execute(replace))
+    attempts: list[bool] = []
+
+    def end(connection: Connection, again: bool) -> None:
+        attempts.append(again)
+        connection.execute(text("INSERT OR ROLLBACK INTO written VALUES (0)"))
+
+    ending = partial(in_transaction, engine, end)
     with waiting_in(engine, [transaction(engine, 1), ending, transaction(engine, 2)]) as works:
         pass
+    assert attempts == [False]
     assert isinstance(works[1].exception(), DBAPIError)
     assert [works[0].result(), works[2].result()] == [1, 2]
     assert numbers(file) == [0, 1, 2]
