@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import PoolResetState
 
 from dealgate.migrations.revisions import HEAD, current_revision
 from dealgate.models.erasure import ERASED
+from dealgate.models.joining import still_stands
 
 READS_ONLY = "dealgate_reads_only"
 """The execution option of a connection that stores nothing."""
@@ -112,6 +113,17 @@ def guard_sqlite(engine: Engine) -> None:
                 f"the file {opened[0]} was removed or exchanged while it was open: nothing was committed"
             )
             raise OperationalError("COMMIT", None, gone, connection_invalidated=True)
+
+    @event.listens_for(engine, "handle_error")
+    def ended(context: ExceptionContext) -> None:
+        # At some failures SQLite ends the transaction by itself. SQLAlchemy takes it for open, and would keep what follows without what was
+        # before: so this connection is taken for lost. A database in memory would be lost with it; who only reads has nothing to lose.
+        connection = context.connection
+        if connection is None or connection.invalidated or not connection.in_transaction():
+            return
+        reads = connection.get_execution_options().get(READS_ONLY)
+        if connection.info.get(FILE) and not reads and not still_stands(connection):
+            context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
 
 def _empty_log(connection: Any) -> None:

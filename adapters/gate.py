@@ -151,9 +151,9 @@ class Gate:
         """Evaluate a deal and store everything in one transaction.
 
         A submission with a key that was used before returns the first decision. Raises `DealError` for a bad document,
-        `IdempotencyConflictError` for a key used with another deal, `ValueError` in autocommit, and what SQLAlchemy raises when
-        the database fails: then nothing is stored, and the deal has not passed. `UnsealedError` where the entry of a gate with a
-        sealer is stored and not sealed.
+        `IdempotencyConflictError` for a key used with another deal, `ValueError` in autocommit or for an actor that is no text of
+        at most 200 characters, and what SQLAlchemy raises when the database fails: then nothing is stored, and the deal has not
+        passed. `UnsealedError` where the entry of a gate with a sealer is stored and not sealed.
         """
         deal = deal if isinstance(deal, Deal) else Deal.read(deal)
         if idempotency_key is not None:

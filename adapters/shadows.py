@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from dealgate.models.joining import connection_of, still_stands
 from dealgate.models.ledger import table
 from dealgate.models.policy_tables import ShadowDecision
 from dealgate.models.versions import ALL_DEALS, Shadow
@@ -52,7 +53,7 @@ def look(sha256: str, version: CompiledPolicy | None, failure: str, deal: Deal, 
 
 
 def record_looks(session: Session | Connection, decision_id: str, looks: Sequence[Look], now: datetime) -> None:
-    """Store looks beside the decision, in its transaction; what cannot be stored is logged, and the decision stands."""
+    """Store looks beside the decision, in its transaction; what cannot be stored is logged, and the decision stands if that does."""
     if not looks:
         return
     rows = [
@@ -68,6 +69,8 @@ def record_looks(session: Session | Connection, decision_id: str, looks: Sequenc
         with session.begin_nested():
             session.execute(INSERT_LOOK, rows)
     except SQLAlchemyError:
+        if not still_stands(connection_of(session)):
+            raise
         log.critical(
             "what %d shadow versions made of decision %s was not stored", len(looks), decision_id, exc_info=True
         )

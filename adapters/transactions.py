@@ -30,13 +30,13 @@ SQLITE_LOCKED = 6
 
 def passes(error: DBAPIError) -> bool:
     """Whether the same transaction may succeed when it is tried again, a broken connection in the midst of COMMIT included."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:  # also where SQLite ended the transaction at it: a disk that fails is not to be tried again
+        return code & 0xFF in {SQLITE_BUSY, SQLITE_LOCKED}
     if error.connection_invalidated:
         return True
     sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    if sqlstate in PASSING or sqlstate.startswith(PASSING_CLASSES):
-        return True
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {SQLITE_BUSY, SQLITE_LOCKED}
+    return sqlstate in PASSING or sqlstate.startswith(PASSING_CLASSES)
 
 
 def in_transaction(engine: Engine, work: Callable[..., T]) -> T:

@@ -42,3 +42,11 @@ def _begun_on_sqlite(connection: Connection, driver: Any) -> bool:
         return False
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     return True
+
+
+def still_stands(connection: Connection) -> bool:
+    """Whether the transaction is there. SQLite ends it by itself at some failures, such as to read the file; what follows would be kept
+    statement by statement, and what was before is gone.
+    """
+    native: Any = connection.connection.driver_connection
+    return connection.dialect.name != "sqlite" or bool(native.in_transaction)

@@ -1,11 +1,13 @@
 """The one door into the ledger: entries are appended in the caller's transaction, hashed before the database sees them."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, and_, bindparam, insert, select, update
+from sqlalchemy.exc import StatementError
 
 from dealgate.models import ledger_tables, tables
 from dealgate.models.canonical import canonical
@@ -47,6 +49,11 @@ PRIVATE_OF = (
 )
 
 
+LONGEST_WORDS = 200
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and halves of characters: PostgreSQL cannot store all of them, and SQLite can."""
+
+
 class UnknownDealError(LookupError):
     """An entry about a deal that was never submitted."""
 
@@ -66,8 +73,11 @@ class Receipt(NamedTuple):
 def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
     """Append one entry; about a deal, at the end of the deal's chain, whose row is held until the transaction ends.
 
-    Raises `UnknownDealError`, and `CanonicalError` for content that has no canonical form.
+    Raises `UnknownDealError`, `ValueError` for an actor or a key that cannot be stored, and `CanonicalError` for content that has no
+    canonical form.
     """
+    check_words(actor=draft.actor, idempotency_key=draft.idempotency_key)
+    canonical(draft.content)  # what cannot be written is refused before a place is taken
     session = join(session)
     if draft.deal_id is None:
         return append_all(session, [(draft, None)], now)[0]
@@ -75,6 +85,17 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
     if place is None:
         raise UnknownDealError(f"no deal {draft.deal_id!r} was submitted; check the id")
     return append_all(session, [(draft, Place(place.entries, place.head))], now)[0]
+
+
+def check_words(**given: object) -> None:
+    """Before a place is taken: what stands in a column of an entry is text that both databases give back as it was. Raises `ValueError`."""
+    for name, words in given.items():
+        if words is None:
+            continue
+        if not isinstance(words, str) or len(words) > LONGEST_WORDS or UNFIT.search(words):
+            raise ValueError(
+                f"{name} is {words!r:.60}: give a text of at most {LONGEST_WORDS} characters, none of them a control character, or None"
+            )
 
 
 def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], now: datetime) -> list[Receipt]:
@@ -98,11 +119,20 @@ def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], 
         for path, salt, value in one.values
     ]
     if private:
-        session.execute(INSERT_PRIVATE, private)
+        _insert_private(session, private)
     return [
         Receipt(one.row["entry_id"], one.row["leaf_hash"], number, one.row["deal_seq"])
         for number, one in zip(numbers, written, strict=True)
     ]
+
+
+def _insert_private(session: Writable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Errors end up in logs, from which nobody erases: they tell neither the values nor the salts."""
+    try:
+        session.execute(INSERT_PRIVATE, rows)
+    except StatementError as error:
+        error.hide_parameters = True
+        raise
 
 
 class _Written(NamedTuple):

@@ -24,6 +24,7 @@ from dealgate.models.ledger import (
     Receipt,
     append,
     append_all,
+    check_words,
     insert_numbered,
     private_values,
     table,
@@ -284,6 +285,7 @@ class _Told(NamedTuple):
 def _record(
     session: Connection, entries: Sequence[Entry], now: datetime, actor: str | None, key: str | None
 ) -> list[Recorded]:
+    check_words(actor=actor, idempotency_key=key)
     heads = _count_submissions(session, entries, now)
     told = [_tell(entry, head, now, actor, key) for entry, head in zip(entries, heads, strict=True)]
     receipts = append_all(session, [(one.draft, one.place) for one in told], now)

@@ -35,6 +35,15 @@ def test_a_missing_table_is_an_error(gate: Gate, database: Engine, table: str, k
         gate.submit(EVERYTHING, idempotency_key=key)
 
 
+def test_an_error_tells_no_personal_value_that_was_to_be_stored(gate: Gate, database: Engine) -> None:
+    with database.begin() as connection:
+        set_aside(connection, "dealgate_ledger_private")
+    with pytest.raises(DBAPIError, match="dealgate_ledger_private") as failed:
+        gate.submit(EVERYTHING)
+    personal = a_deal()["applicant"]["monthly_income"], a_deal()["vehicle"]["vin"], "salt'"
+    assert not [one for one in personal if one in str(failed.value)]
+
+
 def test_a_database_that_was_never_set_up_is_an_error(empty_database: Engine) -> None:
     with pytest.raises(DBAPIError, match="dealgate_"):
         Gate(empty_database, a_policy()).submit(CLEAN)

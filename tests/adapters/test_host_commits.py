@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
@@ -113,6 +113,25 @@ def test_a_file_that_a_reader_holds_is_not_committed_to_and_takes_it_later(host:
         session.commit()
     assert kept_together(plain) == {"K-1"}
     plain.dispose()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_where_sqlite_ends_the_transaction_itself_no_row_of_the_host_is_kept_without_its_decision(
+    host: Engine, gate: Gate, nested: bool
+) -> None:
+    if host.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps a transaction that failed until it is rolled back")
+    with host.begin() as connection:
+        connection.execute(text("INSERT INTO clerk VALUES ('ann')"))
+    with Session(host) as session:
+        decision_id = book(session, gate, "D-1", "K-1").decision_id
+        with pytest.raises(DBAPIError), session.begin_nested() if nested else nullcontext():
+            session.execute(text("INSERT OR ROLLBACK INTO clerk VALUES ('ann')"))
+        with pytest.raises(PendingRollbackError):
+            session.execute(text("INSERT INTO application VALUES (:id, 'K-1', NULL)"), {"id": decision_id})
+        with pytest.raises(PendingRollbackError):
+            session.commit()
+    assert kept_together(host) == set()
 
 
 def test_what_the_host_rolls_back_again_and_again_leaves_no_gap(host: Engine, gate: Gate) -> None:

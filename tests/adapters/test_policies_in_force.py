@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from dealgate import CompiledPolicy, Deal, Gate, Policy
 from dealgate.adapters import policies
@@ -211,6 +213,26 @@ def test_a_shadow_that_fails_is_recorded_and_the_decision_stands(
     monkeypatch.setattr(CompiledPolicy, "evaluate", failing)
     assert gate.submit(a_deal()).decision["policy"]["version"] == "1"
     assert looks(database) == [(None, "refer", "{}", "RuntimeError: out of its depth")]
+
+
+def test_a_look_at_whose_failure_sqlite_ends_the_transaction_itself_leaves_no_decision_that_was_told(
+    gate: Gate, database: Engine
+) -> None:
+    if database.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps a transaction that failed until it is rolled back")
+    put_in_force(database, version(1))
+    shadowing(database, added(database, version(2)))
+    ends = "BEFORE INSERT ON dealgate_shadow_decision BEGIN SELECT RAISE(ROLLBACK, 'ended'); END"
+    with database.begin() as connection:
+        connection.execute(text(f"CREATE TRIGGER of_the_host {ends}"))
+    plain = create_engine(database.url)
+    with Session(plain) as session, pytest.raises(SQLAlchemyError, match="savepoint"):
+        gate.submit(a_deal(), session=session)
+    with pytest.raises(SQLAlchemyError, match="invalid transaction"):
+        gate.submit(a_deal())
+    with database.connect() as connection:
+        assert scalar(connection, "SELECT count(*) FROM dealgate_decision") == 0
+    plain.dispose()
 
 
 def test_a_share_of_the_deals_is_looked_at_the_same_ones_always(gate: Gate, database: Engine) -> None:

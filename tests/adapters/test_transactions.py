@@ -1,12 +1,15 @@
 """Transactions of the gate's own: failures that pass are tried again, and nothing is stored twice."""
 
+import signal
 import sqlite3
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from dealgate import Gate
@@ -147,6 +150,10 @@ def writing(number: int) -> Callable[[Connection], int]:
     return write
 
 
+def transaction(engine: Engine, number: int) -> Callable[[], int]:
+    return lambda: in_transaction(engine, lambda connection, again: writing(number)(connection))
+
+
 def numbers(engine: Engine) -> list[int]:
     with engine.connect() as connection:
         return list(connection.execute(text("SELECT number FROM written ORDER BY number")).scalars())
@@ -225,6 +232,105 @@ def test_a_commit_that_fails_is_everybodys_failure(file: Engine) -> None:
     event.remove(file, "commit", full)
     assert numbers(file) == []
     assert queue.run(writing(2)) == 2
+
+
+@contextmanager
+def waiting_in(engine: Engine, works: Sequence[Callable[[], object]]) -> Iterator[list[Future[object]]]:
+    """Works that wait in the queue of an engine, and are let go together."""
+    queue = queue_of(engine)
+    assert queue is not None
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        held.set()
+        let_go.wait(10)
+
+    with ThreadPoolExecutor(len(works) + 1) as pool:
+        first = pool.submit(queue.run, hold)
+        held.wait(10)
+        waiting = [pool.submit(work) for work in works]
+        while len(queue._waiting) < len(works):
+            pass
+        yield waiting
+        let_go.set()
+        first.result()
+
+
+def test_a_commit_that_fails_stores_nothing_of_anybody_on_an_engine_of_the_hosts_own_making_too(file: Engine) -> None:
+    engine, commits = create_engine(file.url), list[object]()
+    with waiting_in(engine, [transaction(engine, number) for number in range(2)]) as works:
+
+        @event.listens_for(engine, "commit")
+        def full(connection: Connection) -> None:
+            commits.append(connection)
+            if len(commits) > 1:
+                raise OSError(28, "No space left on device")
+
+    assert [type(each.exception()) for each in works] == [OSError, OSError]
+    assert numbers(file) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("make", [open_database, create_engine])
+def test_a_failure_at_which_sqlite_ends_the_transaction_itself_takes_nobody_along(
+    file: Engine, make: Callable[[str], Engine]
+) -> None:
+    """What it had taken before must not be called stored, and what follows must not be kept outside of a transaction."""
+    engine = make(str(file.url))
+    transaction(file, 0)()
+    attempts: list[bool] = []
+
+    def end(connection: Connection, again: bool) -> None:
+        attempts.append(again)
+        connection.execute(text("INSERT OR ROLLBACK INTO written VALUES (0)"))
+
+    ending = partial(in_transaction, engine, end)
+    with waiting_in(engine, [transaction(engine, 1), ending, transaction(engine, 2)]) as works:
+        pass
+    assert attempts == [False]
+    assert isinstance(works[1].exception(), DBAPIError)
+    assert [works[0].result(), works[2].result()] == [1, 2]
+    assert numbers(file) == [0, 1, 2]
+    engine.dispose()
+
+
+def test_who_is_interrupted_while_committing_for_others_takes_nobody_along(file: Engine) -> None:
+    commits: list[object] = []
+
+    with waiting_in(file, [transaction(file, number) for number in range(3)]) as works:
+
+        @event.listens_for(file, "commit")
+        def interrupt(connection: Connection) -> None:
+            commits.append(connection)
+            if len(commits) == 2:
+                raise KeyboardInterrupt
+
+    came_to = [each.exception() for each in works]
+    assert sorted(type(one).__name__ for one in came_to) == ["KeyboardInterrupt", "NoneType", "NoneType"]
+    assert numbers(file) == [number for number, one in enumerate(came_to) if one is None]
+
+
+def test_who_gave_up_waiting_is_not_stored_later(file: Engine) -> None:
+    queue = queue_of(file)
+    assert queue is not None
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("too late")
+
+    before = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        with waiting_in(file, [transaction(file, 1)]) as works:
+            main = threading.main_thread().ident
+            assert main is not None
+            impatient = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGUSR1))
+            impatient.start()
+            with pytest.raises(TimeoutError, match="too late"):
+                queue.run(writing(2))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    queue.run(writing(3))
+    assert works[0].result() == 1
+    assert numbers(file) == [1, 3]
 
 
 def test_databases_in_memory_and_on_servers_have_no_queue(databases: object, database: Engine) -> None:

@@ -25,6 +25,7 @@ from dealgate.models import (
     record_policy,
     record_submissions,
 )
+from dealgate.models.canonical import CanonicalError
 from dealgate.models.envelope import Draft
 from dealgate.models.ledger import append
 from dealgate.models.merkle import leaf_hash
@@ -44,6 +45,32 @@ def test_an_entry_is_stored_byte_for_byte_as_it_was_hashed(database: Engine) -> 
         assert (row.kind, row.deal_id, row.deal_seq, row.idempotency_key) == ("decision", DEAL_ID, 1, "K-1")
         assert (row.actor, row.recorded_at, row.effective_at) == ("los", NOW, NOW)
         assert row.policy_sha256 == compiled().policy.sha256
+        assert_sound(connection)
+
+
+@pytest.mark.parametrize(
+    "words", ["x" * 201, "los\0", "los\n", "\ud800", 5, True, ["los"]], ids=lambda one: ascii(one)[:9]
+)
+@pytest.mark.parametrize("name", ["actor", "idempotency_key"])
+def test_words_that_not_every_database_gives_back_are_refused_before_a_place_is_taken(
+    database: Engine, name: str, words: Any
+) -> None:
+    refused = pytest.raises(ValueError, match=f"{name} is .*: give a text of at most 200 characters")
+    with database.begin() as connection:
+        submit(connection, a_deal())
+        with refused:
+            submit(connection, a_deal(), **{"actor" if name == "actor" else "key": words})
+        with refused:
+            append(connection, Draft(str(uuid4()), "note", {}, deal_id=DEAL_ID, **{name: words}), NOW)
+        assert submit(connection, a_deal(), actor="\N{IDEOGRAPHIC SPACE}" * 200).receipt.deal_seq == 2
+        assert_sound(connection)
+
+
+def test_content_that_cannot_be_written_is_refused_before_a_place_is_taken(database: Engine) -> None:
+    with database.begin() as connection:
+        submit(connection, a_deal())
+        with pytest.raises(CanonicalError, match=r"/note: .* holds half a character"):
+            append(connection, Draft(str(uuid4()), "note", {"note": "\ud83d"}, deal_id=DEAL_ID), NOW)
         assert_sound(connection)
 
 
