@@ -4,7 +4,8 @@ SQLite reads every row, and refuses one, by texts that stand in the file itself:
 an index leaves rows out, and no row tells.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ from dealgate.migrations import running
 STANDING = text("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type <> 'trigger'")
 """Triggers are `guards`'."""
 
-AROUND = 20
-"""Characters that are shown before and after what differs."""
+TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|[(),]|[^'"(),]+|['"]""")
+NAME = re.compile(r'"\w+"')
 
 
 class Difference(NamedTuple):
@@ -36,14 +37,22 @@ def differences(connection: Connection) -> list[Difference]:
         return []
     there = _standing(connection)
     return [
-        Difference(f"the {kind} {name}", *_around_the_first_difference(made, there.get((kind, name), "")))
+        Difference(f"the {kind} {name}", *_parted(made, there.get((kind, name), [])))
         for (kind, name), made in _made().items()
-        if there.get((kind, name)) != made
+        if not _stands(kind, made, there.get((kind, name), []))
     ]
 
 
+def _stands(kind: str, made: Sequence[str], there: Sequence[str]) -> bool:
+    """A host may have given a table further columns; an index with one more is another index."""
+    if kind != "table":
+        return made == there
+    left = iter(there)
+    return all(part in left for part in made)
+
+
 @cache
-def _made() -> Mapping[tuple[str, str], str]:
+def _made() -> Mapping[tuple[str, str], Sequence[str]]:
     """The migrations in memory tell it, so that nothing has to be kept in step with them."""
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
@@ -53,17 +62,27 @@ def _made() -> Mapping[tuple[str, str], str]:
     return made
 
 
-def _standing(connection: Connection) -> dict[tuple[str, str], str]:
-    """By kind and name: the table it is of, and its text. How that is broken into lines is no matter."""
+def _standing(connection: Connection) -> Mapping[tuple[str, str], Sequence[str]]:
+    """By kind and name: the parts of its text, the table it is of first."""
     rows = connection.execute(STANDING)
-    return {(row.type, row.name): " ".join(f"on {row.tbl_name}: {row.sql}".split()) for row in rows}
+    return {(row.type, row.name): [f"on {row.tbl_name}", *_parts(row.sql or "")] for row in rows}
 
 
-def _around_the_first_difference(made: str, got: str) -> tuple[str, str]:
-    if not got:
-        return made, "nothing"
-    pairs = enumerate(zip(made, got, strict=False))
-    first = next((place for place, (left, right) in pairs if left != right), min(len(made), len(got)))
-    start = max(0, first - AROUND)
-    dots = "..." if start else ""
-    return f"{dots}{made[start : first + AROUND]}...", f"{dots}{got[start : first + AROUND]}..."
+def _parts(definition: str) -> list[str]:
+    """What stands before the brackets, each column and constraint within, and what stands behind. Neither line breaks nor quotes
+    about a name matter.
+    """
+    parts, depth = [""], 0
+    for token in TOKEN.findall(definition):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if (token, depth) in {("(", 1), (",", 1), (")", 0)}:
+            parts.append("")
+        else:
+            parts[-1] += token.strip('"') if NAME.fullmatch(token) else token
+    return [" ".join(part.split()) for part in parts]
+
+
+def _parted(made: Sequence[str], there: Sequence[str]) -> tuple[str, str]:
+    """What was made and is not there, and what is there and was not made."""
+    gone, come = ([part for part in one if part and part not in other] for one, other in ((made, there), (there, made)))
+    return ", ".join(gone) or "no more than was made", ", ".join(come) or "nothing"
