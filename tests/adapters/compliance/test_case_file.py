@@ -23,8 +23,11 @@ from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
 from dealgate.adapters.compliance.side_by_side import Line, as_csv
 from dealgate.adapters.policies import check_policy, load_policy
 from dealgate.adapters.sealed_entries import NotSealedError
+from dealgate.adapters.sealer import Sealer
 from dealgate.models import UnknownDealError
+from dealgate.models.envelope import Draft
 from dealgate.models.erasure import purge, record_notice, redact
+from dealgate.models.ledger import append
 from dealgate.models.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, tree_root
 from dealgate.models.signing import Ed25519Signer
 from tests.adapters.commands import invoke
@@ -88,6 +91,17 @@ def test_a_changed_byte_fails_the_script_too_and_is_named(case: Files, tmp_path:
     result = checked(folder)
     assert result.returncode == 1
     assert result.stdout == "FAILS: disclosed/deal/0001-decision.json was changed since the file was made\n"
+
+
+@pytest.mark.parametrize("named", [None, [], "key", {"new": ["key"]}, {"old": None}])
+def test_an_entry_that_names_no_key_breaks_no_case_file(database: Engine, tmp_path: Path, named: object) -> None:
+    """Whoever may submit may append one."""
+    signer = eventful_deal(database, tmp_path)
+    with database.begin() as connection:
+        append(connection, Draft("0b7c8f5e-3a0f-4a51-9a5e-0d6f3d1c2b4a", "key_rotation", {"key": named}), NOW)
+    Sealer(database, signer, []).seal()
+    result = checked(on_disk(case_of(database), tmp_path / "case"))
+    assert result.stdout.endswith("HOLDS\n"), result.stdout
 
 
 @pytest.mark.parametrize("change", ["added", "removed"])
