@@ -38,6 +38,7 @@ class DealFile:
         self._start = len(BOM_UTF8) if stream.read(len(BOM_UTF8)) == BOM_UTF8 else 0
         self._whole = self._is_one_document()
         self._kept: list[Deal] | None = None
+        self._checked = 0
 
     def __iter__(self) -> Iterator[tuple[int | None, bytes]]:
         """The documents with their line; no line for a file that is one document."""
@@ -79,16 +80,24 @@ class DealFile:
                     Problem("(document)", "an empty file", "there is no deal in it", "Give a JSON deal document."),
                 )
             )
-        self._kept = kept if count <= KEPT else None
+        self._kept, self._checked = kept if count <= KEPT else None, count
         return count, problems
 
     def deals(self) -> Iterator[Deal]:
-        """The deals; a file small enough to be kept in memory is read only once."""
+        """The deals, once they are checked; a file small enough to be kept in memory is read only once.
+
+        Raises `DealError`, also in the end where others are in the file by now than were checked.
+        """
         if self._kept is not None:
             yield from self._kept
             return
+        count = 0
         for _, text in self:
             yield read_deal(text)
+            count += 1
+        if count != self._checked:
+            changed = f"the file changed while it was read: at first it held {self._checked:,} deals"
+            raise DealError([Problem(self.name, f"{count:,}", changed, "Give it again once it stays as it is.")])
 
 
 def read_deal(text: bytes) -> Deal:

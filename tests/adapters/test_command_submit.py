@@ -91,6 +91,25 @@ def test_a_file_of_more_deals_than_are_kept_in_memory_is_stored_completely(
     assert count_rows(database)["dealgate_submission"] == 20
 
 
+def test_a_file_that_is_cut_off_between_its_two_readings_is_not_taken_for_submitted(
+    tmp_path: Path, database_url: str, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deal_files, "KEPT", 1)
+    file, check = tmp_path / "deals.jsonl", deal_files.DealFile.check
+    lines = [json_lines([a_deal(deal_id=f"D-{number}")]) for number in range(3)]
+    file.write_text("".join(lines))
+
+    def and_then_cut(checked: deal_files.DealFile) -> object:
+        found = check(checked)
+        os.truncate(file, len("".join(lines[:2])))
+        return found
+
+    monkeypatch.setattr(deal_files.DealFile, "check", and_then_cut)
+    done = invoke("submit", file, "--policy", policy, "--db", database_url)
+    assert done.exit_code == 2
+    assert f"{file}: the file changed while it was read: at first it held 3 deals (got 2)." in done.stderr
+
+
 def test_readable_output_names_value_limit_and_distance(database_url: str, policy: Path, deal: Path) -> None:
     done = invoke("submit", deal, "--policy", policy, "--db", database_url)
     output = " ".join(done.stdout.replace("│", " ").split())
