@@ -95,9 +95,14 @@ class DealFile:
         for _, text in self:
             yield read_deal(text)
             count += 1
-        if count != self._checked:
-            changed = f"the file changed while it was read: at first it held {self._checked:,} deals"
-            raise DealError([Problem(self.name, f"{count:,}", changed, "Give it again once it stays as it is.")])
+        check_unchanged(self.name, self._checked, count)
+
+
+def check_unchanged(name: str, before: int, now: int) -> None:
+    """A file that was cut off between two readings must not pass for submitted. Raises `DealError`."""
+    if before != now:
+        changed = f"the file changed while it was read: at first it held {before:,} deals"
+        raise DealError([Problem(name, f"{now:,}", changed, "Give it again once it stays as it is.")])
 
 
 def read_deal(text: bytes) -> Deal:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from dealgate.adapters.deal_files import open_again
+from dealgate.adapters.deal_files import check_unchanged, open_again
 from dealgate.adapters.mappings import HostMapping, MappedDeal, MappingError
 from dealgate.rules.deal import Deal
 
@@ -17,6 +17,7 @@ class MappedFile:
         self._stream = stream
         self._mapping = mapping
         self.remarks: list[str] = []
+        self._checked = 0
 
     def read(self) -> Iterator[MappedDeal | MappingError]:
         """Every deal, or what is wrong with it; the last is what keeps the file from being read on."""
@@ -39,14 +40,18 @@ class MappedFile:
                 self.remarks += [place + remark for remark in found.remarks]
         if not count:
             problems.append(f"{self.name}: there is no deal in it")
+        self._checked = count
         return count, problems
 
     def deals(self) -> Iterator[Deal]:
-        """Raises `MappingError` where the file has changed since it was checked."""
+        """Raises `MappingError` and `DealError` where the file has changed since it was checked."""
+        count = 0
         for found in self.read():
             if isinstance(found, MappingError):
                 raise found
             yield found.deal
+            count += 1
+        check_unchanged(self.name, self._checked, count)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from defusedxml.ElementTree import fromstring
 from sqlalchemy import Engine
 
 from dealgate import Gate, Outcome
+from dealgate.adapters.mapped_files import MappedFile
 from dealgate.adapters.mappings import SHIPPED, load_mapping
 from dealgate.adapters.mappings.reply_documents import KEYS
 from tests.adapters.commands import dealgate, invoke, read_lines
@@ -130,6 +131,23 @@ def test_nothing_is_stored_where_one_of_many_cannot_be_read(tmp_path: Path, data
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"{rows}: csv: line 3: cash_down -> cash_down: not a plain number (got '1e3').")
     assert invoke("decision", "list", "--json", "--db", database_url).stdout == ""
+
+
+def test_payloads_that_are_cut_off_between_two_readings_do_not_pass_for_submitted(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, check = tmp_path / "deals.csv", MappedFile.check
+    rows.write_bytes(hosts.csv_text([hosts.csv_cells(DEAL), hosts.csv_cells(BARE)]))
+
+    def and_then_cut(checked: MappedFile) -> object:
+        found = check(checked)
+        rows.write_bytes(hosts.csv_text([hosts.csv_cells(DEAL)]))
+        return found
+
+    monkeypatch.setattr(MappedFile, "check", and_then_cut)
+    done = invoke("submit", rows, "--mapping", "csv", "--db", database_url)
+    assert done.exit_code == 2
+    assert f"{rows}: the file changed while it was read: at first it held 2 deals (got 1)." in done.stderr
 
 
 def test_bad_input_has_exit_code_2_and_says_what_is_wrong(payload: Path, tmp_path: Path) -> None:
