@@ -78,7 +78,7 @@ def check_receipt(connection: Connection, entry_id: str, leaf: bytes) -> int | N
     row = connection.execute(statement.where(ENTRY.c.entry_id == entry_id)).first()
     if row is None:
         raise ProofError(
-            f"entry {entry_id} is not in this ledger any more: it was taken out after the receipt was given"
+            f"entry {entry_id} is not in this ledger: if that is the receipt's id, it was taken out after the receipt was given"
         )
     hashes = {row.leaf_hash, row.sealed_hash or leaf, leaf_hash(row.envelope) if row.envelope is not None else leaf}
     if hashes != {leaf}:
