@@ -12,9 +12,9 @@ from dealgate.migrations import definitions, guards, roles, watching
 from dealgate.migrations.revisions import HOME
 from dealgate.models.entry_checks import check_entries
 from dealgate.models.leave_checks import Leave, leave_given
-from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
 from dealgate.models.stored_forms import check_stored_forms
+from dealgate.models.tree import CHECKPOINT
 from dealgate.models.tree_checks import verify_tree
 from dealgate.models.verification import LEVELS, Progress, Report
 

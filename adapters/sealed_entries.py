@@ -10,9 +10,9 @@ from dealgate.adapters.ledger_proofs import ConsistencyProof, InclusionProof, pr
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import ProofError, leaf_hash, verify_inclusion
 from dealgate.models.notes import Checkpoint, Note, incarnation
-from dealgate.models.sealing import CHECKPOINT, LAST, Sealed, reopen
+from dealgate.models.sealing import LAST, Sealed, reopen
 from dealgate.models.signing import Signer
-from dealgate.models.tree import LEAF, StoredTree
+from dealgate.models.tree import CHECKPOINT, LEAF, StoredTree
 
 
 class NotSealedError(ProofError):

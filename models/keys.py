@@ -9,12 +9,11 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, literal_column, select
 
 from dealgate.models.envelope import Draft
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, append, table
-from dealgate.models.ledger_tables import LedgerCheckpoint
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, append
 from dealgate.models.merkle import ProofError, inclusion_proof, leaf_hash, verify_inclusion
 from dealgate.models.notes import MOST_ENTRIES, read_checkpoint
 from dealgate.models.signing import NoteError, VerifierKey
-from dealgate.models.tree import LEAF, StoredTree
+from dealgate.models.tree import CHECKPOINT, LEAF, StoredTree
 
 KIND = "key_rotation"
 ROTATIONS = (
@@ -27,7 +26,6 @@ ROTATIONS = (
 )
 """The kind stands in the statement itself: no database can tell from a parameter that the partial index will do."""
 
-CHECKPOINT = table(LedgerCheckpoint)
 SEALED_BY = (
     select(CHECKPOINT.c.note).where(CHECKPOINT.c.size > bindparam("leaf_index")).order_by(CHECKPOINT.c.size).limit(1)
 )

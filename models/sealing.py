@@ -10,11 +10,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from dealgate.models.envelope import Draft
 from dealgate.models.keys import introduce_key
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, append, table
-from dealgate.models.ledger_tables import LedgerCheckpoint, LedgerPending
+from dealgate.models.ledger_tables import LedgerPending
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint, incarnation, read_checkpoint, sign_checkpoint
 from dealgate.models.signing import NoteError, Signer
-from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, LEAF, GrowingTree
+from dealgate.models.tree import CHECKPOINT, INSERT_LEAF, INSERT_TILE, LEAF, GrowingTree
 
 SEALER_LOCK = 0x6465616C67617465
 """The advisory lock of the one sealer on PostgreSQL; on SQLite the write lock does."""
@@ -24,7 +24,7 @@ EVERYTHING = 2**62
 AT_ONCE = 10_000
 """Entries that are sealed in one transaction."""
 
-CHECKPOINT, PENDING = map(table, (LedgerCheckpoint, LedgerPending))
+PENDING = table(LedgerPending)
 LAST = select(CHECKPOINT).order_by(CHECKPOINT.c.size.desc()).limit(1)
 LAST_LEAF = select(func.max(LEAF.c.leaf_index))
 WAITING = (

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select
 
 from dealgate.models.ledger import table
-from dealgate.models.ledger_tables import LedgerLeaf, LedgerTile
+from dealgate.models.ledger_tables import LedgerCheckpoint, LedgerLeaf, LedgerTile
 from dealgate.models.merkle import HASH_BYTES, Frontier
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 
-LEAF, TILE = map(table, (LedgerLeaf, LedgerTile))
+LEAF, TILE, CHECKPOINT = map(table, (LedgerLeaf, LedgerTile, LedgerCheckpoint))
 INSERT_LEAF, INSERT_TILE = map(insert, (LEAF, TILE))
 LEAVES_OF = (
     select(LEAF.c.leaf_hash)

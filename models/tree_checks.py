@@ -10,9 +10,8 @@ from sqlalchemy import Connection, func, select
 from dealgate.models.ledger import ENTRY
 from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint
-from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import VerifierKey
-from dealgate.models.tree import LEAF, TILE, WIDTH, GrowingTree
+from dealgate.models.tree import CHECKPOINT, LEAF, TILE, WIDTH, GrowingTree
 from dealgate.models.verification import Progress, Report, Sealing, check_anchors, check_notes, trusted_keys
 
 FETCH = 2_048

@@ -13,8 +13,8 @@ from dealgate.models.keys import acceptable_keys, recorded_keys, rotations
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
 from dealgate.models.merkle import Frontier
 from dealgate.models.notes import MOST_ENTRIES, Checkpoint, Note, incarnation, read_checkpoint, speaks_for
-from dealgate.models.sealing import CHECKPOINT
 from dealgate.models.signing import Kind, NoteError, VerifierKey
+from dealgate.models.tree import CHECKPOINT
 from dealgate.rules.decision import moment
 
 LEVELS = ("notes", "tree", "bodies", "full")

@@ -18,8 +18,7 @@ from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, UnknownDealError,
 from dealgate.models.merkle import ProofError, leaf_hash
 from dealgate.models.notes import Checkpoint, Note
 from dealgate.models.recording import VERSION
-from dealgate.models.sealing import CHECKPOINT
-from dealgate.models.tree import LEAF, StoredTree
+from dealgate.models.tree import CHECKPOINT, LEAF, StoredTree
 
 
 @dataclass(frozen=True)

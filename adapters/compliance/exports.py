@@ -22,7 +22,8 @@ from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import COLUMNS, Column, Row, rows_of
 from dealgate.adapters.compliance.search import count_purged, search_all
 from dealgate.migrations.revisions import current_revision
-from dealgate.models.sealing import CHECKPOINT, LAST, PENDING
+from dealgate.models.sealing import LAST, PENDING
+from dealgate.models.tree import CHECKPOINT
 from dealgate.rules.decision import moment
 
 SUFFIX = ".manifest.json"

@@ -12,9 +12,9 @@ from dealgate.models.merkle import Frontier, leaf_hash
 from dealgate.models.notes import Checkpoint, sign_checkpoint
 from dealgate.models.open_clocks import set_clocks
 from dealgate.models.recording import DECISION, FINDING, INSERT_PART, SUBMISSION
-from dealgate.models.sealing import CHECKPOINT, PENDING
+from dealgate.models.sealing import PENDING
 from dealgate.models.signing import Ed25519Signer
-from dealgate.models.tree import INSERT_LEAF, INSERT_TILE, LEAF, TILE, GrowingTree
+from dealgate.models.tree import CHECKPOINT, INSERT_LEAF, INSERT_TILE, LEAF, TILE, GrowingTree
 
 
 def number_of(connection: Connection, entry_id: str) -> int:

@@ -13,9 +13,9 @@ from dealgate.models.erasure import redact
 from dealgate.models.ledger import BODY, DEAL, ENTRY, PRIVATE, Receipt
 from dealgate.models.merkle import ProofError
 from dealgate.models.notes import read_checkpoint, sign_checkpoint
-from dealgate.models.sealing import CHECKPOINT, PENDING, seal
+from dealgate.models.sealing import PENDING, seal
 from dealgate.models.signing import Ed25519Signer
-from dealgate.models.tree import LEAF
+from dealgate.models.tree import CHECKPOINT, LEAF
 from tests.faults import forging
 from tests.faults.insiders import flaws, insider, tried
 from tests.models.ledgers import START, a_signer, seal_all, verified
