@@ -50,6 +50,12 @@ class Sealed(NamedTuple):
     added: int
 
 
+def count_waiting(connection: Connection) -> int:
+    """Entries that no checkpoint covers yet."""
+    found: int = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
+    return found
+
+
 def seal(connection: Connection, signer: Signer, now: datetime, most: int = AT_ONCE) -> Sealed | None:
     """Seal the entries that wait, at most so many, in the caller's transaction.
 

@@ -319,13 +319,11 @@ def _sealer(engine: "Engine", key: Path | None, anchors: list[str] | None, ancho
 
 
 def _why_nothing(engine: "Engine") -> str:
-    from sqlalchemy import func, select  # noqa: PLC0415
-
     from dealgate.adapters.database import READS_ONLY  # noqa: PLC0415
-    from dealgate.models.sealing import PENDING  # noqa: PLC0415
+    from dealgate.models.sealing import count_waiting  # noqa: PLC0415
 
     with engine.connect().execution_options(**{READS_ONLY: True}) as connection:
-        waiting = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
+        waiting = count_waiting(connection)
     return f"another sealer is at work, {waiting} entries wait" if waiting else "nothing waited to be sealed"
 
 

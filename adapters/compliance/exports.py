@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from dealgate.adapters.compliance.check import alike, told_once
 from dealgate.adapters.compliance.formats import UnreadableError, check_format, line, read_rows, writer_of
@@ -22,7 +22,7 @@ from dealgate.adapters.compliance.readers import Reader
 from dealgate.adapters.compliance.rows import COLUMNS, Column, Row, rows_of
 from dealgate.adapters.compliance.search import count_purged, search_all
 from dealgate.migrations.revisions import current_revision
-from dealgate.models.sealing import LAST, PENDING
+from dealgate.models.sealing import LAST, count_waiting
 from dealgate.models.tree import CHECKPOINT
 from dealgate.rules.decision import moment
 
@@ -112,12 +112,11 @@ def _write_rows(connection: Connection, export: Export, path: Path, file_format:
 def _ledger(connection: Connection) -> dict[str, Any]:
     """The newest checkpoint, and how many entries no checkpoint covers yet."""
     newest = connection.execute(LAST).first()
-    waiting = connection.execute(select(func.count()).select_from(PENDING)).scalar_one()
     return {
         "checkpoint": newest.note if newest else None,
         "size": newest.size if newest else 0,
         "sealed_at": moment(newest.sealed_at) if newest else None,
-        "entries_not_sealed": waiting,
+        "entries_not_sealed": count_waiting(connection),
     }
 
 
