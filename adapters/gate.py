@@ -43,6 +43,7 @@ from dealgate.models import (
 )
 from dealgate.models.joining import connection_of, join
 from dealgate.models.last_decision import REFUSED
+from dealgate.models.ledger import LONGEST_WORDS
 from dealgate.models.recording import plain_json
 from dealgate.models.unanswered import Change
 from dealgate.rules.deal import Deal
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
 
 BATCH = 200
 """Deals that are stored with one round of statements when many are submitted at once."""
-
-LONGEST_KEY = 200
 
 log = logging.getLogger("dealgate")
 
@@ -407,9 +406,9 @@ class Gate:
 
 def _check_key(key: str) -> None:
     """Of a host that knows no key and hands an empty one over, every submission would be a repetition of the first."""
-    if not isinstance(key, str) or not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
+    if not isinstance(key, str) or not key.strip() or len(key) > LONGEST_WORDS or not key.isprintable():
         raise ValueError(
-            f"idempotency_key is {key!r:.60}: give 1 to {LONGEST_KEY} printable characters that no other submission has, or None"
+            f"idempotency_key is {key!r:.60}: give 1 to {LONGEST_WORDS} printable characters that no other submission has, or None"
         )
     if key.casefold().startswith(REFUSED):
         raise ValueError(f"an idempotency key that begins with {REFUSED!r} is that of a refused attempt: use another")
