@@ -86,7 +86,7 @@ class DealFile:
     def deals(self) -> Iterator[Deal]:
         """The deals, once they are checked; a file small enough to be kept in memory is read only once.
 
-        Raises `DealError`, also in the end where others are in the file by now than were checked.
+        Raises `DealError`, also in the end where more or fewer are in the file by now than were checked.
         """
         if self._kept is not None:
             yield from self._kept

@@ -94,7 +94,7 @@ class Sealer:
         failures = list[AnchorError]()
         for anchor in self.anchors:
             try:
-                self._publish_twice(anchor)
+                self._publish_newest(anchor)
             except AnchorError as error:
                 log.error("the newest checkpoint is not anchored: %s", error)
                 failures.append(error)
@@ -118,8 +118,8 @@ class Sealer:
     def _seal_once(self, connection: Connection, again: bool) -> Sealed | None:
         return seal(connection, self.signer, datetime.now(UTC))
 
-    def _publish_twice(self, anchor: Anchor) -> None:
-        """Another sealer may have anchored a later checkpoint in between, which is then the newest, and no other history."""
+    def _publish_newest(self, anchor: Anchor) -> None:
+        """Where another sealer anchored a later checkpoint in between, that is the newest by now, and no other history."""
         try:
             self._publish(anchor)
         except AnchorConflictError:

@@ -385,10 +385,9 @@ class CaseFile:
 
     def named_keys(self) -> None:
         """Each key of the file is one that an entry of the ledger introduced."""
+        # Whoever may submit can append one that names none.
         told = [one.get("key") for one in self.proved("key_rotation")]
-        named = [
-            one.get("new") for one in told if isinstance(one, dict)
-        ]  # anybody may have appended one that names none
+        named = [one.get("new") for one in told if isinstance(one, dict)]
         need(all(key in named for key in self.keys), "ledger/keys.txt has a key that no entry of the ledger introduced")
 
     def anchors(self) -> None:

@@ -1,4 +1,4 @@
-"""How long a fault test goes on: a little in the whole suite, and as long as it takes under `make faults`."""
+"""How long a fault test goes on, a little in the whole suite and as long as it takes under `make faults`; and the seed of its chance."""
 
 import os
 from collections.abc import Callable
