@@ -74,16 +74,16 @@ def _check_receipts(connection: Connection, report: Report, anchors: Sequence[An
         CHECKPOINT, CHECKPOINT.c.size == ANCHOR.c.size
     )
     for anchor in anchors:
-        rows = connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)).all()
-        if not rows:
-            report.remarks.append(f"no receipt of {anchor.name} is stored: name the anchor as it was named for sealing")
-        for row in rows:
+        row = None
+        for row in connection.execute(receipts.where(ANCHOR.c.sink == anchor.name).order_by(ANCHOR.c.size)):
             try:
                 anchor.check(row.receipt, row.note.encode())
                 report.receipts += 1
             except AnchorError as error:
                 where = f"receipt of {anchor.name} for {row.size} entries"
                 report.flaw("receipt", where, "one that holds for the checkpoint", error)
+        if row is None:
+            report.remarks.append(f"no receipt of {anchor.name} is stored: name the anchor as it was named for sealing")
 
 
 def check_database(connection: Connection) -> list[str]:
