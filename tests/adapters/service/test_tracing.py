@@ -113,13 +113,13 @@ def test_a_collector_that_says_nothing_holds_up_neither_a_request_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracing, "LAST_SPANS", 0.3)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with a_service(f"sqlite:///{tmp_path / 'none.db'}", otlp_endpoint=endpoint) as service:
             begun = monotonic()
             assert ask(service, lambda client: client.get("/healthz")).status_code == 200
-        assert monotonic() - begun < 3
+        assert monotonic() - begun < 20
 
 
 def test_without_an_endpoint_there_are_no_spans(tmp_path: Path) -> None:
