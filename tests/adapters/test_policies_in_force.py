@@ -272,16 +272,20 @@ def test_while_versions_change_over_every_deal_is_decided_wholly_under_the_one_i
 
     with ThreadPoolExecutor(3) as pool:
         submitters = [pool.submit(submit, thread) for thread in range(3)]
-        for number in range(1, 6):
-            put_in_force(database, version(number, ltv=f"{100 + number}%"))
-            time.sleep(0.3)
-        time.sleep(2.2)
-        stop.set()
+        try:
+            for number in range(1, 6):
+                put_in_force(database, version(number, ltv=f"{100 + number}%"))
+                time.sleep(0.3)
+            until = time.monotonic() + 60
+            while time.monotonic() < until and all(number != "5" for number, *_ in list(decided)):
+                time.sleep(0.1)
+        finally:
+            stop.set()
         for each in submitters:
             each.result()
     seen = {number for number, *_ in decided}
     assert len(seen) > 2, "the machine was too busy: no version but the first and the last has decided a deal"
-    assert {"0", "5"} <= seen
+    assert "5" in seen
     assert all(limit == f"{100 + int(number)}.00" for number, limit, _ in decided)
     with database.connect() as connection:
         steps = all_steps(connection)
