@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.commands import SCRIPT, invoke
+from tests.adapters.commands import SAMPLES, SCRIPT, invoke
 
 
 @pytest.mark.parametrize("command", [("ledger", "new-key", "lender.example/ledger"), ("policy", "new")])
@@ -33,3 +33,22 @@ def test_a_file_that_cannot_be_written_to_its_end_is_not_left_behind(tmp_path: P
     )
     assert (ended.returncode, ended.stderr) == (2, "my-auto.yaml: cannot be written: File too large\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("ledger", "--help"), ("mapping", "list")])
+def test_what_cannot_be_printed_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [SCRIPT, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=300
+        )
+    assert ended.returncode == 3
+    assert ended.stderr == "dealgate: OSError: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_outputs_are_closed_does_its_work(tmp_path: Path, closed: str) -> None:
+    """As a job may be started; no file that it opens is then taken for an output."""
+    command = f"{SCRIPT} submit {SAMPLES} --db sqlite:///{tmp_path / 'deals.db'} {closed}"
+    assert subprocess.run(command, shell=True, capture_output=True, check=False, timeout=300).returncode == 0
+    assert invoke("db", "check", "--db", f"sqlite:///{tmp_path / 'deals.db'}").exit_code == 0
+    assert invoke("decision", "list", "--json", "--db", f"sqlite:///{tmp_path / 'deals.db'}").stdout.count("\n") == 28
