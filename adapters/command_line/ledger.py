@@ -363,11 +363,11 @@ def _watch(sealer: "Sealer", interval: float) -> None:
 
 @contextmanager
 def ledger_database(db: str) -> "Iterator[Engine]":
-    from dealgate.adapters.database import open_database, stored  # noqa: PLC0415
+    from dealgate.adapters.database import open_kept, stored  # noqa: PLC0415
 
     with stored(db):  # it is there, and at the revision that this dealgate needs
         pass
-    engine = open_database(db)
+    engine = open_kept(db)
     try:
         yield engine
     finally:

@@ -136,7 +136,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"), object_pairs_hook=told_once)
         missing = NEEDED - set(manifest)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise QueryError(
             "file", str(path), f"its manifest {manifest_path(path).name} cannot be read: {error}"
         ) from None
