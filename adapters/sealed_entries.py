@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from dealgate.adapters.ledger_proofs import ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, named
 from dealgate.models.merkle import ProofError, leaf_hash, verify_inclusion
 from dealgate.models.notes import Checkpoint, Note, incarnation
 from dealgate.models.sealing import LAST, Sealed, reopen
@@ -96,7 +96,7 @@ def record_restore(
     ours = [one for one in map(_checkpoint, anchored) if incarnation(one.origin, signer.key.name)]
     beyond = [one for one in ours if one.size > here]
     furthest = max(beyond, key=lambda one: one.size, default=None)
-    content = {"reason": reason, "actor": actor, "anchored_size": furthest.size if furthest else None}
+    content = {"reason": reason, "actor": named(actor), "anchored_size": furthest.size if furthest else None}
     content |= {"anchored_root": furthest.root.hex() if furthest else None}
     return reopen(connection, signer, content, now, [one.origin for one in ours])
 

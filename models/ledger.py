@@ -88,7 +88,7 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
 
 
 class WordsError(ValueError):
-    """An actor or a key that not every database would give back as it was."""
+    """An actor or a key that not every database would give back as it was, or nobody where somebody must be named."""
 
 
 def check_words(**given: object) -> None:
@@ -100,6 +100,13 @@ def check_words(**given: object) -> None:
             raise WordsError(
                 f"{name} is {words!r:.60}: give a text of at most {LONGEST_WORDS} characters, none of them a control character, or None"
             )
+
+
+def named(actor: str) -> str:
+    """Who took a step that somebody must answer for. Raises `WordsError` where that is nobody."""
+    if not actor.strip():
+        raise WordsError("actor: nobody is named: say who takes this step")
+    return actor
 
 
 def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], now: datetime) -> list[Receipt]:

@@ -326,6 +326,23 @@ def test_holds_notices_redactions_and_purges_by_command(ledger: Ledger, decision
     ledger.verify("--level", "replay")
 
 
+def test_nobody_takes_a_step_without_a_name(ledger: Ledger, decisions: list[str]) -> None:
+    """Whoever asks later by whom a deal was held, or a value erased, would be told of nobody."""
+    notified = ["notice", "D-1", "--kind", "approval", "--sent-at", "2026-11-20T15:01:00+00:00"]
+    steps: list[list[str | Path]] = [
+        ["hold", "D-0", "--reason", "litigation"],
+        ["redact", decisions[0], "/deal/vehicle/vin", "--reason", "asked"],
+        [*notified],
+        ["restored", "--reason", "disk lost", "--key", ledger.key],
+    ]
+    ledger.seal()
+    before = ledger.run("status").stdout
+    for step in steps:
+        told = ledger.run(str(step[0]), *step[1:], "--actor", " ", exit_code=2).stderr
+        assert told == "actor: nobody is named: say who takes this step\n"
+    assert ledger.run("status").stdout == before
+
+
 def test_a_watch_ends_on_sigterm_with_everything_sealed(ledger: Ledger) -> None:
     command = [SCRIPT, "ledger", "seal", "--watch", "--interval", "0.05", "--db", ledger.url, "--key", str(ledger.key)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
