@@ -326,6 +326,15 @@ def test_holds_notices_redactions_and_purges_by_command(ledger: Ledger, decision
     ledger.verify("--level", "replay")
 
 
+def test_a_key_hands_over_to_another_one_only(ledger: Ledger) -> None:
+    """Somebody whose key was stolen would take it for replaced."""
+    ledger.seal()
+    before = ledger.run("status").stdout
+    told = ledger.run("rotate-key", "--key", ledger.key, "--new-key", ledger.key, exit_code=2).stderr
+    assert f"the new key {ledger.public.read_text().strip()} is the one so far: make one with" in told
+    assert ledger.run("status").stdout == before
+
+
 def test_nobody_takes_a_step_without_a_name(ledger: Ledger, decisions: list[str]) -> None:
     """Whoever asks later by whom a deal was held, or a value erased, would be told of nobody."""
     notified = ["notice", "D-1", "--kind", "approval", "--sent-at", "2026-11-20T15:01:00+00:00"]
@@ -340,6 +349,8 @@ def test_nobody_takes_a_step_without_a_name(ledger: Ledger, decisions: list[str]
     for step in steps:
         told = ledger.run(str(step[0]), *step[1:], "--actor", " ", exit_code=2).stderr
         assert told == "actor: nobody is named: say who takes this step\n"
+    told = ledger.run("restored", "--reason", "", "--actor", "ops", "--key", ledger.key, exit_code=2).stderr
+    assert told == "reason: none was given: say what was lost and how\n"
     assert ledger.run("status").stdout == before
 
 
