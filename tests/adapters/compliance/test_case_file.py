@@ -387,6 +387,23 @@ def test_the_command_writes_folder_and_zip_and_overwrites_neither(
     assert (unknown.exit_code, "use compliance, analyst, outside" in unknown.stderr) == (2, True)
 
 
+def test_what_the_script_does_not_look_at_does_not_pass_for_checked(database: Engine, tmp_path: Path) -> None:
+    """As where the variable is empty that was to give the key."""
+    signer = eventful_deal(database, tmp_path)
+    folder = on_disk(case_of(database), tmp_path / "case")
+    private = f"PRIVATE+KEY+{signer.key.text}"
+    for arguments, words in (
+        (["--key"], "FAILS: after --key comes the verifier key itself"),
+        (["--key", ""], "FAILS: after --key comes the verifier key itself"),
+        (["--key", "ledger.pub"], "FAILS: after --key comes the verifier key itself"),
+        (["--key", private], "FAILS: after --key comes the verifier key itself"),
+        ([str(folder), str(tmp_path / "another")], "FAILS: give one case file, a folder or a ZIP, got 2"),
+    ):
+        ended = checked(folder, *arguments)
+        assert (ended.returncode, words in ended.stdout) == (1, True), ended.stdout
+        assert private not in ended.stdout
+
+
 @pytest.mark.parametrize("write", [write_folder, write_zip])
 def test_a_case_file_that_cannot_be_written_to_its_end_is_not_left_behind(
     database: Engine, tmp_path: Path, write: Callable[[Files, Path], None]
