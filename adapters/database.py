@@ -170,13 +170,13 @@ def open_kept(url: str) -> Engine:
     return open_database(url)
 
 
-def _file_of(engine: Engine) -> Path | None:
+def file_of(engine: Engine) -> Path | None:
     """The SQLite file; None for what is not named as one."""
     name = engine.url.database
     return Path(name) if engine.dialect.name == "sqlite" and name and not name.startswith("file:") else None
 
 
-def _is_anothers(file: Path, *, if_empty: bool) -> bool:
+def is_anothers(file: Path, *, if_empty: bool = True) -> bool:
     """Whether it is a database without our tables: looked at without our settings, which would stay in another program's file."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as looking:
@@ -190,12 +190,12 @@ def _is_anothers(file: Path, *, if_empty: bool) -> bool:
 def stored(url: str) -> Iterator[Connection]:
     """A connection for reading what is stored. Raises `DatabaseError` where nothing can be, and `DatabaseUrlError`."""
     engine = open_kept(url)
-    file = _file_of(engine)
+    file = file_of(engine)
     if file and not file.exists():
         raise DatabaseError(
             f"there is no database at {file}: see to --db and DEALGATE_DB, or set it up with dealgate db upgrade"
         )
-    if file and _is_anothers(file, if_empty=True):
+    if file and is_anothers(file):
         raise _wrong_revision(engine, None)
     try:
         with engine.connect().execution_options(**of_one_moment(engine)) as connection:
@@ -230,8 +230,8 @@ def ready_database(engine: Engine) -> bool:
 
     Raises `DatabaseError` for a database at another revision, and leaves another program's file as it is.
     """
-    file = _file_of(engine)
-    if file and _is_anothers(file, if_empty=False):
+    file = file_of(engine)
+    if file and is_anothers(file, if_empty=False):
         raise _wrong_revision(engine, None)
     with engine.connect() as connection:
         revision = current_revision(connection)
