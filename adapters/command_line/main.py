@@ -101,9 +101,10 @@ def run() -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Nobody hears what is said to a closed output, and no file that is opened may be taken for it."""
+    """Nobody hears what is said to a closed output, a closed input says nothing, and no file that is opened may be taken for either."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

@@ -50,5 +50,7 @@ def test_a_command_whose_outputs_are_closed_does_its_work(tmp_path: Path, closed
     """As a job may be started; no file that it opens is then taken for an output."""
     command = f"{SCRIPT} submit {SAMPLES} --db sqlite:///{tmp_path / 'deals.db'} {closed}"
     assert subprocess.run(command, shell=True, capture_output=True, check=False, timeout=300).returncode == 0
+    reading = subprocess.run(f"{SCRIPT} evaluate - {closed}", shell=True, input=b"", capture_output=True, check=False)
+    assert reading.returncode == 2  # there is no deal in it
     assert invoke("db", "check", "--db", f"sqlite:///{tmp_path / 'deals.db'}").exit_code == 0
     assert invoke("decision", "list", "--json", "--db", f"sqlite:///{tmp_path / 'deals.db'}").stdout.count("\n") == 28
