@@ -2,16 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import PoolResetState
 
-from dealgate.migrations.revisions import HEAD, current_revision
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.models.erasure import ERASED
 from dealgate.models.joining import still_stands
 
@@ -25,8 +25,32 @@ FILE = "dealgate_file"
 """Where a connection notes the SQLite file that it opened."""
 
 
+IN_MEMORY = {None, "", ":memory:"}
+
+URLS = "sqlite:///dealgate.db or postgresql+psycopg://user:password@host/name"
+
+
 class DatabaseError(RuntimeError):
     """A database that cannot take submissions as it is; the message says what to do."""
+
+
+class DatabaseUrlError(ValueError):
+    """A URL of no database in which anything would be kept. The message does not tell it, for it may hold a password."""
+
+
+def check_url(url: str) -> None:
+    """That it is one of a database that outlives this process. Raises `DatabaseUrlError`."""
+    try:
+        parsed = make_url(url)
+        asynchronous = parsed.get_dialect().is_async
+    except (ArgumentError, ValueError):  # their messages may quote it
+        raise DatabaseUrlError(
+            f"not the URL of a database: write it as {URLS}, with what stands between two colons or before an @ percent-encoded"
+        ) from None
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"} or asynchronous:
+        raise DatabaseUrlError(f"{parsed.drivername} is no driver for this: write the URL as {URLS}")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in IN_MEMORY:
+        raise DatabaseUrlError("a database in memory keeps nothing: name a file, such as sqlite:///dealgate.db")
 
 
 def open_database(url: str) -> Engine:
@@ -140,12 +164,39 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def open_kept(url: str) -> Engine:
+    """As `open_database`, of a database that outlives this process. Raises `DatabaseUrlError`."""
+    check_url(url)
+    return open_database(url)
+
+
+def file_of(engine: Engine) -> Path | None:
+    """The SQLite file; None for what is not named as one."""
+    name = engine.url.database
+    return Path(name) if engine.dialect.name == "sqlite" and name and not name.startswith("file:") else None
+
+
+def is_anothers(file: Path, *, if_empty: bool = True) -> bool:
+    """Whether it is a database without our tables: looked at without our settings, which would stay in another program's file."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as looking:
+            tables = {name for (name,) in looking.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:  # whoever opens it is told why
+        return False
+    return VERSION_TABLE not in tables if tables else if_empty
+
+
 @contextmanager
 def stored(url: str) -> Iterator[Connection]:
-    """A connection for reading what is stored. Raises `DatabaseError` where nothing can be."""
-    engine = open_database(url)
-    if engine.dialect.name == "sqlite" and engine.url.database and not Path(engine.url.database).exists():
-        raise DatabaseError(f"there is no database at {engine.url.database}")
+    """A connection for reading what is stored. Raises `DatabaseError` where nothing can be, and `DatabaseUrlError`."""
+    engine = open_kept(url)
+    file = file_of(engine)
+    if file and not file.exists():
+        raise DatabaseError(
+            f"there is no database at {file}: see to --db and DEALGATE_DB, or set it up with dealgate db upgrade"
+        )
+    if file and is_anothers(file):
+        raise _wrong_revision(engine, None)
     try:
         with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             if problem := wrong_revision(connection):
@@ -167,6 +218,9 @@ def upgrade_database(engine: Engine, schema: str | None = None) -> str:
     from dealgate.migrations.running import upgrade  # noqa: PLC0415  Alembic is loaded only where it is used
 
     with engine.begin() as connection:
+        revision = current_revision(connection)
+        if revision is not None and revision > HEAD:
+            raise _wrong_revision(engine, revision)
         upgrade(connection, schema=schema)
     return HEAD
 
@@ -174,8 +228,11 @@ def upgrade_database(engine: Engine, schema: str | None = None) -> str:
 def ready_database(engine: Engine) -> bool:
     """Make sure that submissions can be stored. An empty SQLite file is set up; returns whether that was done.
 
-    Raises `DatabaseError` for a database at another revision.
+    Raises `DatabaseError` for a database at another revision, and leaves another program's file as it is.
     """
+    file = file_of(engine)
+    if file and is_anothers(file, if_empty=False):
+        raise _wrong_revision(engine, None)
     with engine.connect() as connection:
         revision = current_revision(connection)
         empty = revision is None and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
@@ -194,6 +251,10 @@ def wrong_revision(connection: Connection) -> DatabaseError | None:
 
 
 def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:
+    if revision is not None and revision > HEAD:
+        return DatabaseError(
+            f"the database is at revision {revision}, and this dealgate knows none after {HEAD}: install the dealgate that upgraded it"
+        )
     found = "has no dealgate tables" if revision is None else f"is at revision {revision}"
     shown = engine.url.render_as_string(hide_password=True)
     return DatabaseError(

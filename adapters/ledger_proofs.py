@@ -25,6 +25,9 @@ from dealgate.models.signing import NoteError, VerifierKey, decode64, encode64
 INCLUSION = "c2sp.org/tlog-proof@v1"
 CONSISTENCY = "dealgate consistency-proof@v1"
 
+LONGEST = 3 * MOST_BYTES
+"""Of a proof: two notes, and the hashes before them. Of another file no more is read."""
+
 
 @dataclass(frozen=True)
 class InclusionProof:
@@ -44,6 +47,7 @@ class InclusionProof:
         index = re.fullmatch("index (0|[1-9][0-9]{0,18})", head[0]) if head else None
         if not index:
             raise ProofError(f"after {INCLUSION} comes the entry's index, as 'index 0', got {head[:1]}")
+        _checkpoint(note)
         return _same(cls(int(index[1]), _hashes(head[1:]), note), data)
 
     def check(self, entry: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
@@ -68,6 +72,8 @@ class ConsistencyProof:
     def parse(cls, data: bytes) -> "ConsistencyProof":
         """Read what `encode` wrote. Raises `ProofError`."""
         head, (older, newer) = _parts(data, CONSISTENCY, 2)
+        for note in (older, newer):
+            _checkpoint(note)
         return _same(cls(_hashes(head), older, newer), data)
 
     def check(self, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, Checkpoint]:
@@ -104,7 +110,8 @@ def prove_consistency(older: bytes, newer: bytes, nodes: Nodes) -> ConsistencyPr
 def read_proof(path: Path) -> Proof:
     """Read a proof of either kind. Raises `ProofError`."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
     except OSError as error:
         raise ProofError(f"{path} cannot be read: {error.strerror}") from None
     kind = ConsistencyProof if data.startswith(CONSISTENCY.encode()) else InclusionProof
@@ -120,13 +127,16 @@ def _lines(*lines: str) -> bytes:
 
 def _parts(data: bytes, kind: str, notes: int) -> tuple[list[str], list[bytes]]:
     """The lines below the first one, and the notes; each note has one empty line of its own."""
-    if len(data) > MOST_BYTES * (notes + 1):
-        raise ProofError(f"a proof has at most {MOST_BYTES * (notes + 1)} bytes, got {len(data)}")
+    if len(data) > LONGEST:
+        raise ProofError(
+            f"a proof has at most {LONGEST} bytes, and this is longer: give what dealgate ledger prove wrote"
+        )
     head, *parts = data.removesuffix(b"\n").split(b"\n\n")
     lines = head.decode(errors="replace").split("\n")
     if lines[0] != kind:
-        raise ProofError(
-            f"expected a proof that begins with the line {INCLUSION!r} or {CONSISTENCY!r}, got {lines[0][:80]!r}"
+        raise ProofError(  # which line it has is not told: it may be that of a private key, or of a deal
+            f"expected a proof that begins with the line {INCLUSION!r} or {CONSISTENCY!r}, got another first line: "
+            "give what dealgate ledger prove wrote, byte for byte"
         )
     if len(parts) != 2 * notes:
         raise ProofError(

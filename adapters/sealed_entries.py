@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from dealgate.adapters.ledger_proofs import ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY, WordsError, named
 from dealgate.models.merkle import ProofError, leaf_hash, verify_inclusion
 from dealgate.models.notes import Checkpoint, Note, incarnation
 from dealgate.models.sealing import LAST, Sealed, reopen
@@ -91,12 +91,17 @@ def check_receipt(connection: Connection, entry_id: str, leaf: bytes) -> int | N
 def record_restore(
     connection: Connection, signer: Signer, anchored: Sequence[bytes], reason: str, actor: str, now: datetime
 ) -> Sealed:
-    """State in the ledger that it was restored, and how far anchored checkpoints went beyond what is here. Raises `SealError`."""
+    """State in the ledger that it was restored, and how far anchored checkpoints went beyond what is here.
+
+    Raises `SealError`, and `WordsError` without a reason or a name.
+    """
+    if not reason.strip():
+        raise WordsError("reason: none was given: say what was lost and how")
     here = connection.execute(select(CHECKPOINT.c.size).order_by(CHECKPOINT.c.size.desc()).limit(1)).scalar() or 0
     ours = [one for one in map(_checkpoint, anchored) if incarnation(one.origin, signer.key.name)]
     beyond = [one for one in ours if one.size > here]
     furthest = max(beyond, key=lambda one: one.size, default=None)
-    content = {"reason": reason, "actor": actor, "anchored_size": furthest.size if furthest else None}
+    content = {"reason": reason, "actor": named(actor), "anchored_size": furthest.size if furthest else None}
     content |= {"anchored_root": furthest.root.hex() if furthest else None}
     return reopen(connection, signer, content, now, [one.origin for one in ours])
 

@@ -19,7 +19,7 @@ from dealgate.models.adverse_reasons import reasons_to_give
 from dealgate.models.commitments import commitment_at
 from dealgate.models.envelope import Draft
 from dealgate.models.joining import Writable, connection_of
-from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, table
+from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY, PRIVATE, Receipt, append, named, table
 from dealgate.models.ledger_tables import LedgerErasure, LedgerPending, LegalHold, Notice
 from dealgate.models.open_clocks import set_clocks
 from dealgate.models.override_tables import OverrideFinding, OverrideStep
@@ -101,7 +101,7 @@ def record_notice(
     told = {"channel": channel, "decision_id": noticed, "reasons": list(reasons) or None}
     content = {"notice": {"kind": kind, "sent_at": moment(sent_at), "note": note, **told}}
     receipt = append(
-        session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=actor), now
+        session, Draft(str(uuid4()), "notice", content, deal_id=deal_id, effective_at=sent_at, actor=named(actor)), now
     )
     row = {"entry": receipt.entry, "deal_id": deal_id, "kind": kind, "sent_at": sent_at}
     session.execute(insert(NOTICE), row | told | {"reasons": reasons_text(told["reasons"])})
@@ -154,7 +154,7 @@ def hold(session: Writable, deal_id: str, reason: str, now: datetime, *, actor: 
     if is_held(session, deal_id) is placed:
         raise ErasureError(f"the deal {deal_id!r} {'is already' if placed else 'is not'} under a legal hold")
     content = {"legal_hold": {"placed": placed, "reason": _given(reason)}}
-    receipt = append(session, Draft(str(uuid4()), "legal_hold", content, deal_id=deal_id, actor=actor), now)
+    receipt = append(session, Draft(str(uuid4()), "legal_hold", content, deal_id=deal_id, actor=named(actor)), now)
     row = {"entry": receipt.entry, "deal_id": deal_id, "deal_seq": receipt.deal_seq, "placed": placed}
     session.execute(insert(HOLD), row)
     return receipt
@@ -186,7 +186,7 @@ def redact(
     if erased := session.execute(gone).scalars().all():
         raise ErasureError(f"{', '.join(sorted(erased))} of entry {entry_id!r} was erased before")
     content = {"redaction": {"entry_id": entry_id, "paths": sorted(paths), "reason": _given(reason)}}
-    receipt = append(session, Draft(str(uuid4()), "redaction", content, deal_id=entry.deal_id, actor=actor), now)
+    receipt = append(session, Draft(str(uuid4()), "redaction", content, deal_id=entry.deal_id, actor=named(actor)), now)
     leave = [{"erased": entry.id, "path": path, "entry": receipt.entry} for path in sorted(paths)]
     session.execute(insert(ERASURE), leave)
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry == entry.id, PRIVATE.c.path.in_(paths)))
@@ -261,7 +261,7 @@ def purge(
             "entries_sha256": entries_hash([row.leaf_hash for row in entries]),
         }
     }
-    receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
+    receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=named(actor)), now)
     numbers = [row.id for row in entries]
     session.execute(
         insert(ERASURE), [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers]

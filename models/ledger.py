@@ -87,15 +87,26 @@ def append(session: Writable, draft: Draft, now: datetime) -> Receipt:
     return append_all(session, [(draft, Place(place.entries, place.head))], now)[0]
 
 
+class WordsError(ValueError):
+    """An actor or a key that not every database would give back as it was, or nobody where somebody must be named."""
+
+
 def check_words(**given: object) -> None:
-    """Before a place is taken: what stands in a column of an entry is text that both databases give back as it was. Raises `ValueError`."""
+    """Before a place is taken: what stands in a column of an entry is text that both databases give back as it was. Raises `WordsError`."""
     for name, words in given.items():
         if words is None:
             continue
         if not isinstance(words, str) or len(words) > LONGEST_WORDS or UNFIT.search(words):
-            raise ValueError(
+            raise WordsError(
                 f"{name} is {words!r:.60}: give a text of at most {LONGEST_WORDS} characters, none of them a control character, or None"
             )
+
+
+def named(actor: str) -> str:
+    """Who took a step that somebody must answer for. Raises `WordsError` where that is nobody."""
+    if not actor.strip():
+        raise WordsError("actor: nobody is named: say who takes this step")
+    return actor
 
 
 def append_all(session: Writable, drafts: Sequence[tuple[Draft, Place | None]], now: datetime) -> list[Receipt]:

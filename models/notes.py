@@ -69,7 +69,9 @@ def read_signature(line: str) -> Signature:
     """One signature line without its line end. Raises `NoteError`."""
     found = SIGNATURE_LINE.fullmatch(line)
     if not found:
-        raise NoteError(f"a signature line reads '— <key name> <base64>', got {line!r}")
+        raise NoteError(
+            f"a signature line reads '— <key name> <base64>', got one of {len(line)} characters that does not"
+        )
     check_name(found[1])
     data = decode64(found[2], "signature")
     if len(data) <= 4:
@@ -93,7 +95,7 @@ class Checkpoint(NamedTuple):
         """Read the text of a note; three lines, no extensions. Raises `NoteError`."""
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not lines[0]:
-            raise NoteError(f"a checkpoint has three lines: origin, size and root; got {text!r}")
+            raise NoteError(f"a checkpoint has three lines: origin, size and root; got {text.count(chr(10))}")
         if not re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]) or int(lines[1]) > MOST_ENTRIES:
             raise NoteError(f"the size of a checkpoint is a plain number up to 2^63 - 1, got {lines[1]!r}")
         root = decode64(lines[2], "root")

@@ -74,12 +74,14 @@ def seal(connection: Connection, signer: Signer, now: datetime, most: int = AT_O
 def rotate(connection: Connection, old: Signer, new: Signer, now: datetime) -> Sealed:
     """Hand over to another key: an entry that names both, sealed at once by a checkpoint that both sign.
 
-    From then on the new key needs no word of the old one. Raises `SealError`, and `NoteError` for a key with another name.
+    From then on the new key needs no word of the old one. Raises `SealError`, and `NoteError` for a key with another name, or the same.
     """
     if new.key.name != old.key.name:
         raise NoteError(
             f"the new key signs as {new.key.name}: make one that signs as {old.key.name}, the ledger's name"
         )
+    if new.key == old.key:
+        raise NoteError(f"the new key {new.key.text} is the one so far: make one with dealgate ledger new-key")
     last, frontier = _for_extension(connection, old, now)
     introduce_key(connection, new.key, now, old.key)
     waiting = connection.execute(WAITING, {"most": EVERYTHING}).all()

@@ -48,14 +48,14 @@ class VerifierKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
-        """Read the text form. Raises `NoteError`, which never tells a private key that was given in its place."""
+        """Read the text form. Raises `NoteError`, which never tells what was given in its place: it may be secret."""
         if PRIVATE in text:
             raise NoteError(
                 "this is a private key: give the verifier key in its place, and let nobody else see this one"
             )
-        name, key_id, data = _key_parts(text, text)
+        name, key_id, data = _key_parts(text, "(verifier)")
         if data[0] not in list(Kind):
-            raise NoteError(f"key {text!r}: expected type 1 (Ed25519) or 4 (witness cosignature), got {data[0]}")
+            raise NoteError(f"key of {name}: expected type 1 (Ed25519) or 4 (witness cosignature), got {data[0]}")
         key = cls(name, data[1:], Kind(data[0]))
         return _with_id(key, key_id)
 
@@ -194,17 +194,17 @@ def _cannot_name(character: str) -> bool:
 
 
 def _key_parts(text: str, shown: str) -> tuple[str, str, bytes]:
-    """Name, key ID and the typed key. Never says more of it than `shown`: it may be private."""
+    """Name, key ID and the typed key. Says `shown` in its place: it may be private, or something else altogether."""
     parts = text.split("+", 2)
     if len(parts) != 3:
-        raise NoteError(f"key {shown!r}: expected <name>+<8 hex digits>+<base64>")
+        raise NoteError(f"key {shown}: expected <name>+<8 hex digits>+<base64>, as new-key printed it")
     try:
         check_name(parts[0])
         data = decode64(parts[2], "key")
     except NoteError:
-        raise NoteError(f"key {shown!r}: expected a name without spaces, and base64 as it must be written") from None
+        raise NoteError(f"key {shown}: expected a name without spaces, and base64 as it must be written") from None
     if len(data) != 33:
-        raise NoteError(f"key {shown!r}: expected a type byte and 32 bytes, got {len(data)} bytes")
+        raise NoteError(f"key {shown}: expected a type byte and 32 bytes, got {len(data)} bytes")
     return parts[0], parts[1], data
 
 

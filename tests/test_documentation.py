@@ -264,6 +264,14 @@ def test_a_command_and_its_options_are_in_the_reference(command: str) -> None:
     assert {option for option in options if option not in reference} == set()
 
 
+@pytest.mark.parametrize("command", existing_commands())
+def test_a_command_stands_in_the_list_at_the_top_of_the_reference(command: str) -> None:
+    top = COMMANDS.read_text(encoding="utf-8").partition("Each command has `--help`.")[0]
+    group, _, name = command.rpartition(" ")
+    among = rf"(\w+\|)*{name}(\|\w+)*" if group else name
+    assert re.search(rf"^    dealgate {group and group + ' '}{among}( |$)", top, re.MULTILINE)
+
+
 def anchors(page: Path) -> set[str]:
     """The headings of a page as links spell them."""
     headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))

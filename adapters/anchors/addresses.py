@@ -29,4 +29,4 @@ def _key(text: str, fragment: str) -> VerifierKey:
     try:
         return VerifierKey.parse(fragment)
     except NoteError as error:
-        raise AnchorError(f"{text!r}: after # stands the witness's verifier key: {error}") from None
+        raise AnchorError(f"{text.partition('#')[0]!r}: after # stands the witness's verifier key: {error}") from None

@@ -24,6 +24,9 @@ SECONDS = 10.0
 """How long another process may have the file to itself."""
 
 PAUSE = 0.01
+BEGUN = re.compile(rb'[^\x00-\x20+"{}]*(\n[0-9]*(\n[A-Za-z0-9+/=]*(\n(\n.*)?)?)?)?', re.DOTALL)
+"""What a first note may have left that was cut off. Anything else is the beginning of another file."""
+
 RECEIPT = re.compile(rb"offset (0|[1-9][0-9]{0,17})\n")
 
 
@@ -51,6 +54,8 @@ class FileAnchor:
         with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
             self._lock(file)
             torn = self._read_on(file)
+            if torn and not self._latest:
+                self._refuse_another_file(file)
             latest = self._latest.get(checkpoint.origin)
             self._refuse_earlier(self._latest, parsed, checkpoint)
             if not latest or latest.note != note:
@@ -92,6 +97,7 @@ class FileAnchor:
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         try:
+            self._refuse_endless()
             file = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
             try:
                 yield file
@@ -101,6 +107,21 @@ class FileAnchor:
             raise AnchorError(
                 f"{self.path} cannot be used: {error.strerror}: see to the disk and to who may write there, and anchor again"
             ) from None
+
+    def _refuse_endless(self) -> None:
+        """A device may be read for ever, and a pipe to which nobody writes be waited for."""
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise AnchorError(
+                f"{self.path} is a device, a pipe or a socket: give the anchor a file, which keeps what it is given"
+            )
+
+    def _refuse_another_file(self, file: int) -> None:
+        """A private key or a database to which a note is appended would be no key and no database any more."""
+        data = _read_from(file, 0)
+        if CUT_OFF not in data and not BEGUN.fullmatch(data):
+            raise AnchorError(
+                f"{self.path} holds {len(data)} bytes that are no notes, and nothing was written to it: give the anchor a file of its own"
+            )
 
     def _lock(self, file: int) -> None:
         """For those who append. Whoever may read the file can lock it, too, and must not keep the sealer from sealing."""

@@ -88,11 +88,13 @@ def revoke(
     db: DatabaseOption = DEFAULT,
 ) -> None:
     """End a key's time now. The service goes by it within five seconds."""
-    from dealgate.models.api_keys import read_key, revoke_key  # noqa: PLC0415
+    from dealgate.models.api_keys import PREFIX, read_key, revoke_key  # noqa: PLC0415
 
     written = read_key(key)  # who found a key in a log has all of it
     key_id = written.key_id if written else key
     with _key_exit_codes():
+        if not written and key.startswith(PREFIX):
+            refuse([f"this is not the whole of a key: give all of it, or its id, the 16 digits after {PREFIX}"])
         revoked = recorded(db, lambda connection, now: revoke_key(connection, key_id, now, actor=actor))
         document = revoked.document(datetime.now(UTC))
         print(json.dumps(document) if as_json else _summary(document))

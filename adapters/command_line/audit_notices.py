@@ -78,7 +78,10 @@ def notice_sample(
         names = ("sample_notice.txt", "sample_notice.yaml")
         for name in names:
             refuse_existing(str(folder / name))
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            refuse([f"{folder}: cannot be made a folder: {error.strerror or error}. Give another name."])
         for name in names:
             write_new(str(folder / name), (files("dealgate.adapters.compliance") / name).read_text(encoding="utf-8"))
         print(f"{folder}: {' and '.join(names)}. {NO_ADVICE}")

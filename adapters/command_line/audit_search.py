@@ -106,7 +106,9 @@ def search(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="All of it, with a manifest.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help=f"So many at the most; of a page {PAGE}.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000_000, help=f"So many at the most; of a page {PAGE}.")
+    ] = None,
     cursor: Annotated[str | None, typer.Option(help="The next page, as the page before told it.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Only how many there are, by outcome.")] = False,
     reader: Annotated[

@@ -25,10 +25,10 @@ def upgrade(
     ] = None,
 ) -> None:
     """Bring a database to the newest revision; a SQLite file is created where there is none."""
-    from dealgate.adapters.database import open_database, upgrade_database  # noqa: PLC0415
+    from dealgate.adapters.database import open_kept, upgrade_database  # noqa: PLC0415
 
     with exit_codes():
-        engine = open_database(db)
+        engine = open_kept(db)
         try:
             revision = upgrade_database(engine, schema)
             if schema:

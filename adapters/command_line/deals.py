@@ -86,14 +86,14 @@ def submit(
     mapping: MappingOption = None,
 ) -> None:
     """Hold deals against a policy and store submission, decision and findings: all deals of the call, or none."""
-    from dealgate.adapters.database import open_database, ready_database  # noqa: PLC0415
+    from dealgate.adapters.database import open_kept, ready_database  # noqa: PLC0415
     from dealgate.adapters.gate import Gate  # noqa: PLC0415
     from dealgate.adapters.programs import IN_FORCE  # noqa: PLC0415
 
     with exit_codes(), ExitStack() as stack:
         if in_force and policy is not None:
             refuse(["give either --policy or --in-force: they name the policy in two ways"])
-        engine = open_database(db)
+        engine = open_kept(db)
         stack.callback(engine.dispose)
         gate = Gate(engine, IN_FORCE if in_force else policy, isolated=isolated)
         sources, count = _checked(stack, files, mapping)

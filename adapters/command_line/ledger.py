@@ -15,7 +15,7 @@ import typer
 
 from dealgate.adapters.command_line.deals import DatabaseOption
 from dealgate.adapters.command_line.failures import exit_codes, refuse
-from dealgate.adapters.command_line.new_files import OWNER_ONLY, refuse_existing, write_new
+from dealgate.adapters.command_line.new_files import OWNER_ONLY, refuse_existing, write_all_new, write_new
 from dealgate.adapters.command_line.terminal import standard_output
 
 if TYPE_CHECKING:
@@ -162,16 +162,20 @@ def prove(
             refuse(["give either the id of an entry, or --since with the file of an older note"])
         for name in filter(None, (output, entry_file)):
             refuse_existing(name)
+        if entry_file == output:
+            refuse([f"{output}: give the proof and the entry's bytes a file each, with --output and --entry"])
         if since is not None:
-            proof = prove_growth(connection, _read(since)).encode()
-        else:
-            found = prove_entry(connection, entry_id or "")
-            proof = found.proof.encode()
             if entry_file is not None:
-                if found.envelope is None:
-                    refuse([f"entry {entry_id} was purged: its leaf hash is left, its bytes are not"])
-                write_new(entry_file, found.envelope.decode())
-        write_new(output, proof.decode())
+                refuse(["leave out --entry: a proof with --since is about no entry"])
+            write_new(output, prove_growth(connection, _read_note(since)).encode().decode())
+            return
+        found = prove_entry(connection, entry_id or "")
+        texts = {output: found.proof.encode().decode()}
+        if entry_file is not None:
+            if found.envelope is None:
+                refuse([f"entry {entry_id} was purged: its leaf hash is left, its bytes are not"])
+            texts[entry_file] = found.envelope.decode()
+        write_all_new(texts)
 
 
 @app.command()
@@ -261,13 +265,22 @@ def _keys(given: list[str] | None) -> "list[VerifierKey]":
 
 def _keys_of(given: str) -> "list[VerifierKey]":
     """A key, or those in a file. One without any must not pass for no key having been given."""
-    from dealgate.models.signing import VerifierKey  # noqa: PLC0415
-
-    text = _read_text(Path(given)) if "+" not in given or Path(given).is_file() else given
-    keys = [VerifierKey.parse(line.strip()) for line in text.splitlines() if line.strip()]
+    in_file = "+" not in given or Path(given).is_file()
+    lines = (_read_text(Path(given)) if in_file else given).splitlines()
+    numbered = [(f"{given}: line {number}: " if in_file else "", line.strip()) for number, line in enumerate(lines, 1)]
+    keys = [_key_of(line, where) for where, line in numbered if line]
     if not keys:
         refuse([f"{given}: holds no verifier key: expected <name>+<8 hex digits>+<base64>, as new-key printed it"])
     return keys
+
+
+def _key_of(line: str, where: str) -> "VerifierKey":
+    from dealgate.models.signing import NoteError, VerifierKey  # noqa: PLC0415
+
+    try:
+        return VerifierKey.parse(line)
+    except NoteError as error:
+        refuse([f"{where}{error}"])
 
 
 def _kept_elsewhere(given: list[str]) -> "tuple[list[Anchor], list[bytes]]":
@@ -296,6 +309,18 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         refuse([f"{path}: cannot be read: {error.strerror or error}"])
+
+
+def _read_note(path: Path) -> bytes:
+    from dealgate.models.notes import Checkpoint, Note  # noqa: PLC0415
+    from dealgate.models.signing import NoteError  # noqa: PLC0415
+
+    data = _read(path)
+    try:
+        Checkpoint.parse(Note.parse(data).text)
+    except NoteError as error:
+        refuse([f"{path}: {error}"])
+    return data
 
 
 def _read_text(path: Path) -> str:
@@ -338,11 +363,11 @@ def _watch(sealer: "Sealer", interval: float) -> None:
 
 @contextmanager
 def ledger_database(db: str) -> "Iterator[Engine]":
-    from dealgate.adapters.database import open_database, stored  # noqa: PLC0415
+    from dealgate.adapters.database import open_kept, stored  # noqa: PLC0415
 
     with stored(db):  # it is there, and at the revision that this dealgate needs
         pass
-    engine = open_database(db)
+    engine = open_kept(db)
     try:
         yield engine
     finally:

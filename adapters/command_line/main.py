@@ -1,6 +1,8 @@
 """The `dealgate` command."""
 
 import gc
+import os
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -28,6 +30,7 @@ from dealgate.adapters.command_line import (
     serving,
     tables,
 )
+from dealgate.adapters.command_line.failures import exit_codes
 
 app = typer.Typer(
     help="The gate a vehicle loan passes at deal submission.",
@@ -89,4 +92,19 @@ def dealgate(
 
 def run() -> None:
     gc.freeze()  # what is imported stays to the end, where Python would otherwise walk through all of it once more
-    app()
+    _open_what_is_closed()
+    try:
+        with exit_codes():
+            app()
+    except typer.Exit as ended:  # outside of the application nobody takes it for an exit code
+        sys.exit(ended.exit_code)
+
+
+def _open_what_is_closed() -> None:
+    """Nobody hears what is said to a closed output, a closed input says nothing, and no file that is opened may be taken for either."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -51,22 +52,45 @@ def case_file(connection: Connection, deal_id: str, reader: str = OUTSIDE) -> Fi
 
 
 def write_folder(found: Mapping[str, bytes], folder: Path) -> None:
-    """Raises `FileExistsError` for a folder with something in it."""
+    """All of it or nothing. Raises `FileExistsError` for a folder with something in it."""
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is there already, with something in it")
-    for name, data in found.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    written: list[Path] = []
+    try:
+        for name, data in found.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                written.append(path)
+                file.write(data)
+    except BaseException:
+        _take_away(written, folder)
+        raise
+
+
+def _take_away(written: Sequence[Path], folder: Path) -> None:
+    """What was written, and the folders that are empty without it."""
+    for path in written:
+        path.unlink()
+    inside = {parent for path in written for parent in path.parents if parent.is_relative_to(folder)}
+    for one in sorted(inside, reverse=True):
+        with suppress(OSError):  # somebody else's files are in it
+            one.rmdir()
 
 
 def write_zip(found: Mapping[str, bytes], path: Path) -> None:
-    """The same files give the same bytes. Raises `FileExistsError`."""
-    with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(found):
-            info = zipfile.ZipInfo(name, EPOCH)
-            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(info, found[name])
+    """The same files give the same bytes, all of them or none. Raises `FileExistsError`."""
+    with path.open("xb") as file:
+        try:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in sorted(found):
+                    info = zipfile.ZipInfo(name, EPOCH)
+                    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                    archive.writestr(info, found[name])
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def manifest_hash(found: Mapping[str, bytes]) -> str:

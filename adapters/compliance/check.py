@@ -419,15 +419,26 @@ def read_files(path: Path) -> dict[str, bytes]:
         return found
 
 
-def main(arguments: list[str]) -> int:
+def read_arguments(arguments: list[str]) -> tuple[Path, str]:
+    """The case file and the key. What is not looked at must not pass for checked, and a private key is not told."""
     key = ""
     if "--key" in arguments:
         at = arguments.index("--key")
         key = "".join(arguments[at + 1 : at + 2])
         arguments = arguments[:at] + arguments[at + 2 :]
-    case, failure = CaseFile({}, key), ""
+        need(
+            key.count("+") >= 2 and not key.startswith("PRIVATE+KEY+"),
+            "after --key comes the verifier key itself that the lender published, <name>+<8 hex digits>+<base64>",
+        )
+    need(len(arguments) < 2, f"give one case file, a folder or a ZIP, got {len(arguments)}")
+    return Path(arguments[0]) if arguments else Path(__file__).resolve().parent, key
+
+
+def main(arguments: list[str]) -> int:
+    case, failure = CaseFile({}, ""), ""
     try:
-        case.files = read_files(Path(arguments[0]) if arguments else Path(__file__).resolve().parent)
+        place, case.key = read_arguments(arguments)
+        case.files = read_files(place)
         case.check()
     except Exception as error:  # whatever a changed byte leads to is a failure
         failure = f"FAILS: {error if isinstance(error, CheckError) else f'{type(error).__name__}: {error}'}"

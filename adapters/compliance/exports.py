@@ -5,13 +5,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, select
 
@@ -54,16 +55,16 @@ def write_export(
 ) -> Mapping[str, Any]:
     """Write the file and its manifest, and return the manifest. A query without `as_of` is asked as of now.
 
-    Nothing stands under the file's name before all of it does. Raises `QueryError`; a file that is there is not overwritten.
+    Nothing stands under the file's name before all of it does, and where it fails nothing is left. Raises `QueryError`; a file that is
+    there is not overwritten, nor mixed with that of somebody who writes one of the same name meanwhile.
     """
     check_format(file_format)
     export.reader.check(export.query)
     for taken in (path, manifest_path(path)):
-        if taken.exists():
-            raise QueryError("output", str(taken), "is there already and is not overwritten: give another name")
+        _refuse_taken(taken)
     if export.query.as_of is None:
         export = replace(export, query=replace(export.query, as_of=now))
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         counts, rows_sha256 = _write_rows(connection, export, partial, file_format)
         manifest = {
@@ -87,11 +88,36 @@ def write_export(
             "database_revision": current_revision(connection),
             "ledger": _ledger(connection),
         }
-        manifest_path(path).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        _put_in_place(partial, path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise QueryError("output", str(path), f"cannot be written: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return manifest
+
+
+def _put_in_place(partial: Path, path: Path, manifest: str) -> None:
+    """The file under its name and its manifest, both or neither. Of several at once one makes the manifest."""
+    beside = manifest_path(path)
+    try:
+        file = beside.open("x", encoding="utf-8")
+    except FileExistsError:
+        _refuse_taken(beside)
+        raise
+    try:
+        with file:
+            file.write(manifest)
+        _refuse_taken(path)
+        partial.replace(path)
+    except BaseException:
+        beside.unlink()
+        raise
+
+
+def _refuse_taken(path: Path) -> None:
+    if os.path.lexists(path):
+        raise QueryError("output", str(path), "is there already and is not overwritten: give another name")
 
 
 def _write_rows(connection: Connection, export: Export, path: Path, file_format: str) -> tuple[dict[str, int], str]:
@@ -136,7 +162,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"), object_pairs_hook=told_once)
         missing = NEEDED - set(manifest)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise QueryError(
             "file", str(path), f"its manifest {manifest_path(path).name} cannot be read: {error}"
         ) from None

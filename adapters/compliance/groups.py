@@ -95,7 +95,7 @@ def read_groups(lines: Iterable[str], name: str) -> dict[str, str]:
     try:
         header = next(rows, None)
         if header != ["deal_id", "group"]:
-            raise ReportError(f"{name}: line 1: the header is {','.join(header or [])!r}: write deal_id,group")
+            raise ReportError(f"{name}: line 1: the header is another one: write deal_id,group")
         for row in rows:
             where = f"{name}: line {rows.line_num}"
             if len(row) != 2:

@@ -50,15 +50,25 @@ class NoticeData(_Part):
 
 
 def read_notice_data(file: Path) -> NoticeData:
-    """From YAML or JSON. Raises `NoticeError` that names each field with what came and what is wanted."""
+    """From YAML or JSON. Raises `NoticeError` that names each field with what is wanted, and not what came: it may be personal."""
     try:
         given: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NoticeError(f"{file}: cannot be read: {error}") from None
+    except OSError as error:
+        raise NoticeError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise NoticeError(f"{file}: is not text in UTF-8, at byte {error.start}: save it as such") from None
+    except yaml.YAMLError as error:
+        raise NoticeError(f"{file}: is neither YAML nor JSON{_where(error)}") from None
     try:
         return NoticeData.model_validate(given)
     except ValidationError as error:
         told = "\n".join(
-            f"{file}: {'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors()
+            f"{file}: {'.'.join(map(str, one['loc'])) or '(document)'}: {one['msg']}" for one in error.errors()
         )
         raise NoticeError(told) from None
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """The place only: the words of YAML quote the line, and an applicant stands in it."""
+    mark = getattr(error, "problem_mark", None)
+    return f", at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -172,7 +172,9 @@ def _consumer_report(connection: Connection, decision: Mapping[str, Any], data: 
     deal = find_submission(connection, decision["decision_id"]) or {}
     score = deal.get("applicant", {}).get("credit_score")
     if score is not None and score != data.consumer_report.score:
-        raise NoticeError(f"consumer_report.score: {data.consumer_report.score}, and the deal was decided with {score}")
+        raise NoticeError(
+            "consumer_report.score: the deal was decided with another one: give the score of that submission's report"
+        )
     return data.consumer_report
 
 

@@ -60,7 +60,16 @@ class Run:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             mark.write_text(fingerprint, encoding="utf-8")
-        yield
+        try:
+            yield
+        except SourceError:
+            if not self._has_parts(mark):
+                self.discard()
+            raise
+
+    def _has_parts(self, mark: Path) -> bool:
+        """Without any there is nothing to go on with, and the next run may be of the book that was meant."""
+        return any(path.is_file() and path != mark for path in self.folder.rglob("*"))
 
     def finish(self, parts: list[Path]) -> None:
         """One part becomes a file, several a folder of files."""

@@ -186,13 +186,16 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _stored(url: str, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, int]]:
-    from dealgate.adapters.database import of_one_moment, open_database  # noqa: PLC0415
+    from dealgate.adapters.database import file_of, is_anothers, of_one_moment, open_kept  # noqa: PLC0415
     from dealgate.models.recording import SUBMISSION  # noqa: PLC0415
     from dealgate.models.stored_deals import stored_deals  # noqa: PLC0415
 
-    engine = open_database(url)
+    engine = open_kept(url)
+    file = file_of(engine)
+    if file and not file.exists():  # SQLite would make it
+        raise SourceError(f"there is no database at {file}")
     try:
-        if not inspect(engine).has_table(SUBMISSION.name, schema=SUBMISSION.schema):
+        if (file and is_anothers(file)) or not inspect(engine).has_table(SUBMISSION.name, schema=SUBMISSION.schema):
             raise SourceError("no deals stored by dealgate in this database. Name a table of it with --table.")
         with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             yield from read_documents(stored_deals(connection), Deal.from_json, folder, rejects)

@@ -15,9 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from dealgate.adapters.database import check_url
 from dealgate.adapters.outbox.subscribers import Name, OutboxSettings, Subscriber
 from dealgate.adapters.service.oidc import OidcSettings
 from dealgate.adapters.service.rates import Rate
@@ -27,13 +26,7 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 def _url(given: SecretStr) -> SecretStr:
-    try:
-        url = make_url(given.get_secret_value())
-        url.get_dialect()
-    except ArgumentError:  # its message may quote the URL
-        raise ValueError("not the URL of a database, such as postgresql+psycopg://user@host/name") from None
-    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
-        raise ValueError("a database in memory keeps nothing: name a file, such as sqlite:///dealgate.db")
+    check_url(given.get_secret_value())
     return given
 
 

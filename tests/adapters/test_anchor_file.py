@@ -150,6 +150,48 @@ def test_whatever_was_cut_off_the_next_note_is_whole(path: Path, monkeypatch: py
         anchor.check(receipts[0], last)
 
 
+def test_a_first_note_may_be_cut_off_anywhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # which only takes time here
+    lost = LEDGER.note(1)
+    for cut in range(len(lost) + 1):
+        path.write_bytes(lost[:cut])
+        FileAnchor(path).publish(LEDGER.note(2))
+        path.write_bytes(path.read_bytes().partition(b"# cut off")[0] + b"# cut off\n\n" + OTHER.note(1)[:cut])
+        FileAnchor(path).publish(LEDGER.note(2))
+        assert list(FileAnchor(path).notes())[-1] == LEDGER.note(2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LEDGER.signer.key.text.encode(),
+        b"PRIVATE+KEY+" + LEDGER.signer.key.text.encode() + b"\n",
+        b'{"deal_id":"D-1"}\n',
+        b"SQLite format 3\x00" + bytes(100),
+        b"a\nb\nc\n",
+    ],
+)
+def test_nothing_is_appended_to_a_file_that_is_another(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(
+        AnchorError, match=rf"anchor holds {len(data)} bytes that are no notes, and nothing was written"
+    ):
+        FileAnchor(path).publish(LEDGER.note(1))
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("made", ["device", "pipe"])
+def test_what_keeps_nothing_is_no_anchor(path: Path, made: str) -> None:
+    """A pipe that nobody writes to would be waited for, and a device without an end read until memory is out."""
+    if made == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    for attempt in (lambda: FileAnchor(path).publish(LEDGER.note(1)), lambda: list(FileAnchor(path).notes())):
+        with pytest.raises(AnchorError, match="anchor is a device, a pipe or a socket: give the anchor a file"):
+            attempt()
+
+
 def test_a_note_that_was_copied_alone_is_read_without_its_empty_line(path: Path) -> None:
     """As `head -5` copies it; one that was cut off earlier is none."""
     path.write_bytes(LEDGER.note(1) + b"\n" + LEDGER.note(2))

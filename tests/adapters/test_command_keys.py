@@ -61,7 +61,9 @@ def test_who_found_a_whole_key_revokes_it_with_that(database_url: str) -> None:
     assert ended.stdout.startswith(f"{key['key_id']} of los: revoked")
     again = invoke("key", "revoke", key["key"], "--actor", "bob", "--db", database_url)
     assert again.exit_code == 2
-    assert key["key"].rpartition("_")[2] not in ended.output + again.output
+    cut_off = invoke("key", "revoke", key["key"][:-1], "--actor", "bob", "--db", database_url)
+    assert (cut_off.exit_code, "not the whole of a key" in cut_off.stderr) == (2, True)
+    assert key["key"][-30:-1] not in ended.output + again.output + cut_off.output
 
 
 @pytest.mark.parametrize(

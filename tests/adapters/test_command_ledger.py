@@ -187,6 +187,17 @@ def test_no_proof_is_written_that_would_not_hold(ledger: Ledger, decisions: list
     assert not entry.exists()
 
 
+def test_a_proof_and_its_entry_are_both_written_or_neither(ledger: Ledger, decisions: list[str]) -> None:
+    ledger.seal()
+    proof, entry, elsewhere = (ledger.folder / name for name in ("proof", "entry", "no-folder/file"))
+    for files in ((elsewhere, entry), (proof, elsewhere), (proof, proof)):
+        ledger.run("prove", decisions[0], "-o", files[0], "--entry", files[1], exit_code=2)
+        assert not proof.exists()
+        assert not entry.exists()
+    told = ledger.run("prove", "--since", ledger.anchors, "-o", proof, "--entry", entry, exit_code=2)
+    assert "leave out --entry" in told.stderr
+
+
 def test_a_witness_key_given_with_the_ledger_s_is_for_what_was_kept_elsewhere(ledger: Ledger) -> None:
     """The ledger's own notes bear no signature of a witness."""
     ledger.seal()
@@ -233,9 +244,42 @@ def test_a_private_key_given_for_the_verifier_key_is_refused_and_not_told(ledger
     for told in (
         ledger.run("verify", "--key", ledger.key, exit_code=2),
         ledger.run("seal", "--key", ledger.key.read_text().strip(), exit_code=2),
+        ledger.run("verify", "--anchor", f"witness:https://w.example#{ledger.key.read_text().strip()}", exit_code=2),
     ):
         assert "this is a private key" in told.stderr
         assert ledger.key.read_text().strip()[-20:] not in told.output
+
+
+def test_what_is_given_for_a_proof_a_note_or_a_key_is_named_and_not_told(ledger: Ledger, decisions: list[str]) -> None:
+    """It may be a private key, or a page about an applicant."""
+    proof, entry, page = (ledger.folder / name for name in ("proof", "entry.json", "page"))
+    ledger.seal()
+    ledger.run("prove", decisions[0], "-o", proof, "--entry", entry)
+    page.write_text("A. Applicant earns 5200.00\n\nA. Applicant owes 1150.00\n\nA. Applicant has 684\n")
+    secret = ledger.key.read_text().strip()
+    for wrong in (ledger.key, page):
+        calls: list[list[str | Path]] = [
+            ["check", wrong, "--key", ledger.public, "--entry", entry],
+            ["check", proof, "--key", wrong, "--entry", entry],
+            ["prove", "--since", wrong, "-o", ledger.folder / "new", "--db", ledger.url],
+            ["verify", "--anchor", wrong, "--key", ledger.public, "--db", ledger.url],
+            ["verify", "--key", wrong, "--db", ledger.url],
+            ["seal", "--key", page, "--db", ledger.url],
+        ]
+        for arguments in calls:
+            told = invoke("ledger", *arguments)
+            assert (told.exit_code, str(wrong if wrong in arguments else page) in told.output) == (2, True), arguments
+            assert secret[-44:-34] not in told.output
+            assert "Applicant" not in told.output
+
+
+def test_a_proof_that_was_copied_with_another_ending_is_named(ledger: Ledger, decisions: list[str]) -> None:
+    ledger.seal()
+    proof, entry = ledger.folder / "proof", ledger.folder / "entry.json"
+    ledger.run("prove", decisions[0], "-o", proof, "--entry", entry)
+    proof.write_bytes(proof.read_bytes() + b"\n")
+    told = invoke("ledger", "check", proof, "--key", ledger.public, "--entry", entry)
+    assert (told.exit_code, told.stderr.startswith(f"{proof}: a note is text")) == (2, True)
 
 
 def test_a_note_given_alone_is_held_against_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
@@ -280,6 +324,34 @@ def test_holds_notices_redactions_and_purges_by_command(ledger: Ledger, decision
     assert ledger.run("due").stdout == "0 deals may be purged\n"
     assert ledger.run("purge", "--actor", "compliance", "--yes").stdout == "no deal may be purged yet\n"
     ledger.verify("--level", "replay")
+
+
+def test_a_key_hands_over_to_another_one_only(ledger: Ledger) -> None:
+    """Somebody whose key was stolen would take it for replaced."""
+    ledger.seal()
+    before = ledger.run("status").stdout
+    told = ledger.run("rotate-key", "--key", ledger.key, "--new-key", ledger.key, exit_code=2).stderr
+    assert f"the new key {ledger.public.read_text().strip()} is the one so far: make one with" in told
+    assert ledger.run("status").stdout == before
+
+
+def test_nobody_takes_a_step_without_a_name(ledger: Ledger, decisions: list[str]) -> None:
+    """Whoever asks later by whom a deal was held, or a value erased, would be told of nobody."""
+    notified = ["notice", "D-1", "--kind", "approval", "--sent-at", "2026-11-20T15:01:00+00:00"]
+    steps: list[list[str | Path]] = [
+        ["hold", "D-0", "--reason", "litigation"],
+        ["redact", decisions[0], "/deal/vehicle/vin", "--reason", "asked"],
+        [*notified],
+        ["restored", "--reason", "disk lost", "--key", ledger.key],
+    ]
+    ledger.seal()
+    before = ledger.run("status").stdout
+    for step in steps:
+        told = ledger.run(str(step[0]), *step[1:], "--actor", " ", exit_code=2).stderr
+        assert told == "actor: nobody is named: say who takes this step\n"
+    told = ledger.run("restored", "--reason", "", "--actor", "ops", "--key", ledger.key, exit_code=2).stderr
+    assert told == "reason: none was given: say what was lost and how\n"
+    assert ledger.run("status").stdout == before
 
 
 def test_a_watch_ends_on_sigterm_with_everything_sealed(ledger: Ledger) -> None:

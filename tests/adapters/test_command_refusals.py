@@ -173,7 +173,6 @@ def test_a_failure_at_the_last_deal_of_a_call_stores_none_of_it(
 UNREACHABLE = {
     "a folder that is gone": "sqlite:////nowhere/at/all/deals.db",
     "a server that is not there": "postgresql+psycopg://nobody@/nothing?host=/nowhere",
-    "no URL at all": "deals",
 }
 
 

@@ -140,16 +140,16 @@ def test_errors_name_what_was_expected_and_what_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "expected a proof that begins with the line 'c2sp.org/tlog-proof@v1' or 'dealgate consistency-proof@v1', got ''"),
+        (b"", "expected a proof that begins with the line 'c2sp.org/tlog-proof@v1' or 'dealgate consistency-proof@v1', got another"),
         (b"\xff\xfe", "expected a proof that begins"),
-        (b"c2sp.org/tlog-proof@v2\nindex 0\n\n", "got 'c2sp.org/tlog-proof@v2'"),
+        (b"c2sp.org/tlog-proof@v2\nindex 0\n\n", "got another first line: give what dealgate ledger prove wrote"),
         (INCLUSION.encode().partition(b"\n\n")[0], "holds 2 parts with empty lines between, got 0: copy it again"),
         (INCLUSION.encode().replace(b"index 70\n", b""), "comes the entry's index, as 'index 0', got"),
         (INCLUSION.encode().replace(b"index 70", b"index 070"), "got ['index 070']"),
         (INCLUSION.encode().replace(b"index 70", b"extra QUJD\nindex 70"), "got ['extra QUJD']"),
         (INCLUSION.encode().replace(b"index 70\n", b"index 70\nAAAB\n"), "expected 8 hashes of 32 bytes, got 9 (3, 32"),
         (INCLUSION.encode().replace(b"index 70\n", b"index 70\nAAA\n"), "the hash is not base64 as it must be written: 'AAA'"),
-        (b"c2sp.org/tlog-proof@v1\n" + b"A" * 500_000, "a proof has at most 400000 bytes, got 500023"),
+        (b"c2sp.org/tlog-proof@v1\n" + b"A" * 700_000, "a proof has at most 600000 bytes, and this is longer"),
         (INCLUSION.encode() + b"\n", "got"),
     ],
 )  # fmt: skip

@@ -216,7 +216,7 @@ LINE = EXAMPLE.decode().partition("\n\n")[2]
         (b"text\n", "a note is text"),
         (b"text\n\n", "a note is text"),
         (EXAMPLE[:-1], "each with its line end"),
-        (b"text\n\nno signature\n", "got 'no signature'"),
+        (b"text\n\nno signature\n", "got one of 12 characters that does not"),
         (f"text\n\n{LINE}\n".encode(), "a note is text"),
         (f"text\n\n{LINE}{LINE[2:]}".encode(), "a signature line reads"),
         (f"text\r\n\n{LINE}".encode(), r"got '\r'"),

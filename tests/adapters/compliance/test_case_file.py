@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from dealgate.adapters.compliance import check
-from dealgate.adapters.compliance.case_file import Files, case_file, write_zip
+from dealgate.adapters.compliance.case_file import Files, case_file, write_folder, write_zip
 from dealgate.adapters.compliance.side_by_side import Line, as_csv
 from dealgate.adapters.policies import check_policy, load_policy
 from dealgate.adapters.sealed_entries import NotSealedError
@@ -384,6 +385,39 @@ def test_the_command_writes_folder_and_zip_and_overwrites_neither(
         assert (again.exit_code, "is there already" in again.stderr) == (2, True)
     unknown = invoke("audit", "file", "D", "-o", tmp_path / "x", "--reader", "boss", "--db", database_url)
     assert (unknown.exit_code, "use compliance, analyst, outside" in unknown.stderr) == (2, True)
+
+
+def test_what_the_script_does_not_look_at_does_not_pass_for_checked(database: Engine, tmp_path: Path) -> None:
+    """As where the variable is empty that was to give the key."""
+    signer = eventful_deal(database, tmp_path)
+    folder = on_disk(case_of(database), tmp_path / "case")
+    private = f"PRIVATE+KEY+{signer.key.text}"
+    for arguments, words in (
+        (["--key"], "FAILS: after --key comes the verifier key itself"),
+        (["--key", ""], "FAILS: after --key comes the verifier key itself"),
+        (["--key", "ledger.pub"], "FAILS: after --key comes the verifier key itself"),
+        (["--key", private], "FAILS: after --key comes the verifier key itself"),
+        ([str(folder), str(tmp_path / "another")], "FAILS: give one case file, a folder or a ZIP, got 2"),
+    ):
+        ended = checked(folder, *arguments)
+        assert (ended.returncode, words in ended.stdout) == (1, True), ended.stdout
+        assert private not in ended.stdout
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+def test_a_case_file_that_cannot_be_written_to_its_end_is_not_left_behind(
+    database: Engine, tmp_path: Path, write: Callable[[Files, Path], None]
+) -> None:
+    eventful_deal(database, tmp_path)
+    case, (_, most) = case_of(database), resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = set(tmp_path.rglob("*"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(case, tmp_path / "case")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert set(tmp_path.rglob("*")) == before
 
 
 # The script's own arithmetic

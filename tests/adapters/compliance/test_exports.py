@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from sqlalchemy import Engine, text
 
-from dealgate.adapters.compliance import formats
+from dealgate.adapters.compliance import exports, formats
 from dealgate.adapters.compliance.exports import (
     Export,
     check_against_ledger,
@@ -28,12 +28,13 @@ from dealgate.adapters.compliance.exports import (
 )
 from dealgate.adapters.compliance.query import Query, QueryError
 from dealgate.adapters.compliance.readers import Reader
-from dealgate.adapters.compliance.rows import COLUMNS, Column
+from dealgate.adapters.compliance.rows import COLUMNS, Column, Row, rows_of
 from dealgate.adapters.database import stored
 from dealgate.adapters.sealer import Sealer
 from dealgate.migrations.guards import sqlite_triggers
 from dealgate.models.erasure import purge, record_notice, redact
 from dealgate.models.signing import Ed25519Signer, new_key
+from tests.adapters.commands import invoke
 from tests.models.overriding import HOUR, decided, granted, requested
 from tests.models.samples import NOW
 
@@ -424,3 +425,39 @@ def test_more_rows_than_a_sheet_holds_are_refused(
     with pytest.raises(QueryError, match="format: 'xlsx': a sheet holds 1 rows: use csv or parquet"):
         exported(database_url, tmp_path / "all.xlsx", "xlsx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_exports_to_one_name_at_once_are_not_mixed(
+    tmp_path: Path, database_url: str, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is done first stands as it was told; the other one is told that the name is taken."""
+    for number in range(3):
+        decided(database, deal_id=f"D-{number}")
+    path, told, rows = tmp_path / "all.csv", list[Mapping[str, Any]](), rows_of
+
+    def meanwhile(*arguments: Any) -> list[Row]:
+        if not told:
+            told.append({})
+            told.append(exported(database_url, path, query=Query(deals=("D-1",))))
+        return rows(*arguments)
+
+    monkeypatch.setattr(exports, "rows_of", meanwhile)
+    with pytest.raises(QueryError, match=r"all\.csv\.manifest\.json': is there already and is not overwritten"):
+        exported(database_url, path)
+    assert read_manifest(path) == told[-1]
+    assert problems(database_url, path) == []
+    assert sorted(tmp_path.iterdir()) == [path, manifest_path(path)]
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path: Path, database_url: str, database: Engine) -> None:
+    decided(database)
+    (tmp_path / "file").touch()
+    for name, words in (("none/x.csv", "No such file or directory"), ("file/x.csv", "Not a directory")):
+        ended = invoke("audit", "search", "-o", tmp_path / name, "--db", database_url)
+        assert (ended.exit_code, ended.stderr) == (2, f"output: '{tmp_path / name}': cannot be written: {words}\n")
+    with pytest.raises(UnicodeEncodeError):
+        exported(database_url, tmp_path / "x.csv", reader=Reader("compliance", "Jos\udce9"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(QueryError, match="is there already and is not overwritten"):
+        exported(database_url, tmp_path / "link.csv")

@@ -180,8 +180,8 @@ def test_the_ends_of_an_interval_are_where_the_score_is_z(counts: tuple[int, int
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1: the header is ''"),
-        ("deal,group\n", "line 1: the header is 'deal,group': write deal_id,group"),
+        ("", "line 1: the header is another one: write deal_id,group"),
+        ("deal,group\n", "line 1: the header is another one: write deal_id,group"),
         ("deal_id,group\nD-1\n", "line 2: 1 fields"),
         ("deal_id,group\nD-1, \n", "line 2: give a deal_id and a group"),
         ("deal_id,group\nD-1,a\nD-1,a\n", "line 3: the deal 'D-1' stands in the file twice"),

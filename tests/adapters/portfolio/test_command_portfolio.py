@@ -154,6 +154,15 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch
     assert read[0].equals(read[1])
 
 
+def test_a_run_of_the_wrong_book_keeps_no_other_one_from_its_output(tmp_path: Path) -> None:
+    book, out = tmp_path / "book.parquet", tmp_path / "out.parquet"
+    generate(10, 5, book, lambda _: None)
+    for wrong in (tmp_path / "bok.parquet", f"sqlite:///{tmp_path / 'none.db'}"):
+        assert invoke("portfolio", "evaluate", wrong, "-o", out).exit_code == 2
+        assert list(tmp_path.iterdir()) == [book]
+    assert invoke("portfolio", "evaluate", book, "-o", out).exit_code == 0
+
+
 def test_simulate_sweep_and_stress_print_and_write_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     generate(1_000, 5, Path("book.parquet"), lambda _: None)

@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -161,6 +162,8 @@ def test_a_query_of_a_database_and_the_deals_stored_there(polars: Engine, databa
 
 
 def test_a_database_without_deals_says_so(polars: Engine, empty_database: Database, tmp_path: Path) -> None:
+    with empty_database.begin() as connection:
+        connection.execute(text("CREATE TABLE bookmark (name TEXT)"))
     url = empty_database.url.render_as_string(hide_password=False)
     with pytest.raises(SourceError, match="no deals stored by dealgate"):
         evaluated(polars, Source(url), tmp_path)
@@ -289,3 +292,17 @@ def test_a_row_is_the_document_it_was_made_of() -> None:
     for deal in DEALS:
         again = Deal.read(document_of(row_of(deal), LAYOUT))
         assert row_of(again) == row_of(deal)
+
+
+def test_a_database_that_is_not_there_is_not_made_and_anothers_is_left_as_it_is(polars: Engine, tmp_path: Path) -> None:
+    missing, other = tmp_path / "missing.db", tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE bookmark (name TEXT)")
+    before = other.read_bytes()
+    for file, words in ((missing, f"there is no database at {missing}"), (other, "no deals stored by dealgate")):
+        with pytest.raises(SourceError, match=words):
+            evaluated(polars, Source(f"sqlite:///{file}"), tmp_path / file.stem)
+    assert not missing.exists()
+    assert other.read_bytes() == before
+    with pytest.raises(ValueError, match="a database in memory keeps nothing"):
+        evaluated(polars, Source("sqlite://"), tmp_path / "memory")
