@@ -34,6 +34,9 @@ MONTHS = 25
 ALL_OF_IT = ""
 """The path of an erasure that takes out a whole entry."""
 
+STOPS_THE_CLOCK = ("decision", "override_grant")
+"""What is decided about a deal: the applicant has to be notified of it before the time of retention begins."""
+
 ERASED = "dealgate_erased"
 """Where a connection notes that it erased: on SQLite the log still has the bytes once that is committed."""
 
@@ -211,8 +214,8 @@ class Due(NamedTuple):
 
 
 def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_000) -> list[Due]:
-    """Deals that may be purged: the last notice lies so many months back, no decision came after it, no hold is placed,
-    and every entry is sealed.
+    """Deals that may be purged: the last notice lies so many months back, no decision and no grant of an override came after it,
+    no hold is placed, and every entry is sealed.
 
     A deal without a notice is kept: its time has not begun.
     """
@@ -226,7 +229,11 @@ def _due(session: Writable, now: datetime, months: int, among: Sequence[str] | N
         .having(func.max(NOTICE.c.sent_at) <= months_before(now, months))
         .subquery()
     )
-    decided_since = exists().where(DECISION.c.deal_id == last.c.deal_id, DECISION.c.decided_at > last.c.notified_at)
+    decided_since = exists().where(
+        ENTRY.c.deal_id == last.c.deal_id,
+        ENTRY.c.kind.in_(STOPS_THE_CLOCK),
+        ENTRY.c.recorded_at > last.c.notified_at,
+    )
     with_decisions = exists().where(DECISION.c.deal_id == last.c.deal_id)
     unsealed = exists().where(ENTRY.c.deal_id == last.c.deal_id, PENDING.c.entry == ENTRY.c.id)
     statement = (

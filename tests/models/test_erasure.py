@@ -176,6 +176,7 @@ def test_a_purge_that_took_out_other_entries_than_it_says_is_seen(database: Engi
         "erasure",
         "envelope",
         "notice",
+        "retention",
         "guard",
     }  # what it took is no longer taken with leave; its guard was lifted
 
