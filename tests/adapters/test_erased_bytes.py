@@ -5,9 +5,10 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, column, func, select, table
+from sqlalchemy import Engine, Select, column, func, select, table
 from sqlalchemy.orm import Session
 
 from dealgate.adapters.database import open_database
@@ -143,7 +144,7 @@ def test_postgresql_keeps_no_samples_of_personal_values(postgresql: PostgreSQL, 
         if before != "head":
             downgrade(connection, before)
         connection.exec_driver_sql("ANALYZE dealgate_ledger_private")
-        sampled = select(column("attname")).select_from(table("pg_stats"))
+        sampled: Select[Any] = select(column("attname")).select_from(table("pg_stats"))
         of_private = sampled.where(
             column("tablename") == PRIVATE.name, column("schemaname") == func.current_schema()
         ).order_by(column("attname"))
