@@ -143,7 +143,7 @@ def purge(
 
 
 def _recorded(db: str, work: "Callable[[Connection], Any]") -> Any:
-    from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
+    from dealgate.adapters.transactions import once  # noqa: PLC0415
 
     with ledger_database(db) as engine:
-        return in_transaction(engine, lambda connection, again: work(connection))
+        return once(engine, work)
