@@ -269,11 +269,8 @@ def purge(
         }
     }
     receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=actor), now)
-    numbers = [row.id for row in entries]
-    session.execute(
-        insert(ERASURE), [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers]
-    )
-    _take_out(session, names, numbers)
+    session.execute(insert(ERASURE), [{"erased": row.id, "path": ALL_OF_IT, "entry": receipt.entry} for row in entries])
+    _take_out(session, names, receipt.entry)
     return receipt, deals
 
 
@@ -282,10 +279,12 @@ def entries_hash(leaf_hashes: Iterable[bytes]) -> str:
     return hashlib.sha256("\n".join(sorted(one.hex() for one in leaf_hashes)).encode()).hexdigest()
 
 
-def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -> None:
+def _take_out(session: Writable, deals: Sequence[str], purge: int) -> None:
+    """What the purge gave leave for. No list of entries or submissions is sent: there may be more than a statement takes."""
+    entries = select(ERASURE.c.erased).where(ERASURE.c.entry == purge)
     decisions = select(DECISION.c.id).where(DECISION.c.deal_id.in_(deals))
-    submissions = session.execute(select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))).scalars().all()
-    decided = session.execute(select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))).scalars().all()
+    decided = select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))
+    submissions = select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))
     session.execute(delete(OVERRIDE_FINDING).where(OVERRIDE_FINDING.c.entry.in_(entries)))
     session.execute(delete(OVERRIDE_STEP).where(OVERRIDE_STEP.c.entry.in_(entries)))
     session.execute(delete(SHADOW).where(SHADOW.c.decision_id.in_(decided)))
@@ -293,7 +292,7 @@ def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -
     session.execute(delete(DECISION).where(DECISION.c.deal_id.in_(deals)))
     for part in PARTS:
         session.execute(delete(part).where(part.c.submission_id.in_(submissions)))
-    session.execute(delete(SUBMISSION).where(SUBMISSION.c.id.in_(submissions)))
+    session.execute(delete(SUBMISSION).where(SUBMISSION.c.deal_id.in_(deals)))
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry.in_(entries)))
     session.execute(delete(BODY).where(BODY.c.entry.in_(entries)))
     connection_of(session).info[ERASED] = True

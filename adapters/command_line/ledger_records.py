@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 DealArgument = Annotated[str, typer.Argument(metavar="DEAL")]
-MonthsOption = Annotated[int, typer.Option(min=1, help="Months from the last notice: 25 by 12 CFR 1002.12(b).")]
-MostOption = Annotated[int, typer.Option("--most", min=1, max=100_000, help="Deals at the most.")]
+MonthsOption = Annotated[
+    int, typer.Option(min=1, max=1_200, help="Months from the last notice: 25 by 12 CFR 1002.12(b).")
+]
+MostOption = Annotated[int, typer.Option("--most", min=1, max=10_000, help="Deals at the most.")]
 
 
 def notice(
