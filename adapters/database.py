@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import PoolResetState
 
-from dealgate.migrations.revisions import HEAD, current_revision
+from dealgate.migrations.revisions import HEAD, current_revision, home_schemas, unknown_revision
 from dealgate.models.erasure import ERASED
 from dealgate.models.joining import still_stands
 
@@ -177,25 +177,31 @@ def ready_database(engine: Engine) -> bool:
     Raises `DatabaseError` for a database at another revision.
     """
     with engine.connect() as connection:
-        revision = current_revision(connection)
-        empty = revision is None and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
-    if empty:
+        problem = wrong_revision(connection)
+        new = problem and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
+    if new:
         upgrade_database(engine)
         return True
-    if revision != HEAD:
-        raise _wrong_revision(engine, revision)
+    if problem:
+        raise problem
     return False
 
 
 def wrong_revision(connection: Connection) -> DatabaseError | None:
     """What is to be done before submissions can be stored; None where nothing is."""
     revision = current_revision(connection)
-    return None if revision == HEAD else _wrong_revision(connection.engine, revision)
-
-
-def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:
-    found = "has no dealgate tables" if revision is None else f"is at revision {revision}"
-    shown = engine.url.render_as_string(hide_password=True)
+    if revision == HEAD:
+        return None
+    url = connection.engine.url
+    upgrade = f"dealgate db upgrade --db {url.render_as_string(hide_password=True)}"
+    if revision is not None:
+        needs = f"the database is at revision {revision}, this dealgate needs revision {HEAD}. Run: {upgrade}"
+        return DatabaseError(unknown_revision(revision) or needs)
+    if not (schemas := home_schemas(connection)):
+        return DatabaseError(
+            f"the database has no dealgate tables, this dealgate needs revision {HEAD}. Run: {upgrade}"
+        )
     return DatabaseError(
-        f"the database {found}, this dealgate needs revision {HEAD}. Run: dealgate db upgrade --db {shown}"
+        f"the database has no dealgate tables on its search path, and has some in {', '.join(schemas[:3])}. To find them, as after "
+        f"a restore: ALTER DATABASE {url.database} SET search_path = public, {schemas[0]}. For new and empty ones: {upgrade}"
     )

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from dealgate.migrations import partitions, roles
-from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schema
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schema, unknown_revision
 from dealgate.models.tables import PREFIX
 
 __all__ = [
@@ -49,10 +49,13 @@ def upgrade(connection: Connection, revision: str = "head", *, schema: str | Non
     """Apply migrations on an open connection; its owner commits.
 
     The tables are made in the schema that is named, which is made too, else in the first of the search path; later on they are
-    found wherever the search path has them. Raises `ValueError` for a schema beside another that has them, and on SQLite. On
+    found wherever the search path has them. Raises `ValueError` for a schema beside another that has them, and on SQLite, and
+    `RuntimeError` for a database that a newer dealgate has brought further. On
     PostgreSQL the months ahead get their partitions, and a superuser makes the roles and gives the tables to them.
     """
     with _at_home(connection, schema):
+        if problem := unknown_revision(current_revision(connection)):
+            raise RuntimeError(problem)
         command.upgrade(configuration(connection), revision)
         if connection.dialect.name == "postgresql" and current_revision(connection) == HEAD:
             partitions.make_partitions(connection, datetime.now(UTC))
