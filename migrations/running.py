@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+ONE_AT_A_TIME = 0x64656761746D6967
+"""The advisory lock of whoever migrates on PostgreSQL: a second one waits, and finds the work done. On SQLite the write lock does."""
+
+
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
     """Only dealgate's tables: what a host keeps in the same database is none of our business, nor ours of its Alembic's."""
     if kind != "table":
@@ -76,6 +80,7 @@ def _at_home(connection: Connection, schema: str | None) -> Iterator[None]:
             raise ValueError(f"SQLite has no schemas: leave out {schema!r}, the tables are told by their names")
         yield
         return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME})
     there = home_schema(connection)
     if schema is not None and there not in {None, schema}:
         raise ValueError(
