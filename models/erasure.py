@@ -7,7 +7,7 @@ import calendar
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -299,7 +299,8 @@ def _take_out(session: Writable, deals: Sequence[str], purge: int) -> None:
 
 
 def months_before(now: datetime, months: int) -> datetime:
-    """The same moment so many months earlier, or the last day of a shorter month."""
+    """The same moment so many months earlier, or the last day of a shorter month; by UTC, whatever the zone it is told in."""
+    now = now.astimezone(UTC)
     year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
     last_day = calendar.monthrange(year, month + 1)[1]
     return now.replace(year=year, month=month + 1, day=min(now.day, last_day))

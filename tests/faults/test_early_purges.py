@@ -1,7 +1,7 @@
 """T2, on: who may erase takes out what must be kept yet. No guard refuses it, and the entry says that it was a purge like any other."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import Connection, Engine
@@ -119,6 +119,24 @@ def test_what_comes_after_a_purge_does_not_make_it_an_early_one(database: Engine
     seal_all(database, SIGNER)
     with database.begin() as connection:
         assert purge(connection, LATER + timedelta(days=800), actor="records")
+    seal_all(database, SIGNER)
+    assert verified(database, SIGNER.key).flaws == []
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [(datetime(2029, 3, 1, 2, tzinfo=UTC), -11), (datetime(2029, 2, 28, 22, tzinfo=UTC), 14)],
+    ids=["yesterday", "tomorrow"],
+)
+def test_a_purge_whose_clock_tells_another_day_than_utc_is_no_early_one(
+    database: Engine, now: datetime, hours: int
+) -> None:
+    with database.begin() as connection:
+        submit(connection, a_deal(deal_id=DEAL), now=START)
+        noticed(connection)
+    seal_all(database, SIGNER)
+    with database.begin() as connection:
+        assert purge(connection, now.astimezone(timezone(timedelta(hours=hours))), actor="records")
     seal_all(database, SIGNER)
     assert verified(database, SIGNER.key).flaws == []
 
