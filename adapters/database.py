@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import PoolResetState
 
-from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schemas, unknown_revision
 from dealgate.models.erasure import ERASED
 from dealgate.models.joining import still_stands
 
@@ -196,7 +196,7 @@ def stored(url: str) -> Iterator[Connection]:
             f"there is no database at {file}: see to --db and DEALGATE_DB, or set it up with dealgate db upgrade"
         )
     if file and is_anothers(file):
-        raise _wrong_revision(engine, None)
+        raise _without_tables(engine)
     try:
         with engine.connect().execution_options(**of_one_moment(engine)) as connection:
             if problem := wrong_revision(connection):
@@ -218,9 +218,6 @@ def upgrade_database(engine: Engine, schema: str | None = None) -> str:
     from dealgate.migrations.running import upgrade  # noqa: PLC0415  Alembic is loaded only where it is used
 
     with engine.begin() as connection:
-        revision = current_revision(connection)
-        if revision is not None and revision > HEAD:
-            raise _wrong_revision(engine, revision)
         upgrade(connection, schema=schema)
     return HEAD
 
@@ -232,31 +229,40 @@ def ready_database(engine: Engine) -> bool:
     """
     file = file_of(engine)
     if file and is_anothers(file, if_empty=False):
-        raise _wrong_revision(engine, None)
+        raise _without_tables(engine)
     with engine.connect() as connection:
-        revision = current_revision(connection)
-        empty = revision is None and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
-    if empty:
+        problem = wrong_revision(connection)
+        new = problem and engine.dialect.name == "sqlite" and not inspect(connection).get_table_names()
+    if new:
         upgrade_database(engine)
         return True
-    if revision != HEAD:
-        raise _wrong_revision(engine, revision)
+    if problem:
+        raise problem
     return False
 
 
 def wrong_revision(connection: Connection) -> DatabaseError | None:
     """What is to be done before submissions can be stored; None where nothing is."""
     revision = current_revision(connection)
-    return None if revision == HEAD else _wrong_revision(connection.engine, revision)
-
-
-def _wrong_revision(engine: Engine, revision: str | None) -> DatabaseError:
-    if revision is not None and revision > HEAD:
-        return DatabaseError(
-            f"the database is at revision {revision}, and this dealgate knows none after {HEAD}: install the dealgate that upgraded it"
-        )
-    found = "has no dealgate tables" if revision is None else f"is at revision {revision}"
-    shown = engine.url.render_as_string(hide_password=True)
+    if revision == HEAD:
+        return None
+    if revision is not None:
+        needs = f"the database is at revision {revision}, this dealgate needs revision {HEAD}. Run: {_upgrade(connection.engine)}"
+        return DatabaseError(unknown_revision(revision) or needs)
+    if not (schemas := home_schemas(connection)):
+        return _without_tables(connection.engine)
     return DatabaseError(
-        f"the database {found}, this dealgate needs revision {HEAD}. Run: dealgate db upgrade --db {shown}"
+        f"the database has no dealgate tables on its search path, and has some in {', '.join(schemas[:3])}. To find them, as after "
+        f"a restore: ALTER DATABASE {connection.engine.url.database} SET search_path = public, {schemas[0]}. "
+        f"For new and empty ones: {_upgrade(connection.engine)}"
     )
+
+
+def _without_tables(engine: Engine) -> DatabaseError:
+    return DatabaseError(
+        f"the database has no dealgate tables, this dealgate needs revision {HEAD}. Run: {_upgrade(engine)}"
+    )
+
+
+def _upgrade(engine: Engine) -> str:
+    return f"dealgate db upgrade --db {engine.url.render_as_string(hide_password=True)}"

@@ -283,6 +283,13 @@ ORDER BY 1
 """)
 
 
+_HEIRS = text(rf"""
+SELECT heir.relname AS heir, c.relname AS "table" FROM pg_inherits JOIN pg_class heir ON heir.oid = inhrelid
+JOIN pg_class c ON c.oid = inhparent
+WHERE c.relnamespace = {HOME} AND c.relname LIKE 'dealgate\_%' AND c.relkind = 'r' ORDER BY 1
+""")
+
+
 def _postgresql_problems(connection: Connection) -> list[str]:
     there = {(row[0], row[1]): row[2:] for row in connection.execute(_TRIGGERS)}
     expected = [*postgresql_triggers()]
@@ -291,6 +298,11 @@ def _postgresql_problems(connection: Connection) -> list[str]:
     found = [
         f"{name} is found in the schema {schema}, ahead of the schema that has dealgate's tables: rename it, or mend the search path"
         for name, schema in connection.execute(_ELSEWHERE)
+    ]
+    found += [
+        f"{heir} inherits from {table}: its rows pass for those of {table}, and no guard stands on them: "
+        f"ALTER TABLE {heir} NO INHERIT {table}"
+        for heir, table in connection.execute(_HEIRS)
     ]
     for trigger in expected:
         what = f"the trigger {trigger.name} on {trigger.table}"

@@ -6,7 +6,7 @@ Made where the migrations run as a superuser. None of them can log in: the host 
 
 from sqlalchemy import Connection, text
 
-from dealgate.migrations.guards import PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
+from dealgate.migrations.guards import PARTITIONED, PLAIN, POSTGRESQL_FUNCTIONS, decoded, partitions
 from dealgate.migrations.revisions import HOME, VERSION_TABLE
 
 OWNER, APP, SEALER, READER = ROLES = ("dealgate_owner", "dealgate_app", "dealgate_sealer", "dealgate_reader")
@@ -46,6 +46,8 @@ SUBSCRIPTION, OUTBOX = "dealgate_subscription", "dealgate_outbox"
 WORKED = (*WATCHED, SUBSCRIPTION, OUTBOX)
 """No record, but work: what is still to be decided, and what is still to be told. Whoever submits works it off; what is to be told
 is written down by triggers only."""
+
+TABLES = (*SUBMITTED, *SEALED, *ACCESS, PENDING, *WORKED)
 
 ERASABLE = (
     "dealgate_submission",
@@ -137,14 +139,13 @@ def _role_statement(role: str) -> str:
 
 
 def _rights() -> list[str]:
-    tables = (*SUBMITTED, *SEALED, *ACCESS, PENDING, *WORKED)
     return [
         f"DO $do$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {', '.join(ROLES)}', current_schema()); END $do$",
-        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in tables),
+        *(f"ALTER TABLE {table} OWNER TO {OWNER}" for table in TABLES),
         *(f"ALTER FUNCTION {function}() OWNER TO {OWNER}" for function in POSTGRESQL_FUNCTIONS),
         # Who may not call them cannot put them on a table of their own and be their owner there.
         *(f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC" for function in POSTGRESQL_FUNCTIONS),
-        f"GRANT SELECT ON {', '.join((*tables, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
+        f"GRANT SELECT ON {', '.join((*TABLES, VERSION_TABLE))} TO {APP}, {SEALER}, {READER}",
         f"GRANT INSERT ON {', '.join(SUBMITTED)} TO {APP}, {SEALER}",
         f"GRANT UPDATE ON dealgate_deal, {SUBSCRIPTION}, {OUTBOX} TO {APP}, {SEALER}",
         f"GRANT DELETE ON {', '.join(WORKED)} TO {APP}, {SEALER}",
@@ -171,7 +172,8 @@ def _event_statement(name: str, body: str) -> str:
 
 _OWNERS = text(rf"""
 SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
-WHERE c.relnamespace = {HOME} AND c.relname LIKE 'dealgate\_ledger\_%' AND c.relkind IN ('r', 'p')
+WHERE c.relnamespace = {HOME} AND (c.relname = ANY (:tables) OR c.relname LIKE '{PARTITIONED}\_%') AND c.relkind IN ('r', 'p')
+ORDER BY 1
 """)
 _EVENT_TRIGGERS = text("""
 SELECT evtname, evtevent, evtenabled, prosrc FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
@@ -192,7 +194,7 @@ def problems(connection: Connection) -> list[str]:
         ]
     found = [
         f"{name} belongs to {owner}, not to {OWNER}: its owner can drop its guards"
-        for name, owner in connection.execute(_OWNERS)
+        for name, owner in connection.execute(_OWNERS, {"tables": list(TABLES)})
         if owner != OWNER
     ]
     if connection.execute(text(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{OWNER}'")).scalar():

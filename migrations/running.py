@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from dealgate.migrations import partitions, roles
-from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schema
+from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision, home_schema, unknown_revision
 from dealgate.models.tables import PREFIX
 
 __all__ = [
@@ -24,6 +24,10 @@ __all__ = [
     "script_head",
     "upgrade",
 ]
+
+
+ONE_AT_A_TIME = 0x64656761746D6967
+"""The advisory lock of whoever migrates on PostgreSQL: a second one waits, and finds the work done. On SQLite the write lock does."""
 
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
@@ -49,10 +53,13 @@ def upgrade(connection: Connection, revision: str = "head", *, schema: str | Non
     """Apply migrations on an open connection; its owner commits.
 
     The tables are made in the schema that is named, which is made too, else in the first of the search path; later on they are
-    found wherever the search path has them. Raises `ValueError` for a schema beside another that has them, and on SQLite. On
+    found wherever the search path has them. Raises `ValueError` for a schema beside another that has them, and on SQLite, and
+    `RuntimeError` for a database that a newer dealgate has brought further. On
     PostgreSQL the months ahead get their partitions, and a superuser makes the roles and gives the tables to them.
     """
     with _at_home(connection, schema):
+        if problem := unknown_revision(current_revision(connection)):
+            raise RuntimeError(problem)
         command.upgrade(configuration(connection), revision)
         if connection.dialect.name == "postgresql" and current_revision(connection) == HEAD:
             partitions.make_partitions(connection, datetime.now(UTC))
@@ -73,6 +80,7 @@ def _at_home(connection: Connection, schema: str | None) -> Iterator[None]:
             raise ValueError(f"SQLite has no schemas: leave out {schema!r}, the tables are told by their names")
         yield
         return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME})
     there = home_schema(connection)
     if schema is not None and there not in {None, schema}:
         raise ValueError(

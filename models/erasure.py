@@ -7,7 +7,7 @@ import calendar
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -33,6 +33,9 @@ MONTHS = 25
 
 ALL_OF_IT = ""
 """The path of an erasure that takes out a whole entry."""
+
+STOPS_THE_CLOCK = ("decision", "override_grant")
+"""What is decided about a deal: the applicant has to be notified of it before the time of retention begins."""
 
 ERASED = "dealgate_erased"
 """Where a connection notes that it erased: on SQLite the log still has the bytes once that is committed."""
@@ -211,8 +214,8 @@ class Due(NamedTuple):
 
 
 def due(session: Writable, now: datetime, months: int = MONTHS, most: int = 1_000) -> list[Due]:
-    """Deals that may be purged: the last notice lies so many months back, no decision came after it, no hold is placed,
-    and every entry is sealed.
+    """Deals that may be purged: the last notice lies so many months back, no decision and no grant of an override came after it,
+    no hold is placed, and every entry is sealed.
 
     A deal without a notice is kept: its time has not begun.
     """
@@ -226,7 +229,11 @@ def _due(session: Writable, now: datetime, months: int, among: Sequence[str] | N
         .having(func.max(NOTICE.c.sent_at) <= months_before(now, months))
         .subquery()
     )
-    decided_since = exists().where(DECISION.c.deal_id == last.c.deal_id, DECISION.c.decided_at > last.c.notified_at)
+    decided_since = exists().where(
+        ENTRY.c.deal_id == last.c.deal_id,
+        ENTRY.c.kind.in_(STOPS_THE_CLOCK),
+        ENTRY.c.recorded_at > last.c.notified_at,
+    )
     with_decisions = exists().where(DECISION.c.deal_id == last.c.deal_id)
     unsealed = exists().where(ENTRY.c.deal_id == last.c.deal_id, PENDING.c.entry == ENTRY.c.id)
     statement = (
@@ -262,11 +269,8 @@ def purge(
         }
     }
     receipt = append(session, Draft(str(uuid4()), "retention_purge", content, actor=named(actor)), now)
-    numbers = [row.id for row in entries]
-    session.execute(
-        insert(ERASURE), [{"erased": number, "path": ALL_OF_IT, "entry": receipt.entry} for number in numbers]
-    )
-    _take_out(session, names, numbers)
+    session.execute(insert(ERASURE), [{"erased": row.id, "path": ALL_OF_IT, "entry": receipt.entry} for row in entries])
+    _take_out(session, names, receipt.entry)
     return receipt, deals
 
 
@@ -275,10 +279,12 @@ def entries_hash(leaf_hashes: Iterable[bytes]) -> str:
     return hashlib.sha256("\n".join(sorted(one.hex() for one in leaf_hashes)).encode()).hexdigest()
 
 
-def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -> None:
+def _take_out(session: Writable, deals: Sequence[str], purge: int) -> None:
+    """What the purge gave leave for. No list of entries or submissions is sent: there may be more than a statement takes."""
+    entries = select(ERASURE.c.erased).where(ERASURE.c.entry == purge)
     decisions = select(DECISION.c.id).where(DECISION.c.deal_id.in_(deals))
-    submissions = session.execute(select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))).scalars().all()
-    decided = session.execute(select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))).scalars().all()
+    decided = select(DECISION.c.decision_id).where(DECISION.c.deal_id.in_(deals))
+    submissions = select(SUBMISSION.c.id).where(SUBMISSION.c.deal_id.in_(deals))
     session.execute(delete(OVERRIDE_FINDING).where(OVERRIDE_FINDING.c.entry.in_(entries)))
     session.execute(delete(OVERRIDE_STEP).where(OVERRIDE_STEP.c.entry.in_(entries)))
     session.execute(delete(SHADOW).where(SHADOW.c.decision_id.in_(decided)))
@@ -286,14 +292,15 @@ def _take_out(session: Writable, deals: Sequence[str], entries: Sequence[int]) -
     session.execute(delete(DECISION).where(DECISION.c.deal_id.in_(deals)))
     for part in PARTS:
         session.execute(delete(part).where(part.c.submission_id.in_(submissions)))
-    session.execute(delete(SUBMISSION).where(SUBMISSION.c.id.in_(submissions)))
+    session.execute(delete(SUBMISSION).where(SUBMISSION.c.deal_id.in_(deals)))
     session.execute(delete(PRIVATE).where(PRIVATE.c.entry.in_(entries)))
     session.execute(delete(BODY).where(BODY.c.entry.in_(entries)))
     connection_of(session).info[ERASED] = True
 
 
 def months_before(now: datetime, months: int) -> datetime:
-    """The same moment so many months earlier, or the last day of a shorter month."""
+    """The same moment so many months earlier, or the last day of a shorter month; by UTC, whatever the zone it is told in."""
+    now = now.astimezone(UTC)
     year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
     last_day = calendar.monthrange(year, month + 1)[1]
     return now.replace(year=year, month=month + 1, day=min(now.day, last_day))

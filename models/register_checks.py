@@ -21,6 +21,7 @@ from dealgate.models.ledger import BODY, BODY_OF_ENTRY, DEAL, ENTRY
 from dealgate.models.open_clocks import CLOCK_FROM
 from dealgate.models.recording import DECISION, SUBMISSION
 from dealgate.models.recording import VERSION as POLICY_VERSION
+from dealgate.models.retention_checks import check_retention
 from dealgate.models.standing import NAMED, STEP_OF_KIND
 from dealgate.models.standing import STEP as OVERRIDE_STEP
 from dealgate.models.tables import Base
@@ -36,6 +37,7 @@ def check_registers(connection: Connection, report: Report, leave: Leave) -> Non
         ("erasure", partial(_check_erasures, leave=leave)),
         ("notice", partial(_check_notices, leave=leave)),
         ("legal hold", partial(_check_holds, leave=leave)),
+        ("retention", check_retention),
         ("policy", _check_policies),
         ("policy step", _check_steps),
         ("override", _check_overrides),

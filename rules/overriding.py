@@ -41,9 +41,19 @@ def asked(policy: Policy, decision: Decision, side: Side, rules: Sequence[str]) 
         )
     if side is Side.LOW and not rules:
         raise OverrideError("no finding is named: name each one that the deal is let through against")
+    amount = decision["measures"].get("amount_financed", {})
+    _check_whole("the amount financed", amount)
     nothing = dict.fromkeys(rules, 0)
     excesses = nothing if side is Side.HIGH else {rule: excess(policy, findings[rule]) for rule in rules}
-    return Asked(side, _cents(decision["measures"].get("amount_financed", {}).get("value")), excesses)
+    return Asked(side, _cents(amount.get("value")), excesses)
+
+
+def _check_whole(what: str, part: Mapping[str, Any]) -> None:
+    """What was erased is not what is not measured in money: nobody can say any more whether an authority reaches as far."""
+    if part.get("erased"):
+        raise OverrideError(
+            f"{what} was erased from the decision, and no authority can be held against it: submit the deal again"
+        )
 
 
 def _check_named(findings: Mapping[str, Any], rule: str, side: Side) -> None:
@@ -53,6 +63,8 @@ def _check_named(findings: Mapping[str, Any], rule: str, side: Side) -> None:
         raise OverrideError(f"the decision has no finding {rule!r}; it has: {', '.join(findings)}")
     if side is Side.LOW and findings[rule]["severity"] == "pass":
         raise OverrideError(f"{rule} does not stand against the deal: name findings that flag, refer or decline it")
+    if side is Side.LOW:
+        _check_whole(f"the excess of {rule}", findings[rule])
 
 
 def still_open(decision: Decision) -> Iterator[Mapping[str, Any]]:

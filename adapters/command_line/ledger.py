@@ -225,13 +225,13 @@ def rotate_key(
     key: SignerOption = None,
 ) -> None:
     """Hand over to another key: the last checkpoint of the old one is signed by both."""
-    from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
+    from dealgate.adapters.transactions import once  # noqa: PLC0415
     from dealgate.models.sealing import rotate  # noqa: PLC0415
     from dealgate.models.signing import Ed25519Signer  # noqa: PLC0415
 
     with ledger_exit_codes(), ledger_database(db) as engine:
         old, successor = _signer(key), Ed25519Signer.from_file(new)
-        sealed = in_transaction(engine, lambda connection, again: rotate(connection, old, successor, datetime.now(UTC)))
+        sealed = once(engine, lambda connection: rotate(connection, old, successor, datetime.now(UTC)))
         print(sealed.note.decode(), end="")
 
 
@@ -248,13 +248,12 @@ def restored(
 ) -> None:
     """Record that this database was restored from a backup, and go on under a new origin. Run it before anything else seals."""
     from dealgate.adapters.sealed_entries import record_restore  # noqa: PLC0415
-    from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
+    from dealgate.adapters.transactions import once  # noqa: PLC0415
 
     with ledger_exit_codes(), ledger_database(db) as engine:
         signer, notes = _signer(key), _notes([anchor] if anchor else None)
-        sealed = in_transaction(
-            engine,
-            lambda connection, again: record_restore(connection, signer, notes, reason, actor, datetime.now(UTC)),
+        sealed = once(
+            engine, lambda connection: record_restore(connection, signer, notes, reason, actor, datetime.now(UTC))
         )
         print(sealed.note.decode(), end="")
 

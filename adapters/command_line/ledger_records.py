@@ -23,7 +23,7 @@ DealArgument = Annotated[str, typer.Argument(metavar="DEAL")]
 MonthsOption = Annotated[
     int, typer.Option(min=1, max=1_200, help="Months from the last notice: 25 by 12 CFR 1002.12(b).")
 ]
-MostOption = Annotated[int, typer.Option("--most", min=1, max=100_000, help="Deals at the most.")]
+MostOption = Annotated[int, typer.Option("--most", min=1, max=10_000, help="Deals at the most.")]
 
 
 def notice(
@@ -145,7 +145,7 @@ def purge(
 
 
 def _recorded(db: str, work: "Callable[[Connection], Any]") -> Any:
-    from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
+    from dealgate.adapters.transactions import once  # noqa: PLC0415
 
     with ledger_database(db) as engine:
-        return in_transaction(engine, lambda connection, again: work(connection))
+        return once(engine, work)

@@ -43,10 +43,10 @@ def version_named(connection: "Connection", name: str) -> "PolicyDocument":
 
 def recorded(db: str, work: "Callable[[Connection, datetime], T]") -> T:
     """Run work in a transaction of its own and commit it."""
-    from dealgate.adapters.transactions import in_transaction  # noqa: PLC0415
+    from dealgate.adapters.transactions import once  # noqa: PLC0415
 
     with ledger_database(db) as engine:
-        return in_transaction(engine, lambda connection, again: work(connection, datetime.now(UTC)))
+        return once(engine, lambda connection: work(connection, datetime.now(UTC)))
 
 
 @contextmanager

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, select
+from sqlalchemy import Connection, Select, Subquery, case, or_, select
 
 from dealgate.adapters.compliance.asking import Asked, ReportError
-from dealgate.adapters.compliance.known import in_period, is_latest, last_notice
+from dealgate.adapters.compliance.known import in_period, is_latest, last_notice, there_is
 from dealgate.adapters.compliance.paging import Key
 from dealgate.adapters.compliance.reporting import Column, Parameter, Report, Row
 from dealgate.models.erasure import HOLD, MONTHS, PENDING, months_before
 from dealgate.models.ledger import ENTRY
 from dealgate.models.recording import DECISION
+from dealgate.models.standing import STEP
 
 
 def retention_statement(asked: Asked) -> Select[Any]:
@@ -35,12 +36,19 @@ def retention_statement(asked: Asked) -> Select[Any]:
     status = case(
         (old.c.held, "held"),
         (old.c.noticed_at.is_(None), "no notice"),
-        (old.c.noticed_at < old.c.decided_at, "decided since"),
+        (or_(old.c.noticed_at < old.c.decided_at, _is_granted_since(old, asked.as_of)), "decided since"),
         (old.c.noticed_at > cutoff, "running"),
         (old.c.unsealed, "not sealed"),
         else_="due",
     )
     return select(old, status.label("status"))
+
+
+def _is_granted_since(old: Subquery, as_of: datetime) -> Any:
+    """Whether an override of the deal was granted after the last notice."""
+    grant = STEP.alias("grant")
+    since = (grant.c.recorded_at > old.c.noticed_at, grant.c.recorded_at <= as_of)
+    return there_is(grant, grant.c.deal_id == old.c.deal_id, grant.c.step == "grant", *since)
 
 
 def _cutoff(asked: Asked) -> datetime:
@@ -87,7 +95,8 @@ RETENTION = Report(
         Column(
             "status",
             "text",
-            "due; or kept: held, no notice, decided since (the notice), running (the time since the notice), not sealed (as of now)",
+            "due; or kept: held, no notice, decided since (the notice, or an override granted), running (the time since the notice), "
+            "not sealed (as of now)",
         ),
     ),
     statement=retention_statement,

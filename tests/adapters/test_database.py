@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from dealgate import Gate
-from dealgate.adapters.database import DatabaseError, open_database, ready_database, stored
+from dealgate.adapters.database import DatabaseError, open_database, ready_database, stored, upgrade_database
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE
 from dealgate.models.ledger import INSERT_PRIVATE
 from tests.databases import TABLES, count_rows
@@ -113,3 +113,14 @@ def test_sqlite_keeps_what_it_acknowledged_and_refuses_broken_references(
     sqlite_connection: Connection, pragma: str, value: object
 ) -> None:
     assert sqlite_connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == value
+
+
+def test_a_database_that_a_newer_dealgate_brought_further_asks_for_that(database: Engine, database_url: str) -> None:
+    """To upgrade it with this one would be no remedy."""
+    leave_at(database, "9999")
+    words = f"is at revision 9999, and this dealgate knows none beyond {HEAD}: use the dealgate that brought it there"
+    with pytest.raises(DatabaseError, match=words) as refusal:
+        ready_database(database)
+    assert "db upgrade" not in str(refusal.value)
+    with pytest.raises(RuntimeError, match=words):
+        upgrade_database(database)

@@ -1,23 +1,28 @@
 """T5: the connection to PostgreSQL is cut after any byte of a submission, either way, and the deal is decided once."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dealgate import Gate
 from dealgate.adapters import transactions
-from dealgate.adapters.database import open_database
+from dealgate.adapters.database import READS_ONLY, open_database
 from dealgate.adapters.gate import Verdict
+from dealgate.models.erasure import record_notice
+from dealgate.models.signing import Ed25519Signer, new_key
+from tests.adapters.commands import invoke
 from tests.databases import PostgreSQL
 from tests.faults.efforts import efforts
 from tests.faults.proxies import Way, Wire, wire
 from tests.hosts import book, kept_together, make_tables
 from tests.models.ledgers import a_signer, seal_all, verified
-from tests.models.samples import MINIMAL, a_policy
+from tests.models.samples import MINIMAL, a_deal, a_policy, submit
 
 DECISIONS = text(
     "SELECT count(*), count(DISTINCT idempotency_key) FROM dealgate_ledger_entry WHERE idempotency_key IS NOT NULL"
@@ -147,3 +152,81 @@ def test_a_connection_cut_at_any_byte_of_a_hosts_commit_leaves_all_of_it_or_noth
     assert kept_together(near) == {f"K-{number}" for number in range(len(tried))}
     near.dispose()
     figures(f"{len(tried)} cuts told, {unknown} of which had been committed; 0 halves")
+
+
+@pytest.fixture
+def lost_answer(far: Engine, cable: Wire) -> Iterator[str]:
+    """The URL at the other end of the wire, which is cut before the answer to the first COMMIT that records anything."""
+
+    cuts: Iterator[tuple[Way, int]] = iter([("down", 0)])
+
+    def cut(connection: Connection) -> None:
+        if not connection.get_execution_options().get(READS_ONLY):
+            for one in cuts:
+                cable.cut(*one)
+
+    event.listen(Engine, "commit", cut)
+    yield far.url.render_as_string(hide_password=False)
+    event.remove(Engine, "commit", cut)
+
+
+OLD = datetime(2020, 1, 1, tzinfo=UTC)
+RECORDED = text(
+    "SELECT kind FROM dealgate_ledger_entry WHERE kind NOT IN ('policy_publication', 'decision') ORDER BY id"
+)
+SAID = {
+    "notice": ("notice D-1 --kind approval --actor a", "recorded by entry"),
+    "legal_hold": ("hold D-1 --reason r --actor a", "recorded by entry"),
+    "redaction": ("redact {decision} /deal/vehicle/vin --reason r --actor a", "erased 1 values"),
+    "retention_purge": ("purge --actor a --yes", "purged 1 deals"),
+    "restore": ("restored --reason r --actor a", "lender.example/ledger/2\n"),
+    "key_rotation": ("rotate-key --new-key {new}", "lender.example/ledger\n"),
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_a_command_whose_commit_is_not_answered_records_once_and_says_what_it_did(
+    database_url: str, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    keys = {name: new_key("lender.example/ledger").private for name in ("old", "new")}
+    (tmp_path / "new").write_text(keys["new"])
+    near = open_database(database_url)
+    with near.begin() as connection:
+        decision = submit(connection, a_deal(deal_id="D-1"), now=OLD).decision_id
+        record_notice(connection, "D-1", "approval", OLD, OLD, actor="a")
+    seal_all(near, Ed25519Signer.parse(keys["old"]), OLD)
+    with near.connect() as connection:
+        before = connection.execute(RECORDED).scalars().all()
+    words, said = SAID[kind]
+    url = request.getfixturevalue("lost_answer")
+    command = words.format(decision=decision, new=tmp_path / "new").split()
+    told = invoke("ledger", *command, "--db", url, DEALGATE_LEDGER_KEY=keys["old"])
+    assert told.exit_code == 0, told.output
+    assert told.stdout.startswith(said)
+    with near.connect() as connection:
+        assert connection.execute(RECORDED).scalars().all() == [*before, kind]
+    near.dispose()
+
+
+def test_a_commit_that_the_server_is_still_at_is_neither_taken_for_lost_nor_for_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby that the server waits for may keep it there for long."""
+    monkeypatch.setattr(transactions, "FIRST_PAUSE", 0.001)
+    near = open_database(database_url)
+
+    def became(end: Callable[[Connection], None]) -> bool:
+        with near.connect() as first, near.connect() as second:
+            this = first.execute(transactions.THIS).one()
+            end(first)
+            return transactions._was_committed(second, this)
+
+    assert became(Connection.commit)
+    assert not became(Connection.rollback)
+    with pytest.raises(transactions.UnansweredError, match="the server is still at it"):
+        became(lambda _: None)
+    another = text("SELECT CAST(pg_current_xact_id() AS text) AS number, clock_timestamp() AS since")
+    monkeypatch.setattr(transactions, "THIS", another)
+    with pytest.raises(transactions.UnansweredError, match="the server was started since"):
+        became(Connection.commit)
+    near.dispose()

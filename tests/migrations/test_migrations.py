@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from dealgate.migrations.partitions import is_partition
 from dealgate.migrations.revisions import HEAD, VERSION_TABLE, current_revision
 from dealgate.migrations.running import configuration, downgrade, include_object, script_head, upgrade
 from dealgate.models import Base, find_decision, find_submission
+from tests.adapters.commands import dealgate
 from tests.databases import TABLES, count_rows
 from tests.migrations.filling import seal
 from tests.models.samples import a_deal, submit
@@ -92,6 +94,23 @@ def test_an_upgraded_database_says_so(empty_database: Engine) -> None:
         assert current_revision(connection) is None
         upgrade(connection)
         assert current_revision(connection) == HEAD
+
+
+@pytest.mark.parametrize("origin", ["base", "0005"])
+def test_of_several_who_upgrade_at_once_one_does_and_the_others_find_it_done(
+    empty_database: Engine, empty_url: str, origin: str
+) -> None:
+    """As where the processes of a service are started together."""
+    if origin != "base":
+        upgrade_database(empty_database)
+        submit_some(empty_database)
+        with empty_database.begin() as connection:
+            downgrade(connection, origin)
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: dealgate("db", "upgrade", "--db", empty_url), range(3)))
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
+    with empty_database.connect() as connection:
+        assert guards.problems(connection) == []
 
 
 def test_upgrading_twice_changes_nothing(empty_database: Engine) -> None:

@@ -225,3 +225,12 @@ def test_sqlite_has_no_schemas(tmp_path: Path) -> None:
     done = invoke("db", "upgrade", "--db", SqliteFiles(tmp_path).empty(), "--schema", SCHEMA)
     assert done.exit_code == 3
     assert "SQLite has no schemas: leave out 'lender_gate'" in done.stderr
+
+
+def test_tables_that_are_off_the_search_path_are_told_where_they_are(url: str) -> None:
+    """A dump has no settings of its database: who follows the remedy after a restore must not begin an empty ledger beside the restored."""
+    away = make_url(url).update_query_dict({"options": "-csearch_path=public"}).render_as_string(hide_password=False)
+    told = invoke("ledger", "status", "--db", away)
+    assert told.exit_code == 3
+    assert f"has no dealgate tables on its search path, and has some in {SCHEMA}. To find them" in told.stderr
+    assert f"ALTER DATABASE {make_url(url).database} SET search_path = public, {SCHEMA}" in told.stderr

@@ -129,3 +129,13 @@ def test_a_month_without_its_own_guard_is_named(filled: Engine) -> None:
     with filled.connect() as connection:
         found = problems_after(connection, f"DROP TRIGGER {name} ON {month}")
     assert found == [f"the trigger {name} on {month} is missing"]
+
+
+@pytest.mark.parametrize("table", ["dealgate_decision", "dealgate_legal_hold", "dealgate_ledger_entry"])
+def test_a_table_that_inherits_is_named(filled: Engine, table: str) -> None:
+    """Whoever reads the one reads the other's rows with it, and those can be changed."""
+    with filled.connect() as connection:
+        (found,) = problems_after(connection, f"CREATE TABLE heir () INHERITS ({table})")
+    assert found.startswith(
+        f"heir inherits from {table}: its rows pass for those of {table}, and no guard stands on them"
+    )

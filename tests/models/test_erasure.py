@@ -1,9 +1,10 @@
 """What may be taken out of the ledger, what keeps it in, and that what is left still verifies."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from dealgate.models import UnknownDealError, find_decision, find_submission
 from dealgate.models.erasure import (
@@ -176,6 +177,7 @@ def test_a_purge_that_took_out_other_entries_than_it_says_is_seen(database: Engi
         "erasure",
         "envelope",
         "notice",
+        "retention",
         "guard",
     }  # what it took is no longer taken with leave; its guard was lifted
 
@@ -222,3 +224,32 @@ def test_a_purge_rolled_back_leaves_everything(database: Engine) -> None:
 )
 def test_months_are_those_of_the_calendar(now: tuple[int, int, int], months: int, then: tuple[int, int, int]) -> None:
     assert months_before(datetime(*now, tzinfo=UTC), months) == datetime(*then, tzinfo=UTC)
+
+
+def test_a_purge_sends_no_list_that_grows_with_the_entries_of_its_deals(database: Engine) -> None:
+    """A statement takes 65,535 parameters on PostgreSQL, and a thousand deals may have more entries."""
+    most = []
+
+    def count(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
+        most.append(0 if many else len(parameters))
+
+    with database.begin() as connection:
+        submit_deals_again(connection, "D-OLD", 30)
+    seal_all(database, SIGNER)
+    event.listen(database, "before_cursor_execute", count)
+    with database.begin() as connection:
+        purged = purge(connection, LATER, actor="compliance")
+    event.remove(database, "before_cursor_execute", count)
+    assert purged is not None
+    assert max(most) < 30
+    seal_all(database, SIGNER)
+    assert verified(database, SIGNER.key).flaws == []
+    with database.connect() as connection:
+        for table in ("submission", "decision", "trade_in", "finding"):
+            assert scalar(connection, f"SELECT count(*) FROM dealgate_{table}") == 0
+
+
+def submit_deals_again(connection: Connection, deal_id: str, times: int) -> None:
+    for _ in range(times):
+        submit(connection, a_deal(deal_id=deal_id), now=START)
+    record_notice(connection, deal_id, "adverse_action", START, START, actor="compliance")

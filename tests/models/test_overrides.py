@@ -1,5 +1,6 @@
 """Overrides: who asks, who grants, what that clears and for how long, and what of it is kept."""
 
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from dealgate.models import (
 )
 from dealgate.models.envelope import Draft
 from dealgate.models.erasure import purge, record_notice, redact
-from dealgate.models.ledger import append
+from dealgate.models.ledger import append, private_values
 from dealgate.models.standing import steps_told
 from tests.databases import count_rows
 from tests.models.ledgers import a_signer, seal_all, unguarded, verified
@@ -328,6 +329,28 @@ def test_a_note_and_an_excess_that_tells_a_score_can_be_erased(database: Engine)
     signer = a_signer()
     seal_all(database, signer)
     assert verified(database, signer.key).intact
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_an_erased_excess_is_not_taken_for_one_that_is_not_measured_in_money(
+    database: Engine, asked_before: bool
+) -> None:
+    """A role that is unmeasured would let a deal through that is further beyond the limit than the role may go."""
+    section = "overrides:\n  reasons: {R: Words}\n  expires_after_days: 9\n"
+    section += "  authority:\n    - {role: cm, max_amount: $90000, max_excess: $20000}\n"
+    section += "    - {role: desk, max_amount: $90000, max_excess: $1000, unmeasured: true}\n"
+    with database.begin() as connection:
+        decision = submit(connection, a_deal(**SMALL), policy=compiled(PERSONAL + section)).decision_id
+    if asked_before:
+        step = partial(granted, database, requested(database, decision, "LTV-TOTAL", reason="R"), role="desk")
+    else:
+        step = partial(requested, database, decision, "LTV-TOTAL", reason="R")
+    with database.begin() as connection:
+        paths = [one.path for one in private_values(connection, [decision])[decision] if "/evidence" in one.path]
+        redact(connection, decision, paths, "asked by the applicant", NOW, actor="privacy")
+    with pytest.raises(OverrideError, match="was erased from the decision, and no authority can be held against it"):
+        step()
+    assert not cleared(database).cleared
 
 
 def test_a_purge_takes_overrides_with_the_deal(database: Engine) -> None:

@@ -446,11 +446,12 @@ class Naive:
                 continue
             noticed = max(self.sent(one["deal_id"]), default=None)
             holds = [h for h in self.holds if h["deal_id"] == one["deal_id"]]
+            grants = [g["recorded_at"] for g in self.grants if g["deal_id"] == one["deal_id"]]
             held = bool(holds) and max(holds, key=lambda h: h["deal_seq"])["placed"]
             status = (
                 "held" if held
                 else "no notice" if noticed is None
-                else "decided since" if noticed < one["decided_at"]
+                else "decided since" if any(noticed < at for at in (one["decided_at"], *grants))
                 else "running" if noticed > cutoff
                 else "not sealed" if one["deal_id"] in self.unsealed
                 else "due"
