@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import Connection, Engine, UpdateBase, event, inspect
 from sqlalchemy.exc import StatementError, UnboundExecutionError
 from sqlalchemy.orm import InstanceState, ORMExecuteState, Session, SessionTransaction, UOWTransaction, object_session
+from sqlalchemy.sql.visitors import iterate
 
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.declined import DeclinedError, UnwatchedError
@@ -41,11 +42,11 @@ def record_declined(judge: Judge, error: DeclinedError, database: Engine | Conne
     error.recorded, error.decision = True, recorded.decision
 
 
-def _changed_by(statement: Any) -> Any:
-    """The table that a statement changes, if it does: also one whose rows are returned as objects, or that goes by an alias."""
-    statement = getattr(statement, "element", statement)
-    table = statement.table if getattr(statement, "is_dml", False) else None
-    return getattr(table, "element", table)
+def _changed_by(statement: Any) -> set[str]:
+    """The tables that a statement changes: also where it returns rows as objects, goes by an alias, or hides in a WITH of another."""
+    tables: list[Any] = [one.table for one in iterate(statement) if isinstance(one, UpdateBase)]
+    plain = [getattr(table, "element", table) for table in tables]
+    return {str(getattr(table, "fullname", table.name)) for table in plain}
 
 
 class _Transaction:
@@ -174,20 +175,17 @@ class Guard:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         """A statement changes rows that no session has seen. Where triggers note which, they are decided before the commit."""
-        changed = _changed_by(state.statement)
-        if changed is None or isinstance(state.session, Reading):
+        if isinstance(state.session, Reading):
             return
-        name = str(getattr(changed, "fullname", changed.name))
-        if name not in self._read_columns:
-            return
-        watched = watched_columns(self._connection(state.session), self.guarded.table).get(name, set())
-        if missing := sorted(self._read_columns[name] - watched):
-            raise UnwatchedError(
-                f"this statement changes {name}, whose {', '.join(missing)} {self.guarded.name} is decided on, and nobody can tell which "
-                "rows: call "
-                f"dealgate.migrations.watching.watch(connection, {self.guarded.table!r}, ...) in a revision of yours, or load the objects "
-                "and change those"
-            )
+        for name in sorted(_changed_by(state.statement) & self._read_columns.keys()):
+            watched = watched_columns(self._connection(state.session), self.guarded.table).get(name, set())
+            if missing := sorted(self._read_columns[name] - watched):
+                raise UnwatchedError(
+                    f"this statement changes {name}, whose {', '.join(missing)} {self.guarded.name} is decided on, and nobody can tell "
+                    "which rows: call "
+                    f"dealgate.migrations.watching.watch(connection, {self.guarded.table!r}, ...) in a revision of yours, or load the "
+                    "objects and change those"
+                )
 
     def _before_commit(self, session: Session) -> None:
         """What was changed past the session, in its own transaction, is decided in it too.

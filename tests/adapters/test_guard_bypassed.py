@@ -433,12 +433,16 @@ def test_where_nobody_watches_a_bulk_statement_is_refused_and_a_warning_says_so_
             "Application is guarded, but application (id, price, term, vehicle_id) is not watched"
         )
         returning = update(Application).values(term=1).returning(Application)
+        hidden = update(Application).values(term=1).returning(Application.id).cte()
         statements = (
             update(Application).values(term=1),
             delete(TradeIn),
             insert(Application).values(**new()),
             select(Application).from_statement(returning),
             update(aliased(Application)).values(term=1),
+            select(hidden),
+            select(Vehicle).add_cte(hidden),
+            select(Vehicle).where(Vehicle.id.in_(select(hidden.c.id))),
         )
         for statement in statements:
             with Session(host) as session, pytest.raises(UnwatchedError, match=r"watch\(connection, 'application'"):
