@@ -1,7 +1,8 @@
 """A guard on a host's mapped class: every change of what the deal is made of is decided in the transaction that makes it."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from traceback import clear_frames
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -207,17 +208,45 @@ class Guard:
     def _after_transaction_end(self, session: Session, ended: SessionTransaction) -> None:
         if ended.parent is not None or isinstance(session, Reading):
             return
-        transaction = self._transactions.pop(session, None)
-        for error in transaction.refused if transaction else ():
+        interrupted = [
+            self._record_refused(error, one)
+            for one in (session, *self._cut_off())
+            for error in (self._transactions.pop(one, None) or _Transaction()).refused
+        ]
+        for interruption in filter(None, interrupted):
+            raise interruption
+
+    def _cut_off(self) -> Iterator[Session]:
+        """Sessions whose transaction ended in an interruption, such as that the task was cancelled in the midst of the rollback: their
+        end is told by no event.
+        """
+        for reference in self._transactions.keyrefs():
+            session = reference()
+            if session is not None and not session.in_transaction():
+                yield session
+
+    def _record_refused(self, error: DeclinedError, session: Session) -> BaseException | None:
+        """Returns what interrupted it, such as that the task was cancelled: the attempt is recorded first, in a second go."""
+        interrupted: BaseException | None = None
+        for _ in range(2):
             try:
                 record_declined(self._judge, error, session.get_bind(self.guarded.mapper))
+                return interrupted
             except Exception as failure:
-                if isinstance(failure, StatementError):
-                    failure.hide_parameters = True  # what was to be stored is no business of a log
-                deal_id = error.decision["deal_id"]
-                log.critical(
-                    "refused deal %s is not recorded yet: call gate.record_declined(error)", deal_id, exc_info=True
-                )
+                self._tell_unrecorded(error, failure)
+                return interrupted
+            except BaseException as failure:
+                clear_frames(failure.__traceback__)  # a cursor in them would keep SQLite's lock
+                interrupted = failure
+        self._tell_unrecorded(error, interrupted)
+        return interrupted
+
+    @staticmethod
+    def _tell_unrecorded(error: DeclinedError, failure: BaseException | None) -> None:
+        if isinstance(failure, StatementError):
+            failure.hide_parameters = True  # what was to be stored is no business of a log
+        deal_id = error.decision["deal_id"]
+        log.critical("refused deal %s is not recorded yet: call gate.record_declined(error)", deal_id, exc_info=failure)
 
     # Behind them
 
