@@ -45,12 +45,15 @@ class Outbox:
         self.subscribers = subscribers
         self.settings = settings or OutboxSettings()
         self._sender = sender or Sender()
+        self.registered = False
+        """Whether what is committed from now on is told."""
         self._finished: list[Outcome] = []
         self._cleaned_at = -CLEANED_EVERY
 
     def register(self) -> None:
         """From now on, events for these subscribers are written down. Raises what SQLAlchemy raises when the database fails."""
         others = in_transaction(self.engine, lambda connection, again: register(connection, self.subscribers))
+        self.registered = True
         for name in others:
             words = "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that"
             log.warning(words, name, name)
@@ -73,12 +76,10 @@ class Outbox:
         """Deliver until told to stop; what is being sent then is finished. A failure is logged, and the next round begins anew."""
         wake = Signal()
         lanes = self._lanes(wake)
-        registered = False
         while not stop.is_set():
             try:
-                if not registered:
+                if not self.registered:
                     self.register()
-                    registered = True
                 self._round(lanes)
                 self._clean()
             except Exception:
