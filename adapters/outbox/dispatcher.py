@@ -140,7 +140,7 @@ class Outbox:
         """What is sent, or what has come of the event without that."""
         try:
             event = event_of(connection, taken.entry, taken.event, taken.subject, self.settings.source)
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             # The entry is not as it was written: the verification of the ledger says more.
             log.error("outbox event %d cannot be told: %s", taken.id, type(error).__name__)
             return outcome_of(taken, Answer(None, f"the entry cannot be read: {type(error).__name__}"), self.settings)
