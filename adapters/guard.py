@@ -1,13 +1,15 @@
 """A guard on a host's mapped class: every change of what the deal is made of is decided in the transaction that makes it."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from traceback import clear_frames
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import Connection, Engine, UpdateBase, event, inspect
 from sqlalchemy.exc import StatementError, UnboundExecutionError
 from sqlalchemy.orm import InstanceState, ORMExecuteState, Session, SessionTransaction, UOWTransaction, object_session
+from sqlalchemy.sql.visitors import iterate
 
 from dealgate.adapters.database import READS_ONLY
 from dealgate.adapters.declined import DeclinedError, UnwatchedError
@@ -41,11 +43,11 @@ def record_declined(judge: Judge, error: DeclinedError, database: Engine | Conne
     error.recorded, error.decision = True, recorded.decision
 
 
-def _changed_by(statement: Any) -> Any:
-    """The table that a statement changes, if it does: also one whose rows are returned as objects, or that goes by an alias."""
-    statement = getattr(statement, "element", statement)
-    table = statement.table if getattr(statement, "is_dml", False) else None
-    return getattr(table, "element", table)
+def _changed_by(statement: Any) -> set[str]:
+    """The tables that a statement changes: also where it returns rows as objects, goes by an alias, or hides in a WITH of another."""
+    tables: list[Any] = [one.table for one in iterate(statement) if isinstance(one, UpdateBase)]
+    plain = [getattr(table, "element", table) for table in tables]
+    return {str(getattr(table, "fullname", table.name)) for table in plain}
 
 
 class _Transaction:
@@ -174,20 +176,17 @@ class Guard:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         """A statement changes rows that no session has seen. Where triggers note which, they are decided before the commit."""
-        changed = _changed_by(state.statement)
-        if changed is None or isinstance(state.session, Reading):
+        if isinstance(state.session, Reading):
             return
-        name = str(getattr(changed, "fullname", changed.name))
-        if name not in self._read_columns:
-            return
-        watched = watched_columns(self._connection(state.session), self.guarded.table).get(name, set())
-        if missing := sorted(self._read_columns[name] - watched):
-            raise UnwatchedError(
-                f"this statement changes {name}, whose {', '.join(missing)} {self.guarded.name} is decided on, and nobody can tell which "
-                "rows: call "
-                f"dealgate.migrations.watching.watch(connection, {self.guarded.table!r}, ...) in a revision of yours, or load the objects "
-                "and change those"
-            )
+        for name in sorted(_changed_by(state.statement) & self._read_columns.keys()):
+            watched = watched_columns(self._connection(state.session), self.guarded.table).get(name, set())
+            if missing := sorted(self._read_columns[name] - watched):
+                raise UnwatchedError(
+                    f"this statement changes {name}, whose {', '.join(missing)} {self.guarded.name} is decided on, and nobody can tell "
+                    "which rows: call "
+                    f"dealgate.migrations.watching.watch(connection, {self.guarded.table!r}, ...) in a revision of yours, or load the "
+                    "objects and change those"
+                )
 
     def _before_commit(self, session: Session) -> None:
         """What was changed past the session, in its own transaction, is decided in it too.
@@ -209,17 +208,45 @@ class Guard:
     def _after_transaction_end(self, session: Session, ended: SessionTransaction) -> None:
         if ended.parent is not None or isinstance(session, Reading):
             return
-        transaction = self._transactions.pop(session, None)
-        for error in transaction.refused if transaction else ():
+        interrupted = [
+            self._record_refused(error, one)
+            for one in (session, *self._cut_off())
+            for error in (self._transactions.pop(one, None) or _Transaction()).refused
+        ]
+        for interruption in filter(None, interrupted):
+            raise interruption
+
+    def _cut_off(self) -> Iterator[Session]:
+        """Sessions whose transaction ended in an interruption, such as that the task was cancelled in the midst of the rollback: their
+        end is told by no event.
+        """
+        for reference in self._transactions.keyrefs():
+            session = reference()
+            if session is not None and not session.in_transaction():
+                yield session
+
+    def _record_refused(self, error: DeclinedError, session: Session) -> BaseException | None:
+        """Returns what interrupted it, such as that the task was cancelled: the attempt is recorded first, in a second go."""
+        interrupted: BaseException | None = None
+        for _ in range(2):
             try:
                 record_declined(self._judge, error, session.get_bind(self.guarded.mapper))
+                return interrupted
             except Exception as failure:
-                if isinstance(failure, StatementError):
-                    failure.hide_parameters = True  # what was to be stored is no business of a log
-                deal_id = error.decision["deal_id"]
-                log.critical(
-                    "refused deal %s is not recorded yet: call gate.record_declined(error)", deal_id, exc_info=True
-                )
+                self._tell_unrecorded(error, failure)
+                return interrupted
+            except BaseException as failure:
+                clear_frames(failure.__traceback__)  # a cursor in them would keep SQLite's lock
+                interrupted = failure
+        self._tell_unrecorded(error, interrupted)
+        return interrupted
+
+    @staticmethod
+    def _tell_unrecorded(error: DeclinedError, failure: BaseException | None) -> None:
+        if isinstance(failure, StatementError):
+            failure.hide_parameters = True  # what was to be stored is no business of a log
+        deal_id = error.decision["deal_id"]
+        log.critical("refused deal %s is not recorded yet: call gate.record_declined(error)", deal_id, exc_info=failure)
 
     # Behind them
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dealgate.adapters.attempts import Attempt, Concluded
@@ -175,12 +176,15 @@ class GuardedRows:
                 return
             try:
                 answered = list(self.decide(connection, [identity], sweeper))
-            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            except DBAPIError:  # the transaction may be gone with it
+                raise
+            except Exception as error:  # the host's mapping raises what it likes
                 yield Answered(identity, None, changes, f"{type(error).__name__}: {error}")
                 continue
-            for one in answered[:1]:
-                self._write_down(connection, one, sweeper)
-                done += 1
+            if not answered or not answered[0].changes:
+                continue  # somebody else answered it since it was listed
+            self._write_down(connection, answered[0], sweeper)
+            done += 1
             yield from answered
 
     def _left(self, connection: Connection) -> Iterator[tuple[Identity, list[Change]]]:

@@ -15,6 +15,8 @@ PREFIX = "watched_by_dealgate_"
 NOTES = "dealgate_unanswered_change"
 LONGEST = 63
 """Bytes of a name on PostgreSQL."""
+SETTINGS = ["search_path=pg_catalog, pg_temp", "extra_float_digits=1"]
+"""Of the functions on PostgreSQL, as its catalogue writes them."""
 
 
 _SCHEMA = text(
@@ -140,11 +142,13 @@ BEGIN
 END"""
 
     def on_postgresql(self, part: Watched) -> Iterator[str]:
-        """The function runs as whoever watched the table: who changes a row need have no right on dealgate's tables."""
+        """The function runs as whoever watched the table: who changes a row need have no right on dealgate's tables. Whatever their
+        session is set to, a float is compared with all its digits.
+        """
         function, table = self.quoted(self.function(part)), self.quoted(part.table)
         yield (
             f"CREATE OR REPLACE FUNCTION {self.writing.schema}{function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-            f"SET search_path = pg_catalog, pg_temp AS $function${self.body(part)}\n$function$"
+            f"SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $function${self.body(part)}\n$function$"
         )
         yield f"REVOKE EXECUTE ON FUNCTION {self.writing.schema}{function}() FROM PUBLIC"
         for what, when in self.timings().items():
@@ -239,7 +243,7 @@ def _sqlite_problems(connection: Connection, triggers: Triggers) -> Iterator[str
 
 _STANDING = text("""
 SELECT t.tgname, t.tgtype, t.tgenabled, t.tgqual IS NULL AND t.tgattr::text = '' AS always,
-  p.proname, p.prosrc, p.prosecdef, p.pronamespace = current_schema()::regnamespace AS ours
+  p.proname, p.prosrc, p.prosecdef, p.proconfig, p.pronamespace = current_schema()::regnamespace AS ours
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = to_regclass(:table) AND NOT t.tgisinternal
 """)
 
@@ -259,8 +263,9 @@ def _postgresql_problems(connection: Connection, triggers: Triggers) -> Iterator
             expected = (bits, True, triggers.function(part), True, True)
             if (row.tgtype, row.always, row.proname, row.prosecdef, row.ours) != expected:
                 yield _problem(name, part.table, "is not as it was created")
-            if row.prosrc.strip() != triggers.body(part).strip():
-                yield f"the function {row.proname}() of the trigger {name} on {part.table} is not as it was created"
+            if row.prosrc.strip() != triggers.body(part).strip() or row.proconfig != SETTINGS:
+                said = f"the function {row.proname}() of the trigger {name} on {part.table} is not as it was created"
+                yield f"{said}: watch the table again"
 
 
 def _problem(name: str, table: str, what: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, cast
 from sqlalchemy import Connection, Table, delete, insert, inspect, select
 from sqlalchemy.exc import NoSuchTableError
 
-from dealgate.migrations.watch_triggers import Watched, create, drop, problems_of
+from dealgate.migrations.watch_triggers import Triggers, Watched, create, drop, problems_of
 from dealgate.models.watch_tables import WatchedTable
 
 WATCHED = cast("Table", WatchedTable.__table__)
@@ -53,6 +53,7 @@ def watch(
         owner, referred_by = _names(one.owner), _names(one.referred_by)
         parts.append(Watched(one.table, _names(one.key), _names(one.columns), owner, referred_by, one.of or table))
     _check(connection, parts, mode)
+    _check_names(connection, parts)
     unwatch(connection, table)
     definition = json.dumps({"mode": mode, "parts": parts})
     connection.execute(insert(WATCHED), {"table_name": table, "definition": definition})
@@ -103,6 +104,19 @@ def _check(connection: Connection, parts: Sequence[Watched], mode: str) -> None:
         _check_columns(connection, part.table, part.compared(parts))
     for child in parts[1:]:
         _check_place(child, by_table, parts[0].table)
+
+
+def _check_names(connection: Connection, parts: Sequence[Watched]) -> None:
+    """Of a_b under a, and b under a_a, one would take the place of the other's triggers."""
+    taken = dict[str, str]()
+    others = [one for one, _ in _definitions(connection) if one[0].table != parts[0].table]
+    for one in (*others, parts):
+        triggers = Triggers(connection, one, "record")
+        for part in one:
+            here, there = f"{part.table!r} under {triggers.top!r}", taken.get(triggers.name(part.table, ""))
+            if there is not None:
+                raise ValueError(f"the triggers on {here} would be named as those on {there}: rename one of the tables")
+            taken[triggers.name(part.table, "")] = here
 
 
 def _check_columns(connection: Connection, table: str, columns: Sequence[str]) -> None:

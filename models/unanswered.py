@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, cast, delete, func, select
 
+from dealgate.models.canonical import GREATEST
 from dealgate.models.joining import Writable
 from dealgate.models.ledger import table
 from dealgate.models.watch_tables import UnansweredChange
@@ -34,7 +35,9 @@ class Change(NamedTuple):
     refused: bool
 
     def document(self) -> dict[str, Any]:
-        return self._asdict() | {"key": list(self.key), "changed_at": self.changed_at.isoformat()}
+        """As plain JSON values. A number in the key that JSON readers would round, such as a snowflake id, stands there as text."""
+        key = [str(one) if isinstance(one, int) and abs(one) > GREATEST else one for one in self.key]
+        return self._asdict() | {"key": key, "changed_at": self.changed_at.isoformat()}
 
 
 def row_key(values: Sequence[Any]) -> str:

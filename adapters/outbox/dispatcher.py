@@ -45,12 +45,15 @@ class Outbox:
         self.subscribers = subscribers
         self.settings = settings or OutboxSettings()
         self._sender = sender or Sender()
+        self.registered = False
+        """Whether what is committed from now on is told."""
         self._finished: list[Outcome] = []
         self._cleaned_at = -CLEANED_EVERY
 
     def register(self) -> None:
         """From now on, events for these subscribers are written down. Raises what SQLAlchemy raises when the database fails."""
         others = in_transaction(self.engine, lambda connection, again: register(connection, self.subscribers))
+        self.registered = True
         for name in others:
             words = "%s subscribes but is not configured here: its events wait; dealgate outbox end %s ends that"
             log.warning(words, name, name)
@@ -73,12 +76,10 @@ class Outbox:
         """Deliver until told to stop; what is being sent then is finished. A failure is logged, and the next round begins anew."""
         wake = Signal()
         lanes = self._lanes(wake)
-        registered = False
         while not stop.is_set():
             try:
-                if not registered:
+                if not self.registered:
                     self.register()
-                    registered = True
                 self._round(lanes)
                 self._clean()
             except Exception:
@@ -139,7 +140,7 @@ class Outbox:
         """What is sent, or what has come of the event without that."""
         try:
             event = event_of(connection, taken.entry, taken.event, taken.subject, self.settings.source)
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             # The entry is not as it was written: the verification of the ledger says more.
             log.error("outbox event %d cannot be told: %s", taken.id, type(error).__name__)
             return outcome_of(taken, Answer(None, f"the entry cannot be read: {type(error).__name__}"), self.settings)

@@ -18,9 +18,13 @@ async def lives() -> dict[str, str]:
 
 @router.get("/readyz", responses=not_now())
 def is_ready(service: TheService) -> dict[str, str]:
-    """Submissions can be stored. Otherwise 503, and a load balancer sends them elsewhere."""
+    """Submissions can be stored, and are told to the subscribers. Otherwise 503, and a load balancer sends them elsewhere."""
     with service.reading() as connection:
         problem = wrong_revision(connection)
     if problem is not None:
         raise unavailable(str(problem))
+    if not service.tells:
+        raise unavailable(
+            "The subscribers of webhooks are not entered yet: a new one would not be told of what is decided now."
+        )
     return {"status": "ready"}

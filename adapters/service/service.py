@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from dealgate.adapters.database import READS_ONLY, open_database, open_for_callers
 from dealgate.adapters.mappings import SHIPPED, HostMapping, load_mapping
+from dealgate.adapters.outbox.dispatcher import Outbox
 from dealgate.adapters.programs import IN_FORCE
 from dealgate.adapters.service.api_keys import ApiKeys
 from dealgate.adapters.service.credentials import Credentials
@@ -57,6 +58,11 @@ class Service:
         )
         own = {name: load_mapping(str(path)) for name, path in settings.mappings.items()}
         self.mappings: Mapping[str, HostMapping] = {name: load_mapping(name) for name in SHIPPED} | own
+
+    @property
+    def tells(self) -> bool:
+        """Whether every subscriber is entered: of what is decided before that, a new one is told nothing."""
+        return all(one.registered for one in self.watches if isinstance(one, Outbox))
 
     def mapping(self, name: str) -> HostMapping:
         found = self.mappings.get(name)

@@ -3,13 +3,16 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import count
+from threading import Event
+from time import sleep
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy import BigInteger, Engine, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
@@ -18,6 +21,7 @@ from dealgate import Deal, Gate, Outcome
 from dealgate.adapters.database import open_database
 from dealgate.adapters.declined import UnwatchedError
 from dealgate.adapters.guard import Guard
+from dealgate.adapters.guarded_rows import Answered
 from dealgate.migrations.watching import unwatch, watch
 from dealgate.models import LedgerBody, LedgerEntry
 from dealgate.models.last_decision import last_decision
@@ -33,6 +37,7 @@ from tests.adapters.guarded_host import (
     a_trade,
     add,
     an_application,
+    deal_of,
     decisions,
     empty,
     guarding,
@@ -293,6 +298,66 @@ def test_one_row_whose_deal_cannot_be_made_stays_and_stops_no_other(host: Engine
         assert not gate.check(session.get_one(Application, 2), session).passes
 
 
+def test_whatever_a_mapping_raises_stops_no_other_row(host: Engine, gate: Gate, guard: Guard) -> None:
+    """A host has errors of its own, and no base class in common with anybody's."""
+
+    class NoBookValueError(Exception):
+        pass
+
+    def mapping(application: Application) -> dict[str, Any]:
+        if application.term == 66:
+            raise NoBookValueError("the book is closed")
+        return deal_of(application)
+
+    guard.stop()
+    add(host, an_application(1), an_application(2))
+    with host.begin() as connection:
+        connection.exec_driver_sql("UPDATE application SET term = 65 + id")
+    with guarding(gate, mapping=mapping), Session(host) as session, session.begin():
+        broken, decided = gate.answer(session)
+    assert broken.problem == "NoBookValueError: the book is closed"
+    assert (decided.key, decided.outcome) == ((2,), Outcome.PASS)
+    assert left(host) == {1}
+
+
+def test_of_two_who_sweep_at_once_each_row_is_answered_by_one(host: Engine, gate: Gate, guard: Guard) -> None:
+    """The second has listed what the first has not committed yet, and finds it answered once it holds the row."""
+    add(host, an_application(1), an_application(2))
+    with host.begin() as connection:
+        connection.exec_driver_sql("UPDATE application SET term = 61")
+    holds = Event()
+
+    def sweep() -> list[Answered]:
+        holds.wait(60)
+        with Session(host) as session, session.begin():
+            return gate.answer(session)
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(sweep)
+        with Session(host) as session, session.begin():
+            first = guard.rows.sweep(session.connection(), "first", None)
+            found = [next(first)]
+            holds.set()
+            while not second.done() and not somebody_waits(host):
+                sleep(0.01)
+            found += first
+        assert [one.key for one in found] == [(1,), (2,)]
+        assert second.result(60) == []
+    assert left(host) == stale(host) == set()
+    with host.connect() as connection:
+        kinds = connection.execute(select(LedgerEntry.kind).where(LedgerEntry.kind == "guard_bypass")).all()
+        assert len(kinds) == 2
+        assert_sound(connection)
+
+
+def somebody_waits(host: Engine) -> bool:
+    """SQLite lets one in at a time, and nobody has to be waited for."""
+    if host.dialect.name == "sqlite":
+        return True
+    with host.connect() as connection:
+        return bool(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
+
+
 def test_the_next_flush_of_a_row_answers_what_was_left_of_it(host: Engine) -> None:
     add(host, an_application(1), an_application(2))
     with host.begin() as connection:
@@ -368,12 +433,16 @@ def test_where_nobody_watches_a_bulk_statement_is_refused_and_a_warning_says_so_
             "Application is guarded, but application (id, price, term, vehicle_id) is not watched"
         )
         returning = update(Application).values(term=1).returning(Application)
+        hidden = update(Application).values(term=1).returning(Application.id).cte()
         statements = (
             update(Application).values(term=1),
             delete(TradeIn),
             insert(Application).values(**new()),
             select(Application).from_statement(returning),
             update(aliased(Application)).values(term=1),
+            select(hidden),
+            select(Vehicle).add_cte(hidden),
+            select(Vehicle).where(Vehicle.id.in_(select(hidden.c.id))),
         )
         for statement in statements:
             with Session(host) as session, pytest.raises(UnwatchedError, match=r"watch\(connection, 'application'"):
@@ -436,6 +505,42 @@ def test_keys_of_other_kinds_are_found_again(database: Engine) -> None:
 
 
 # On the command line
+
+
+def test_a_key_beyond_what_json_readers_keep_stands_in_the_ledger_as_text(database: Engine) -> None:
+    """Such as a snowflake id, of which any reader that takes numbers for floats would make another."""
+
+    class Others(DeclarativeBase):
+        pass
+
+    class Offer(Others):
+        __tablename__ = "offer"
+
+        id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+        price: Mapped[int]
+
+    def deal(offer: Offer) -> dict[str, Any]:
+        return deal_of(an_application(price=offer.price, term=60)) | {"deal_id": f"O-{offer.id}"}
+
+    gate, number = Gate(policy=POLICY), 2**60 + 1
+    with database.begin() as connection:
+        Others.metadata.create_all(connection)
+        watch(connection, "offer", columns="price")
+    guard = gate.guard(Offer, mapping=deal)
+    with Session(database) as session, session.begin():
+        session.add(Offer(id=number, price=100))
+    with database.begin() as connection:
+        connection.execute(text("UPDATE offer SET price = 101"))
+    with Session(database) as session, session.begin():
+        (answered,) = gate.answer(session)
+    assert (answered.key, answered.outcome) == ((number,), Outcome.PASS)
+    with database.begin() as connection:
+        envelopes = connection.execute(select(LedgerBody.envelope).order_by(LedgerBody.entry)).scalars().all()
+        assert json.loads(envelopes[-1])["guard_bypass"]["key"] == [str(number)]
+        assert_sound(connection)
+        unwatch(connection, "offer")
+        Others.metadata.drop_all(connection)
+    guard.stop()
 
 
 def test_the_command_line_lists_and_counts_what_is_left(host: Engine, database_url: str) -> None:

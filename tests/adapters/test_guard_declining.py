@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from dealgate import Gate, Outcome
@@ -313,3 +314,89 @@ def test_an_asynchronous_host_is_guarded_too(host: Engine, database_url: str) ->
         asyncio.run(work(driver, number))
         assert [row[1] for row in decisions(host, f"A-{number}")] == [1, 2]
     assert set(prices(host).values()) == {"20000.00"}
+
+
+async def cancelled(engine: AsyncEngine, at: int | None) -> DeclinedError:
+    """A task is cancelled when its change was refused: at once, or at a statement by which the attempt is recorded."""
+    refused: list[DeclinedError] = []
+    statements = count()
+
+    async def change() -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            (await session.get_one(Application, 1)).price = TOO_MUCH
+            try:
+                await session.flush()
+            except DeclinedError as error:
+                refused.append(error)
+                raise
+
+    def cancel(*_: object) -> None:
+        if refused and next(statements) == at:
+            task.cancel()
+
+    event.listen(engine.sync_engine, "before_cursor_execute", cancel)
+    task = asyncio.create_task(change())
+    while at is None and not refused:
+        await asyncio.sleep(0)
+    if at is None:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    event.remove(engine.sync_engine, "before_cursor_execute", cancel)
+    return refused[0]
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 6, 9])
+def test_a_task_that_is_cancelled_while_its_refused_attempt_is_recorded_loses_nothing(
+    host: Engine, database_url: str, at: int
+) -> None:
+    async def work(driver: str) -> None:
+        engine = engine_for(database_url, driver)
+        error = await cancelled(engine, at)
+        assert error.recorded
+        await engine.dispose()
+
+    add(host, an_application(1))
+    host.dispose()
+    for number, driver in enumerate(DRIVERS[host.dialect.name], 2):
+        asyncio.run(work(driver))
+        assert len(decisions(host)) == number
+
+
+def test_what_a_cancelled_rollback_leaves_unrecorded_is_recorded_at_the_end_of_the_next_transaction(
+    host: Engine, database_url: str
+) -> None:
+    """SQLAlchemy tells of no end then: the connection was on its way back."""
+
+    async def work(driver: str) -> None:
+        engine = engine_for(database_url, driver)
+        error = await cancelled(engine, None)
+        async with AsyncSession(engine) as session:
+            assert await session.get_one(Application, 1)
+        assert error.recorded
+        await engine.dispose()
+
+    add(host, an_application(1))
+    host.dispose()
+    for number, driver in enumerate(DRIVERS[host.dialect.name], 2):
+        asyncio.run(work(driver))
+        assert len(decisions(host)) == number
+
+
+def test_what_interrupts_twice_is_told(host: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    add(host, an_application(1))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Session(host) as session:
+        session.get_one(Application, 1).price = TOO_MUCH
+        with pytest.raises(DeclinedError):
+            session.flush()
+        event.listen(host, "begin", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            session.rollback()
+        event.remove(host, "begin", interrupt)
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused deal A-1 is not recorded yet: call gate.record_declined(error)"
+    ]

@@ -157,6 +157,24 @@ def test_names_of_any_length_are_watched(host: Engine) -> None:
         connection.exec_driver_sql("DELETE FROM dealgate_unanswered_change")
 
 
+def test_tables_whose_triggers_would_have_one_name_are_not_both_watched(host: Engine) -> None:
+    """The later watch would take the place of the triggers of the earlier, and take them along when it is ended."""
+    with host.begin() as connection:
+        for name in ("loan_extra", "extra_trade"):
+            connection.exec_driver_sql(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, loan INTEGER, price INTEGER)")
+        watch(connection, "loan_extra", columns="price", children=[Child("trade", "payoff", owner="loan")])
+        same = "the triggers on 'extra_trade' under 'loan' would be named as those on 'trade' under 'loan_extra': rename one"
+        with pytest.raises(ValueError, match=same):
+            watch(connection, "loan", columns="amount", children=[Child("extra_trade", "price", owner="loan")])
+        watch(connection, "loan_extra", columns="price")  # anew, nothing is in its own way
+        assert watching.problems(connection) == []
+    assert noted(host, "UPDATE extra SET price = 2") == [(3, "extra", "UPDATE")]
+    with host.begin() as connection:
+        unwatch(connection, "loan_extra")
+        for name in ("loan_extra", "extra_trade"):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+
+
 def problems_after(connection: Connection, statement: str) -> list[str]:
     with connection.begin_nested() as savepoint:
         connection.exec_driver_sql(statement, execution_options=PLAIN)
@@ -177,6 +195,7 @@ ON_POSTGRESQL = {
     "CREATE OR REPLACE FUNCTION watched_by_dealgate_loan_trade_changed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'": (
         "the function watched_by_dealgate_loan_trade_changed() of the trigger watched_by_dealgate_loan_trade_rows on trade is not as"
     ),
+    "ALTER FUNCTION watched_by_dealgate_loan_trade_changed() RESET extra_float_digits": "loan_trade_changed() of the trigger",
     "DROP TRIGGER watched_by_dealgate_loan_trade_rows ON trade; CREATE TRIGGER watched_by_dealgate_loan_trade_rows AFTER INSERT ON trade "
     "FOR EACH ROW EXECUTE FUNCTION watched_by_dealgate_loan_trade_changed()": "trade is not as it was created",
 }
@@ -206,6 +225,18 @@ def test_going_back_takes_the_triggers_away_so_that_the_host_can_still_write(emp
 
 
 # PostgreSQL
+
+
+def test_on_postgresql_a_float_is_compared_with_all_its_digits_whatever_the_session_shows(database: Engine) -> None:
+    if database.dialect.name == "sqlite":
+        pytest.skip("SQLite compares the numbers themselves")
+    with database.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE offer (id int PRIMARY KEY, price double precision)")
+        connection.exec_driver_sql("INSERT INTO offer VALUES (1, 30000)")
+        watch(connection, "offer", columns="price")
+        connection.exec_driver_sql("SET LOCAL extra_float_digits = -15")
+        connection.exec_driver_sql("UPDATE offer SET price = 34000")
+        assert [change.operation for change in unanswered(connection)] == ["UPDATE"]
 
 
 def test_on_postgresql_who_has_no_right_on_dealgates_tables_is_noted_too_and_a_host_owns_its_tables(

@@ -13,15 +13,17 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from dealgate.adapters.database import open_database
 from dealgate.adapters.outbox.depth import depth
 from dealgate.adapters.outbox.dispatcher import Outbox
 from dealgate.adapters.outbox.subscribers import OutboxSettings
 from dealgate.adapters.outbox.work import OUTBOX, moment_of, retry, take
+from dealgate.models.ledger import BODY
 from tests.adapters.outbox.receivers import QUICK, SECRET, Answer, Receiver, Told, deliver, receiving, until
 from tests.databases import PostgreSQL
+from tests.models.ledgers import unguarded
 from tests.models.samples import a_deal, submit
 
 
@@ -337,6 +339,23 @@ def test_a_watch_goes_on_after_the_database_was_away(database: Engine, caplog: p
                 connection.exec_driver_sql("ALTER TABLE aside RENAME TO dealgate_outbox")
             decisions = submit_deals(database, "D-1")
             until(lambda: receiver.accepted == decisions)
+
+
+@pytest.mark.parametrize("envelope", [b"", b"[]", b'{"decision": ' + b"[" * 9_000 + b"]" * 9_000 + b"}"])
+def test_an_entry_that_was_tampered_with_stops_no_other(database: Engine, envelope: bytes) -> None:
+    with receiving() as receiver:
+        outbox = outbox_of(database, receiver)
+        _, sound = submit_deals(database, "D-1", "D-2")
+        with database.begin() as connection:
+            if database.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            unguarded(connection, "dealgate_ledger_body")
+            first = select(func.min(OUTBOX.c.entry)).scalar_subquery()
+            connection.execute(update(BODY).where(BODY.c.entry == first).values(envelope=envelope))
+        outbox.deliver()
+        assert receiver.ids() == [sound]
+    told = [(row.state, (row.error or "").partition(":")[0]) for row in rows(database)]
+    assert told == [("waiting", "the entry cannot be read"), ("delivered", "")]
 
 
 def test_what_was_told_long_ago_is_taken_out(database: Engine) -> None:

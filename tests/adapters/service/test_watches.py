@@ -1,14 +1,18 @@
-"""The key of a service that seals: as its text or as a file, and never told by an error."""
+"""What a service does beside its requests: it seals with a key that no error tells, and tells subscribers."""
 
+import threading
 from pathlib import Path
+from time import sleep
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from dealgate.adapters.service.service import Service
 from dealgate.adapters.service.settings import read_settings
+from dealgate.adapters.service.watches import watching
 from dealgate.models.signing import NoteError, new_key
+from tests.adapters.outbox.receivers import SECRET
 from tests.adapters.service.asking import EXAMPLE, a_key, ask, hosted
 from tests.models.ledgers import NAME, a_signer, scalar, seal_all
 
@@ -57,3 +61,25 @@ def test_a_submission_that_cannot_be_sealed_is_answered_as_not_passed(database: 
 def test_to_seal_at_once_a_key_is_needed() -> None:
     with pytest.raises(ValidationError, match=r"seal_at_once\n.*set ledger_key"):
         read_settings(db="sqlite:///none.db", seal_at_once=True)
+
+
+def test_a_service_is_ready_once_what_it_decides_is_told(database_url: str) -> None:
+    """A database that is away when the process starts comes back for submissions and for what enters the subscribers, in any order."""
+    away = threading.Event()
+
+    def shut(_: object) -> None:
+        if away.is_set():
+            raise OSError("the database is out of reach")
+
+    with hosted(database_url, webhooks={"crm": {"url": "https://crm.test/", "secret": SECRET}}) as service:
+        event.listen(service.beside, "begin", shut)
+        away.set()
+        with watching(service.watches):
+            answer = ask(service, None, "/readyz")
+            assert answer.status_code == 503
+            assert "webhooks are not entered yet" in answer.json()["detail"]
+            away.clear()
+            while ask(service, None, "/readyz").status_code != 200:
+                sleep(0.01)
+        with service.reading() as connection:
+            assert scalar(connection, "SELECT count(*) FROM dealgate_subscription WHERE subscriber = 'crm'") == 3
