@@ -170,6 +170,7 @@ def test_a_first_note_may_be_cut_off_anywhere(path: Path, monkeypatch: pytest.Mo
         b"SQLite format 3\x00" + bytes(100),
         b"a\nb\nc\n",
     ],
+    ids=["verifier key", "private key", "deal", "database", "lines"],
 )
 def test_nothing_is_appended_to_a_file_that_is_another(path: Path, data: bytes) -> None:
     path.write_bytes(data)
