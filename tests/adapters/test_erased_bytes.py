@@ -122,11 +122,13 @@ def test_a_purged_value_is_in_no_file(url: str) -> None:
 def test_a_reader_is_not_waited_for_and_the_next_erasure_empties_the_log(url: str) -> None:
     database = open_database(url)
     ids, paths = submitted(database), paths_of(database)
-    with open_database(url).connect().execution_options(dealgate_reads_only=True) as reader:
+    reading = open_database(url)
+    with reading.connect().execution_options(dealgate_reads_only=True) as reader:
         reader.execute(select(PRIVATE.c.path)).first()
         with Session(database) as session, session.begin():
             redact_all(session, ids[0], paths)
         assert in_files(url, vin(0)) == {vin(0)}
+    reading.dispose()
     with Session(database) as session, session.begin():
         redact_all(session, ids[1], paths)
     assert in_files(url, vin(0), vin(1)) == set()
