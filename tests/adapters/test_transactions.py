@@ -135,11 +135,12 @@ def test_a_server_that_throws_the_connection_out_costs_an_attempt_only(postgresq
 
 
 @pytest.fixture
-def file(tmp_path: object) -> Engine:
+def file(tmp_path: object) -> Iterator[Engine]:
     engine = open_database(f"sqlite:///{tmp_path}/queue.db")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE written (number INTEGER PRIMARY KEY)"))
-    return engine
+    yield engine
+    engine.dispose()
 
 
 def writing(number: int) -> Callable[[Connection], int]:
