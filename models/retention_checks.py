@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from dealgate.models.erasure import ALL_OF_IT, ERASURE, HOLD, NOTICE, STOPS_THE_CLOCK, months_before
 from dealgate.models.ledger import BODY, BODY_OF_ENTRY, ENTRY
@@ -30,26 +30,29 @@ STOPPED_AT = (
     .where(ENTRY.c.deal_id == TAKEN.c.deal_id, ENTRY.c.id < TAKEN.c.entry, ENTRY.c.kind.in_(STOPS_THE_CLOCK))
     .scalar_subquery()
 )
-HELD = (
-    select(HOLD.c.placed)
-    .where(HOLD.c.deal_id == TAKEN.c.deal_id, HOLD.c.entry < TAKEN.c.entry)
-    .order_by(HOLD.c.deal_seq.desc())
-    .limit(1)
-    .scalar_subquery()
-)
-PURGED_DEALS = select(
-    TAKEN, NOTIFIED_AT.label("notified_at"), STOPPED_AT.label("stopped_at"), HELD.label("held")
-).order_by(TAKEN.c.entry, TAKEN.c.deal_id)
 
-LAST_HOLD = (
-    select(HOLD.c.placed)
-    .where(HOLD.c.deal_id == ENTRY.c.deal_id, HOLD.c.deal_seq < ENTRY.c.deal_seq)
-    .order_by(HOLD.c.deal_seq.desc())
-    .limit(1)
-    .scalar_subquery()
-)
+
+def _is_held(deal_id: ColumnElement[str], before: ColumnElement[int]) -> ScalarSelect[bool]:
+    """Whether a deal was under a legal hold when an entry was made."""
+    return (
+        select(HOLD.c.placed)
+        .where(HOLD.c.deal_id == deal_id, HOLD.c.entry < before)
+        .order_by(HOLD.c.deal_seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+PURGED_DEALS = select(
+    TAKEN,
+    NOTIFIED_AT.label("notified_at"),
+    STOPPED_AT.label("stopped_at"),
+    _is_held(TAKEN.c.deal_id, TAKEN.c.entry).label("held"),
+).order_by(TAKEN.c.entry, TAKEN.c.deal_id)
 REDACTED_UNDER_A_HOLD = (
-    select(ENTRY.c.entry_id, ENTRY.c.deal_id).where(and_(ENTRY.c.kind == "redaction", LAST_HOLD)).order_by(ENTRY.c.id)
+    select(ENTRY.c.entry_id, ENTRY.c.deal_id)
+    .where(ENTRY.c.kind == "redaction", _is_held(ENTRY.c.deal_id, ENTRY.c.id))
+    .order_by(ENTRY.c.id)
 )
 
 

@@ -1,7 +1,7 @@
 """A guard that may veto: nothing of a declined deal is written, and its decision is recorded nevertheless."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from itertools import count
 
@@ -346,21 +346,29 @@ async def cancelled(engine: AsyncEngine, at: int | None) -> DeclinedError:
     return refused[0]
 
 
-@pytest.mark.parametrize("at", [0, 1, 3, 6, 9])
-def test_a_task_that_is_cancelled_while_its_refused_attempt_is_recorded_loses_nothing(
-    host: Engine, database_url: str, at: int
-) -> None:
-    async def work(driver: str) -> None:
-        engine = engine_for(database_url, driver)
-        error = await cancelled(engine, at)
-        assert error.recorded
+def each_driver_records(host: Engine, url: str, work: Callable[[AsyncEngine], Awaitable[None]]) -> None:
+    """One more decision by each asynchronous driver of a database."""
+
+    async def recorded(driver: str) -> None:
+        engine = engine_for(url, driver)
+        await work(engine)
         await engine.dispose()
 
     add(host, an_application(1))
     host.dispose()
     for number, driver in enumerate(DRIVERS[host.dialect.name], 2):
-        asyncio.run(work(driver))
+        asyncio.run(recorded(driver))
         assert len(decisions(host)) == number
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 6, 9])
+def test_a_task_that_is_cancelled_while_its_refused_attempt_is_recorded_loses_nothing(
+    host: Engine, database_url: str, at: int
+) -> None:
+    async def work(engine: AsyncEngine) -> None:
+        assert (await cancelled(engine, at)).recorded
+
+    each_driver_records(host, database_url, work)
 
 
 def test_what_a_cancelled_rollback_leaves_unrecorded_is_recorded_at_the_end_of_the_next_transaction(
@@ -368,19 +376,13 @@ def test_what_a_cancelled_rollback_leaves_unrecorded_is_recorded_at_the_end_of_t
 ) -> None:
     """SQLAlchemy tells of no end then: the connection was on its way back."""
 
-    async def work(driver: str) -> None:
-        engine = engine_for(database_url, driver)
+    async def work(engine: AsyncEngine) -> None:
         error = await cancelled(engine, None)
         async with AsyncSession(engine) as session:
             assert await session.get_one(Application, 1)
         assert error.recorded
-        await engine.dispose()
 
-    add(host, an_application(1))
-    host.dispose()
-    for number, driver in enumerate(DRIVERS[host.dialect.name], 2):
-        asyncio.run(work(driver))
-        assert len(decisions(host)) == number
+    each_driver_records(host, database_url, work)
 
 
 def test_what_interrupts_twice_is_told(host: Engine, caplog: pytest.LogCaptureFixture) -> None:
