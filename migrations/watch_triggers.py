@@ -148,7 +148,7 @@ END"""
         function, table = self.quoted(self.function(part)), self.quoted(part.table)
         yield (
             f"CREATE OR REPLACE FUNCTION {self.writing.schema}{function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-            f"SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $function${self.body(part)}\n$function$"
+            f"SET {' SET '.join(SETTINGS)} AS $function${self.body(part)}\n$function$"
         )
         yield f"REVOKE EXECUTE ON FUNCTION {self.writing.schema}{function}() FROM PUBLIC"
         for what, when in self.timings().items():
